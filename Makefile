@@ -1,0 +1,73 @@
+# `make` alone prints the targets. Every one of them works offline once Go's module
+# cache is warm; `run` and `test` first see to it that PostgreSQL's server is there.
+
+.DEFAULT_GOAL := help
+.PHONY: help run test gen lint verify bench bin/penstock
+
+ifeq ($(shell command -v go),)
+$(error Go 1.26 or later is needed and no `go` is on PATH: install it from https://go.dev/dl)
+endif
+
+# Where make run listens, and what else to hand to `penstock serve`.
+LISTEN ?= 127.0.0.1:8080
+ARGS   ?=
+
+# Git refuses to answer in a checkout that another user owns, and the stamp it would
+# give is of no use to a development build.
+export GOFLAGS := $(strip $(shell go env GOFLAGS) -buildvcs=false)
+
+# Each test package starts a private PostgreSQL: more than four at once gain nothing.
+CPUS     := $(shell getconf _NPROCESSORS_ONLN 2>/dev/null || echo 2)
+PACKAGES := $(shell [ $(CPUS) -gt 4 ] && echo 4 || echo $(CPUS))
+
+# The race detector needs a C compiler with headers: one probe compile decides.
+PROBE := \#include <stdlib.h>\nint main(void) { return 0; }\n
+TOOL  := go tool -modfile=tools/go.mod
+
+help: ## print these targets
+	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+run: bin/penstock ## index the Go source tree as jobs, on a private PostgreSQL
+	@exec bin/penstock serve --demo --listen $(LISTEN) $(ARGS)
+
+bin/penstock:
+	@scripts/prepare
+	@go build -o $@ ./cmd/penstock
+
+test: ## run every test against real PostgreSQL
+	@scripts/prepare
+	@if printf '$(PROBE)' | $$(go env CC) -pthread -x c -o /dev/null - >/dev/null 2>&1; then \
+		echo "test: with -race (C compiler: $$(go env CC))"; race=-race; \
+	else \
+		echo "test: WITHOUT -race, no working C compiler found (install gcc or clang to use it)"; race=; \
+	fi; \
+	[ -z "$$race" ] || export CGO_ENABLED=1; \
+	go test $$race -p $(PACKAGES) -timeout 10m $(ARGS) ./...
+
+gen: ## write db/ from queries/ and internal/api/openapi/ from openapi.yaml
+	go tool sqlc generate
+	go tool oapi-codegen -config internal/api/openapi/config.yaml openapi.yaml
+
+lint: ## gofumpt, vet, staticcheck
+	@unformatted=$$($(TOOL) gofumpt -l .) || exit 1; [ -z "$$unformatted" ] || { \
+		echo "lint: not formatted; mend with: $(TOOL) gofumpt -w ."; echo "$$unformatted"; exit 1; }
+	go vet ./...
+	$(TOOL) staticcheck ./...
+
+verify: ## generated code fresh, every query prepares, modules tidy, imports as designed
+	@scripts/prepare
+	@go tool sqlc diff || { echo "verify: db/ is stale; mend with: make gen"; exit 1; }
+	@go tool oapi-codegen -config internal/api/openapi/config.yaml -o /dev/stdout openapi.yaml \
+		| diff -u internal/api/openapi/openapi.gen.go - \
+		|| { echo "verify: internal/api/openapi is stale; mend with: make gen"; exit 1; }
+	@echo "verify: generated code is fresh"
+	@go run ./internal/withpostgres go tool sqlc vet
+	@echo "verify: every query prepares on real PostgreSQL"
+	@go mod tidy -diff || { echo "verify: mend with: go mod tidy"; exit 1; }
+	@cd tools && go mod tidy -diff || { echo "verify: mend with: cd tools && go mod tidy"; exit 1; }
+	@echo "verify: modules are tidy"
+	@go test ./internal/archtest
+
+bench: ## Go benchmarks, on the PostgreSQL the tests would use
+	@scripts/prepare
+	go test -run '^$$' -bench . -benchmem $(ARGS) ./...
