@@ -46,7 +46,7 @@ test: ## run every test against real PostgreSQL
 
 gen: ## write db/ from queries/ and internal/api/openapi/ from openapi.yaml
 	go tool sqlc generate
-	go tool oapi-codegen -config internal/api/openapi/config.yaml openapi.yaml
+	go tool oapi-codegen -config internal/api/openapi/config.yaml -o internal/api/openapi/openapi.gen.go openapi.yaml
 
 lint: ## gofumpt, vet, staticcheck
 	@unformatted=$$($(TOOL) gofumpt -l .) || exit 1; [ -z "$$unformatted" ] || { \
@@ -57,7 +57,7 @@ lint: ## gofumpt, vet, staticcheck
 verify: ## generated code fresh, every query prepares, modules tidy, imports as designed
 	@scripts/prepare
 	@go tool sqlc diff || { echo "verify: db/ is stale; mend with: make gen"; exit 1; }
-	@go tool oapi-codegen -config internal/api/openapi/config.yaml -o /dev/stdout openapi.yaml \
+	@go tool oapi-codegen -config internal/api/openapi/config.yaml openapi.yaml \
 		| diff -u internal/api/openapi/openapi.gen.go - \
 		|| { echo "verify: internal/api/openapi is stale; mend with: make gen"; exit 1; }
 	@echo "verify: generated code is fresh"
