@@ -35,3 +35,4 @@ func BenchmarkNew(b *testing.B) {
 }
 
 var _ sync.Mutex
+// x
