@@ -1,0 +1,133 @@
+-- Claim: take due jobs out of pending, lease them in running, hand them out.
+
+-- penstock: serves binaries from schema 1 (v0.1.0)
+
+-- +goose Up
+-- A leased job as claim returns it.
+CREATE VIEW penstock.leases AS
+SELECT r.job_id, r.queue, r.name, r.attempt, r.failures, r.crashes, r.priority, r.run_at, r.claimed_at,
+    (r.deadline - r.claimed_at)::interval AS timeout, j.enqueued_at, j.data, j.tags, j.origin_id, j.generation,
+    j.trace_context
+FROM penstock.running r JOIN penstock.jobs j ON j.id = r.job_id AND j.queue = r.queue;
+
+-- +goose StatementBegin
+-- The lanes of a queue with a waiting job, highest first: one index probe each.
+CREATE FUNCTION penstock.lanes(queue text) RETURNS smallint[]
+LANGUAGE sql STABLE AS $$
+    WITH RECURSIVE lane(priority) AS (
+        SELECT (SELECT p.priority FROM penstock.pending p WHERE p.queue = lanes.queue
+                ORDER BY p.priority DESC LIMIT 1)
+        UNION ALL
+        SELECT (SELECT p.priority FROM penstock.pending p WHERE p.queue = lanes.queue AND p.priority < l.priority
+                ORDER BY p.priority DESC LIMIT 1)
+        FROM lane l WHERE l.priority IS NOT NULL)
+    SELECT array_agg(l.priority) FROM lane l WHERE l.priority IS NOT NULL
+$$;
+-- +goose StatementEnd
+
+-- +goose StatementBegin
+-- Leases up to max_jobs due jobs of a queue to a worker, highest priority first,
+-- then by run_at, then by id. Each gets the next attempt number and a deadline of
+-- its own timeout, else default_timeout, from now. A job past its expires_at ends
+-- as expired instead. None are returned while the queue is paused. An unknown
+-- worker gets PN410: it was buried and must register anew.
+--
+-- seen_* tell for each lane the last key this fetcher took, and since, the time of
+-- its last plain sweep. With them a lane is entered just behind that key, which
+-- passes over index entries that died but cannot be cleaned while a snapshot is
+-- held. Only a late commit can lie behind; the next plain sweep finds it.
+CREATE FUNCTION penstock.claim(queue text, worker_id bigint, max_jobs integer,
+    default_timeout interval DEFAULT '5 minutes', since timestamptz DEFAULT NULL,
+    seen_priorities smallint[] DEFAULT NULL, seen_run_ats timestamptz[] DEFAULT NULL, seen_ids bigint[] DEFAULT NULL)
+RETURNS SETOF penstock.leases
+LANGUAGE plpgsql SECURITY DEFINER
+SET search_path = penstock, pg_temp SET plan_cache_mode = force_generic_plan SET enable_seqscan = off
+SET enable_bitmapscan = off SET enable_hashjoin = off SET enable_mergejoin = off SET enable_material = off SET jit = off AS $$
+#variable_conflict use_column
+DECLARE
+    moment     CONSTANT timestamptz := now();
+    room       integer := max_jobs;
+    lane_order smallint[];
+    lane       smallint;
+    place      integer;
+    after_time timestamptz;
+    after_id   bigint;
+    got        integer;
+BEGIN
+    IF max_jobs IS NULL OR max_jobs NOT BETWEEN 1 AND 10000 THEN
+        PERFORM refuse('max_jobs', '1 to 10000', max_jobs::text);
+    ELSIF default_timeout IS NULL OR default_timeout <= interval '0' THEN
+        PERFORM refuse('default_timeout', 'a positive interval', default_timeout::text);
+    ELSIF NOT EXISTS (SELECT FROM workers w WHERE w.id = claim.worker_id) THEN
+        RAISE EXCEPTION 'worker % is not registered', coalesce(claim.worker_id::text, 'null')
+            USING ERRCODE = 'PN410', HINT = 'It was buried or never registered: call register_worker.';
+    ELSIF EXISTS (SELECT FROM queues q WHERE q.queue = claim.queue AND q.paused) THEN
+        RETURN;
+    END IF;
+    IF since IS NULL THEN
+        lane_order := lanes(claim.queue);
+    ELSE
+        SELECT array_agg(l.priority ORDER BY l.priority DESC) INTO lane_order
+        FROM (SELECT g::smallint AS priority, array_position(seen_priorities, g::smallint) AS place
+              FROM generate_series(1, 100) g) l
+        WHERE EXISTS (SELECT FROM pending p WHERE p.queue = claim.queue AND p.priority = l.priority
+            AND p.run_at <= moment
+            AND (p.run_at, p.job_id) > (coalesce(seen_run_ats[l.place], since), coalesce(seen_ids[l.place], 0)));
+    END IF;
+    FOREACH lane IN ARRAY coalesce(lane_order, '{}') LOOP
+        place := array_position(seen_priorities, lane);
+        after_time := CASE WHEN since IS NULL THEN '-infinity' ELSE coalesce(seen_run_ats[place], since) END;
+        after_id := coalesce(seen_ids[place], 0);
+        RETURN QUERY
+        WITH picked AS MATERIALIZED (
+            SELECT p.ctid FROM pending p
+            WHERE p.queue = claim.queue AND p.priority = lane AND p.run_at <= moment
+              AND (p.run_at, p.job_id) > (after_time, after_id)
+            ORDER BY p.run_at, p.job_id LIMIT room FOR UPDATE SKIP LOCKED
+        ), claimed AS (
+            DELETE FROM pending p WHERE p.ctid = ANY (ARRAY(SELECT k.ctid FROM picked k)) RETURNING p.*
+        ), lapsed AS (
+            INSERT INTO attempts (job_id, attempt, queue, name, priority, run_at, finished_at, outcome)
+            SELECT c.job_id, c.attempt + 1, c.queue, c.name, c.priority, c.run_at, moment, 'expired'
+            FROM claimed c WHERE c.expires_at <= moment
+        ), leased AS (
+            INSERT INTO running (job_id, queue, name, attempt, failures, crashes, priority, run_at, worker_id,
+                claimed_at, deadline)
+            SELECT c.job_id, c.queue, c.name, c.attempt + 1, c.failures, c.crashes, c.priority, c.run_at,
+                claim.worker_id, moment, moment + coalesce(c.timeout, default_timeout)
+            FROM claimed c WHERE c.expires_at IS NULL OR c.expires_at > moment
+            RETURNING *
+        )
+        -- queue comes from leased, not from the argument: with a constant the planner
+        -- would rather scan all of a queue's jobs than probe for each id.
+        SELECT l.job_id, l.queue, l.name, l.attempt, l.failures, l.crashes, l.priority, l.run_at, l.claimed_at,
+            l.deadline - l.claimed_at, j.enqueued_at, j.data, j.tags, j.origin_id, j.generation, j.trace_context
+        FROM leased l JOIN jobs j ON j.id = l.job_id AND j.queue = l.queue
+        ORDER BY l.run_at, l.job_id;
+        GET DIAGNOSTICS got = ROW_COUNT;
+        room := room - got;
+        EXIT WHEN room <= 0;
+    END LOOP;
+END $$;
+-- +goose StatementEnd
+
+-- +goose StatementBegin
+-- How long until the next waiting job of a queue falls due, null when none waits
+-- for a later time. One probe per lane, however many wait; swept => false probes
+-- all 100 lanes instead of looking for the lanes there are, which walks dead
+-- index entries while a snapshot is held.
+CREATE FUNCTION penstock.next_due(queue text, swept boolean DEFAULT true) RETURNS interval
+LANGUAGE sql STABLE SECURITY DEFINER
+SET search_path = penstock, pg_temp SET plan_cache_mode = force_generic_plan SET enable_seqscan = off SET enable_bitmapscan = off SET jit = off AS $$
+    SELECT min(d.run_at) - clock_timestamp()
+    FROM unnest(CASE WHEN swept THEN lanes(next_due.queue)
+        ELSE ARRAY(SELECT generate_series(1, 100)::smallint) END) l(priority)
+    CROSS JOIN LATERAL (SELECT p.run_at FROM pending p WHERE p.queue = next_due.queue AND p.priority = l.priority
+        AND p.run_at > now() ORDER BY p.run_at LIMIT 1) d
+$$;
+-- +goose StatementEnd
+
+-- +goose Down
+DROP FUNCTION penstock.next_due(text, boolean), penstock.claim(text, bigint, integer, interval, timestamptz, smallint[],
+    timestamptz[], bigint[]), penstock.lanes(text);
+DROP VIEW penstock.leases;

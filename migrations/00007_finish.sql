@@ -1,0 +1,204 @@
+-- The end of attempts. finish is the worker's word; settle applies any end and is
+-- also what burial and overdue deadlines use, so recovery takes the normal path.
+
+-- penstock: serves binaries from schema 1 (v0.1.0)
+
+-- +goose Up
+-- One answer per attempt given to finish. status: accepted, already_done (this
+-- attempt had ended with that outcome before: a repeated call) or lease_lost (it
+-- ended otherwise, or was never leased; nothing changed). outcome is the recorded
+-- one; state what became of the job, and run_at when it runs next.
+CREATE VIEW penstock.endings AS
+SELECT r.job_id, r.attempt, ''::text AS status, a.outcome, d.reason AS state, d.next_retry_at AS run_at
+FROM penstock.running r LEFT JOIN penstock.attempts a ON false LEFT JOIN penstock.dead_jobs d ON false WHERE false;
+
+-- +goose StatementBegin
+-- Ends attempts of one queue that are still leased (job and attempt match, P5).
+-- Arrays run in parallel; '' in a text array, null in results and a negative
+-- delay mean none. outcomes: completed, failed, dead (failed, not to be retried),
+-- snoozed, released, cancelled, lost. Rows are locked in id order.
+--   failed    failures + 1; dead when the class is non-retryable or the policy's
+--             max_attempts are spent, else retried after the delay given or the policy's
+--   lost      crashes + 1; the third lays the job in the DLQ (crash_loop)
+--   snoozed, released   back to pending after the delay; costs nothing
+-- A requested cancel ends the job whatever the attempt said, unless it completed.
+CREATE FUNCTION penstock.settle(queue text, job_ids bigint[], attempts integer[], outcomes text[],
+    error_classes text[], messages text[], details text[], results jsonb[], delays interval[])
+RETURNS SETOF penstock.endings
+LANGUAGE plpgsql
+SET search_path = penstock, pg_temp SET plan_cache_mode = force_generic_plan SET enable_seqscan = off
+SET enable_bitmapscan = off SET enable_hashjoin = off SET enable_mergejoin = off SET enable_material = off SET jit = off AS $$
+#variable_conflict use_column
+DECLARE
+    moment CONSTANT timestamptz := clock_timestamp();
+    settled endings[];
+    ids     bigint[];
+    nths    integer[];
+    words   text[];
+BEGIN
+    WITH said AS MATERIALIZED (
+        SELECT settle.queue AS queue, u.job_id, u.attempt, u.outcome, nullif(u.class, '') AS class, nullif(u.message, '') AS message,
+            nullif(u.detail, '') AS detail, u.result, CASE WHEN u.delay >= '0' THEN u.delay END AS delay
+        FROM unnest(job_ids, settle.attempts, outcomes, error_classes, messages, details, results, delays)
+            AS u(job_id, attempt, outcome, class, message, detail, result, delay)
+        ORDER BY u.job_id
+    ), ended AS (
+        DELETE FROM running r USING said s
+        WHERE r.job_id = s.job_id AND r.queue = s.queue AND r.attempt = s.attempt
+        RETURNING r.*, s.outcome, left(s.message, 2000) AS message, left(s.detail, 16000) AS detail, s.result, s.delay,
+            CASE WHEN s.outcome IN ('failed', 'dead', 'lost') THEN left(coalesce(s.class, 'Error'), 200) END AS class
+    ), judged AS (
+        SELECT e.*, p.max_attempts,
+            e.failures + (e.outcome IN ('failed', 'dead'))::integer AS failures_now,
+            e.crashes + (e.outcome = 'lost')::integer AS crashes_now,
+            CASE WHEN e.class IS NOT NULL THEN fingerprint(e.class, coalesce(e.message, '')) END AS fingerprint,
+            CASE WHEN e.outcome = 'completed' THEN 'completed'
+                WHEN e.cancel_requested OR e.outcome = 'cancelled' THEN 'cancelled'
+                WHEN e.outcome IN ('snoozed', 'released') THEN 'waiting'
+                WHEN e.outcome = 'lost' THEN CASE WHEN e.crashes >= 2 THEN 'crash_loop' ELSE 'waiting' END
+                WHEN e.outcome = 'dead' OR (class_matches(e.class, p.non_retryable)
+                    AND NOT class_matches(e.class, p.retryable)) THEN 'non_retryable'
+                WHEN e.failures + 1 >= p.max_attempts THEN CASE e.class WHEN 'Timeout' THEN 'timeout' ELSE 'exhausted' END
+                ELSE 'retrying' END AS next,
+            CASE WHEN e.outcome = 'failed' THEN coalesce(e.delay,
+                    retry_delay(p.strategy, p.delay, p.multiplier, p.max_delay, p.jitter, e.failures + 1))
+                ELSE coalesce(e.delay, '0') END AS wait
+        FROM ended e
+        LEFT JOIN LATERAL (SELECT j.retry, j.max_attempts FROM jobs j WHERE j.id = e.job_id AND j.queue = e.queue) j
+            ON e.class IS NOT NULL
+        LEFT JOIN LATERAL effective_policy(e.queue, e.name, j.retry, j.max_attempts) p ON e.class IS NOT NULL
+    ), noted AS (
+        INSERT INTO attempts (job_id, attempt, queue, name, priority, worker_id, run_at, claimed_at, finished_at,
+            outcome, error_class, message, detail, fingerprint, result)
+        SELECT g.job_id, g.attempt, g.queue, g.name, g.priority, g.worker_id, g.run_at, g.claimed_at, moment,
+            CASE WHEN g.next = 'cancelled' THEN 'cancelled' WHEN g.outcome = 'dead' THEN 'failed' ELSE g.outcome END,
+            g.class, g.message, g.detail, g.fingerprint, g.result
+        FROM judged g
+    ), again AS (
+        INSERT INTO pending (queue, priority, run_at, job_id, name, attempt, failures, crashes, timeout, expires_at)
+        SELECT g.queue, g.priority, moment + g.wait, g.job_id, g.name, g.attempt, g.failures_now, g.crashes_now, j.timeout,
+            CASE WHEN g.outcome = 'released' THEN j.expires_at END
+        FROM judged g JOIN jobs j ON j.id = g.job_id AND j.queue = g.queue
+        WHERE g.next IN ('waiting', 'retrying')
+    ), buried AS (
+        INSERT INTO dead_jobs (job_id, enqueued_at, failed_at, timeout, origin_id, attempt, failures, generation, crashes,
+            priority, asked_priority, max_attempts, can_retry, queue, name, reason, error_class, message, detail,
+            fingerprint, tags, retry, trace_context, data)
+        SELECT g.job_id, j.enqueued_at, moment, j.timeout, j.origin_id, g.attempt, g.failures_now, j.generation,
+            g.crashes_now, g.priority, j.asked_priority, g.max_attempts, g.next <> 'non_retryable', g.queue, g.name,
+            g.next, g.class, coalesce(g.message, ''), g.detail, g.fingerprint, j.tags, j.retry, j.trace_context, j.data
+        FROM judged g JOIN jobs j ON j.id = g.job_id AND j.queue = g.queue
+        WHERE g.next NOT IN ('completed', 'cancelled', 'waiting', 'retrying')
+    )
+    SELECT array_agg(ROW(g.job_id, g.attempt, 'accepted',
+            CASE WHEN g.next = 'cancelled' THEN 'cancelled' WHEN g.outcome = 'dead' THEN 'failed' ELSE g.outcome END,
+            CASE WHEN g.next IN ('completed', 'cancelled', 'waiting', 'retrying') THEN g.next ELSE 'dead' END,
+            CASE WHEN g.next IN ('waiting', 'retrying') THEN moment + g.wait END)::endings),
+        array_agg(g.job_id), array_agg(g.attempt), array_agg(g.outcome)
+    INTO settled, ids, nths, words FROM judged g;
+
+    IF EXISTS (SELECT FROM unnest(settled) s WHERE s.run_at < moment + interval '1.5 seconds') THEN
+        PERFORM wake(settle.queue);
+    END IF;
+    RETURN QUERY SELECT s.* FROM unnest(settled) s;
+    -- A new statement, so it sees an end that the delete above waited for.
+    RETURN QUERY
+    SELECT m.job_id, m.attempt, CASE WHEN a.outcome = CASE m.outcome WHEN 'dead' THEN 'failed' ELSE m.outcome END
+        THEN 'already_done' ELSE 'lease_lost' END, a.outcome, NULL::text, NULL::timestamptz
+    FROM (SELECT u.job_id, u.attempt, u.outcome FROM unnest(job_ids, settle.attempts, outcomes) u(job_id, attempt, outcome)
+          EXCEPT SELECT e.job_id, e.attempt, e.outcome FROM unnest(ids, nths, words) e(job_id, attempt, outcome)) m
+    LEFT JOIN attempts a ON a.job_id = m.job_id AND a.attempt = m.attempt AND a.queue = settle.queue;
+END $$;
+-- +goose StatementEnd
+
+-- +goose StatementBegin
+-- Ends attempts of one queue by their worker's word: settle's arrays, all of one
+-- length, without lost. Left out, outcomes are all completed and the rest none:
+-- the short way that most attempts take, one delete and one insert. Answers one
+-- row per attempt given; a stale one changes nothing and says lease_lost.
+CREATE FUNCTION penstock.finish(queue text, job_ids bigint[], attempts integer[], outcomes text[] DEFAULT NULL,
+    error_classes text[] DEFAULT NULL, messages text[] DEFAULT NULL, details text[] DEFAULT NULL,
+    results jsonb[] DEFAULT NULL, delays interval[] DEFAULT NULL)
+RETURNS SETOF penstock.endings
+LANGUAGE plpgsql SECURITY DEFINER
+SET search_path = penstock, pg_temp SET plan_cache_mode = force_generic_plan SET enable_seqscan = off
+SET enable_bitmapscan = off SET enable_hashjoin = off SET enable_mergejoin = off SET enable_material = off SET jit = off AS $$
+#variable_conflict use_column
+DECLARE
+    n      CONSTANT integer := coalesce(cardinality(job_ids), 0);
+    moment CONSTANT timestamptz := clock_timestamp();
+    settled endings[];
+    odd    text;
+BEGIN
+    IF cardinality(finish.attempts) IS DISTINCT FROM n AND n > 0 THEN
+        PERFORM refuse('attempts', 'as many as job_ids', cardinality(finish.attempts)::text);
+    ELSIF num_nulls(outcomes, error_classes, messages, details, results, delays) = 6 THEN
+        -- The queue passes through said: as a constant it would tempt the planner to
+        -- scan all that a queue has running instead of probing for each id.
+        WITH said AS MATERIALIZED (
+            SELECT u.job_id, u.attempt, finish.queue AS queue FROM unnest(job_ids, finish.attempts) u(job_id, attempt)
+            ORDER BY u.job_id
+        ), ended AS (
+            DELETE FROM running r USING said s
+            WHERE r.job_id = s.job_id AND r.queue = s.queue AND r.attempt = s.attempt
+            RETURNING r.*
+        ), noted AS (
+            INSERT INTO attempts (job_id, attempt, queue, name, priority, worker_id, run_at, claimed_at, finished_at, outcome)
+            SELECT e.job_id, e.attempt, e.queue, e.name, e.priority, e.worker_id, e.run_at, e.claimed_at, moment, 'completed'
+            FROM ended e
+        )
+        SELECT array_agg(ROW(e.job_id, e.attempt, 'accepted', 'completed', 'completed', NULL)::endings)
+        INTO settled FROM ended e;
+        RETURN QUERY SELECT s.* FROM unnest(settled) s;
+        IF coalesce(cardinality(settled), 0) < n THEN
+            RETURN QUERY
+            SELECT m.job_id, m.attempt, CASE a.outcome WHEN 'completed' THEN 'already_done' ELSE 'lease_lost' END,
+                a.outcome, NULL::text, NULL::timestamptz
+            FROM (SELECT u.job_id, u.attempt FROM unnest(job_ids, finish.attempts) u(job_id, attempt)
+                  EXCEPT SELECT s.job_id, s.attempt FROM unnest(settled) s) m
+            LEFT JOIN attempts a ON a.job_id = m.job_id AND a.attempt = m.attempt AND a.queue = finish.queue;
+        END IF;
+        RETURN;
+    END IF;
+    outcomes := coalesce(outcomes, array_fill('completed'::text, ARRAY[n]));
+    SELECT o INTO odd FROM unnest(outcomes) o
+    WHERE o IS NULL OR o NOT IN ('completed', 'failed', 'dead', 'snoozed', 'released', 'cancelled') LIMIT 1;
+    IF found THEN
+        PERFORM refuse('outcomes', 'of completed, failed, dead, snoozed, released, cancelled', odd);
+    ELSIF (outcomes IS NOT NULL AND cardinality(outcomes) <> n) OR cardinality(error_classes) <> n
+        OR cardinality(messages) <> n OR cardinality(details) <> n OR cardinality(results) <> n
+        OR cardinality(delays) <> n THEN
+        PERFORM refuse('outcomes', 'as many as job_ids, as every array', n::text);
+    ELSIF EXISTS (SELECT FROM unnest(results) r WHERE octet_length(r::text) > 1048576) THEN
+        PERFORM refuse('results', 'JSON of at most 1048576 bytes each', 'more');
+    ELSIF EXISTS (SELECT FROM unnest(delays) d WHERE d > interval '366 days') THEN
+        PERFORM refuse('delays', 'at most 366 days', (SELECT max(d) FROM unnest(delays) d)::text);
+    END IF;
+    RETURN QUERY SELECT s.* FROM settle(finish.queue, job_ids, finish.attempts, outcomes, error_classes, messages,
+        details, results, delays) s;
+END $$;
+-- +goose StatementEnd
+
+-- +goose StatementBegin
+-- Completes one attempt inside the caller's transaction, so that its effects and
+-- the completion commit together or not at all (P6). A lost lease raises PN409,
+-- which fails that transaction (P5); a repeat of this completion does nothing (P8).
+CREATE FUNCTION penstock.complete(queue text, job_id bigint, attempt integer, result jsonb DEFAULT NULL) RETURNS void
+LANGUAGE plpgsql SECURITY DEFINER SET search_path = penstock, pg_temp AS $$
+DECLARE
+    ending endings;
+BEGIN
+    SELECT e.* INTO ending FROM finish(complete.queue, ARRAY[complete.job_id], ARRAY[complete.attempt],
+        results => CASE WHEN result IS NOT NULL THEN ARRAY[result] END) e;
+    IF ending.status IS DISTINCT FROM 'accepted' AND ending.status IS DISTINCT FROM 'already_done' THEN
+        RAISE EXCEPTION 'lease lost: attempt % of job % is not running', complete.attempt, complete.job_id
+            USING ERRCODE = 'PN409', HINT = 'Another worker owns the job or it ended; drop this result.';
+    END IF;
+END $$;
+-- +goose StatementEnd
+
+-- +goose Down
+DROP FUNCTION penstock.complete(text, bigint, integer, jsonb),
+    penstock.finish(text, bigint[], integer[], text[], text[], text[], text[], jsonb[], interval[]),
+    penstock.settle(text, bigint[], integer[], text[], text[], text[], text[], jsonb[], interval[]);
+DROP VIEW penstock.endings;
