@@ -1,0 +1,54 @@
+package config
+
+import (
+	"errors"
+	"net"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+)
+
+const (
+	minRetention = 24 * time.Hour
+	maxRetention = 3650 * 24 * time.Hour
+)
+
+// checks says, by flag, which values are allowed beyond being of their type; the
+// setting's want tag says the same in words.
+var checks = map[string]func(Config) bool{
+	DatabaseURL: func(c Config) bool { return c.DatabaseURL == "" || c.DatabaseURL.readable() },
+	Listen:      func(c Config) bool { return isListenAddress(c.Listen) },
+	DataDir:     func(c Config) bool { return isPath(c.DataDir) },
+	LogLevel:    func(c Config) bool { return slices.Contains([]string{"debug", "info", "warn", "error"}, c.LogLevel) },
+	LogFormat:   func(c Config) bool { return slices.Contains([]string{"auto", "console", "json"}, c.LogFormat) },
+	Retention:   func(c Config) bool { return c.Retention >= minRetention && c.Retention <= maxRetention },
+	DemoSource:  func(c Config) bool { return isPath(c.DemoSource) },
+}
+
+// validate checks the settings that were given; defaults are right by construction.
+// Its error has a line per setting that is wrong.
+func (c Config) validate(values map[string]string, mistyped []string) error {
+	var refused []error
+	for _, s := range settings {
+		if _, given := values[s.env]; !given {
+			continue
+		}
+		check := checks[s.flag]
+		if slices.Contains(mistyped, s.field) || check != nil && !check(c) {
+			refused = append(refused, s.refuse(values))
+		}
+	}
+	return errors.Join(refused...)
+}
+
+func isListenAddress(text string) bool {
+	host, port, err := net.SplitHostPort(text)
+	if err != nil || strings.ContainsAny(host, " /\\") {
+		return false
+	}
+	_, err = strconv.ParseUint(port, 10, 16)
+	return err == nil
+}
+
+func isPath(text string) bool { return !strings.ContainsRune(text, 0) }
