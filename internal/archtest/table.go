@@ -1,0 +1,107 @@
+// Package archtest holds the repository's import rules and checks them: which of our
+// packages may import which, and where some libraries have to stay. The rules are
+// data; its test applies them to every Go file, whatever its build tags, so that a
+// file for another system is held to them too.
+package archtest
+
+// Module is the path of this repository's module.
+const Module = "github.com/penstock/penstock"
+
+// Root names the module's root package in Table.
+const Root = "penstock"
+
+// Row is what one package may import of ours. Packages are named by their folder, the
+// root package by Root.
+type Row struct {
+	Packages []string
+	May      []string
+	Why      string // ends the sentence of a violation
+}
+
+// Table has every package that there is or will be. One that is missing fails: what a
+// new package may lean on is decided here first.
+var Table = []Row{
+	{
+		[]string{"db", "migrations", "internal/config", "internal/api/openapi", "internal/archtest"},
+		nil,
+		"it is a leaf, which everything else may stand on",
+	},
+	{
+		[]string{"internal/maintain"},
+		[]string{"db"},
+		"the library runs it, so it cannot know the library",
+	},
+	{
+		[]string{Root},
+		[]string{"db", "internal/maintain"},
+		"the library is the floor under internal/, never a facade over it",
+	},
+	{
+		[]string{"internal/postgres"},
+		[]string{"migrations"},
+		"getting hold of a migrated Postgres comes before everything that uses one",
+	},
+	{
+		[]string{"internal/metrics"},
+		[]string{Root},
+		"it sees what the library's hooks show",
+	},
+	{
+		[]string{"internal/api"},
+		[]string{Root, "internal/api/openapi"},
+		"a handler translates and calls the library; SQL and policy are not its business",
+	},
+	{
+		[]string{"internal/demo", "internal/bench", "internal/proof", "internal/top"},
+		[]string{Root, "internal/postgres"},
+		"it uses the library as any application would",
+	},
+	{
+		[]string{"internal/dbtest"},
+		[]string{"internal/postgres", "migrations"},
+		"tests of every other package stand on it",
+	},
+	{
+		[]string{"internal/withpostgres"},
+		[]string{"internal/postgres"},
+		"it starts a server for another command and needs no more",
+	},
+	{[]string{"cmd/penstock"}, []string{
+		Root, "db", "migrations", "internal/api", "internal/api/openapi", "internal/bench", "internal/config",
+		"internal/demo", "internal/maintain", "internal/metrics", "internal/postgres", "internal/proof", "internal/top",
+	}, "the command line joins all that ships, and what serves tests does not ship"},
+}
+
+// ForTests lists what the tests of any package may import beside what the package may.
+var ForTests = []string{"internal/dbtest", "internal/postgres", "migrations"}
+
+// Fence keeps a library inside a few packages, their tests included.
+type Fence struct {
+	Library string // an import path and everything below it
+	Inside  []string
+	Why     string
+}
+
+// Fences has the libraries that would spread otherwise.
+var Fences = []Fence{
+	{
+		"github.com/labstack/echo",
+		[]string{"internal/api", "internal/api/openapi", "cmd/penstock"},
+		"the library must not bring a web framework into its user's program",
+	},
+	{
+		"github.com/prometheus",
+		[]string{"internal/metrics", "cmd/penstock"},
+		"the library tells its hooks, and metrics are one listener among others",
+	},
+	{
+		"go.opentelemetry.io/otel/exporters",
+		[]string{"internal/metrics", "cmd/penstock"},
+		"where telemetry goes is the program's choice, not the library's",
+	},
+	{
+		"github.com/testcontainers",
+		[]string{"internal/dbtest"},
+		"every test gets its database from dbtest, wherever that finds Postgres",
+	},
+}
