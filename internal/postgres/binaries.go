@@ -97,10 +97,17 @@ func binaryDirs() []string {
 	return dirs
 }
 
-var firstNumber = regexp.MustCompile(`\d+`)
+var (
+	firstNumber = regexp.MustCompile(`\d+`)
+	lastNumber  = regexp.MustCompile(`(\d+)\D*$`)
+)
 
 func versionInPath(dir string) int {
-	n, _ := strconv.Atoi(firstNumber.FindString(dir)) // no number sorts last
+	parts := lastNumber.FindStringSubmatch(dir)
+	if parts == nil {
+		return 0 // sorts last
+	}
+	n, _ := strconv.Atoi(parts[1]) // digits
 	return n
 }
 

@@ -174,7 +174,7 @@ func (d directory) initialize(ctx context.Context, b binaries, durable bool) err
 		out, err = d.initdb(ctx, b, durable, fresh, "--locale=C")
 	}
 	if err != nil {
-		return fmt.Errorf("initdb in %s: %w%s\n%s", d.path, err, d.accessHint(out), bytes.TrimSpace(out))
+		return fmt.Errorf("initdb in %s: %w%s\n%s", d.path, err, d.accessHint(err, out), bytes.TrimSpace(out))
 	}
 	if err := os.Rename(fresh, d.data()); err != nil {
 		return fmt.Errorf("put the new cluster in place: %w", err)
@@ -201,8 +201,9 @@ func (d directory) initdb(ctx context.Context, b binaries, durable bool, dir, lo
 }
 
 // accessHint explains a refusal that root does not expect to meet.
-func (d directory) accessHint(output []byte) string {
-	if !d.account.switches || !bytes.Contains(output, []byte("Permission denied")) {
+func (d directory) accessHint(err error, output []byte) string {
+	denied := errors.Is(err, fs.ErrPermission) || bytes.Contains(output, []byte("Permission denied"))
+	if !d.account.switches || !denied {
 		return ""
 	}
 	return fmt.Sprintf(" (the server runs as user %s, who must be able to reach the directory: choose one below %s)", d.account.name, rootDir)

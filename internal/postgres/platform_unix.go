@@ -85,7 +85,13 @@ func lockFile(f *os.File) (bool, error) {
 	return err == nil, err
 }
 
+// alive is false for a zombie too: where process 1 reaps nobody, as in many
+// containers, the dead stay listed.
 func alive(pid int) bool {
+	stat, _ := os.ReadFile(fmt.Sprintf("/proc/%d/stat", pid)) // "1 (name) Z …"; nothing off Linux
+	if _, state, ok := strings.Cut(string(stat), ") "); ok && strings.HasPrefix(state, "Z") {
+		return false
+	}
 	err := syscall.Kill(pid, 0)
 	return err == nil || errors.Is(err, syscall.EPERM)
 }

@@ -138,7 +138,7 @@ func (s *Server) launch(ctx context.Context) error {
 		return err
 	}
 	if err := p.awaitReady(ctx); err != nil {
-		return fmt.Errorf("%w%s", err, s.dir.accessHint(log.tail()))
+		return fmt.Errorf("%w%s", err, s.dir.accessHint(err, log.tail()))
 	}
 	s.process = p
 	return nil
@@ -265,6 +265,8 @@ func (s *Server) release() error {
 	}
 	if s.opts.Temporary {
 		errs = append(errs, os.RemoveAll(s.dir.path))
+	} else {
+		errs = append(errs, s.dir.note("")) // nothing to Attach to any more
 	}
 	return errors.Join(append(errs, s.dir.lock.Close())...)
 }
