@@ -16,15 +16,18 @@ ARGS   ?=
 # give is of no use to a development build.
 export GOFLAGS := $(strip $(shell go env GOFLAGS) -buildvcs=false)
 
+# The same build on every machine, with a C compiler, half of one or none. Only the
+# race detector needs C, and one probe compile decides whether tests get it.
+export CGO_ENABLED := 0
+PROBE := \#include <stdlib.h>\nint main(void) { return 0; }\n
+
 # Each test package starts a private PostgreSQL: more than four at once gain nothing.
 CPUS     := $(shell getconf _NPROCESSORS_ONLN 2>/dev/null || echo 2)
 PACKAGES := $(shell [ $(CPUS) -gt 4 ] && echo 4 || echo $(CPUS))
 
-# The race detector needs a C compiler with headers: one probe compile decides.
-PROBE := \#include <stdlib.h>\nint main(void) { return 0; }\n
-TOOL  := go tool -modfile=tools/go.mod
+TOOL := go tool -modfile=tools/go.mod
 
-help: ## print these targets
+help:
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 run: bin/penstock ## index the Go source tree as jobs, on a private PostgreSQL
