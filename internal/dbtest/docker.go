@@ -15,7 +15,7 @@ const image = "postgres:15-alpine"
 // startContainer is the last source of a server, for machines that have Docker and
 // no PostgreSQL. This file alone imports testcontainers, which is big. Its reaper
 // removes the container should this process be killed.
-func startContainer(ctx context.Context) (base string, stop func(context.Context) error, err error) {
+func startContainer(ctx context.Context) (base string, stop stopFunc, err error) {
 	provider, err := testcontainers.ProviderDocker.GetProvider()
 	if err != nil {
 		return "", nil, err

@@ -29,7 +29,7 @@ type source struct {
 	base  string // URL of the server's maintenance database
 	run   string // names this run's databases: namePrefix and a random part
 	admin *pgxpool.Pool
-	stop  func(context.Context) error
+	stop  stopFunc
 
 	clones atomic.Int64
 }
@@ -41,7 +41,7 @@ func (s *source) ready(ctx context.Context) error {
 
 func (s *source) start(ctx context.Context) (err error) {
 	s.run = namePrefix + strings.ToLower(rand.Text()[:10])
-	if s.base, s.stop, err = findServer(ctx); err != nil {
+	if s.base, s.stop, err = findServer(ctx, postgres.Options{Temporary: true}, startContainer); err != nil {
 		return err
 	}
 	if s.admin, err = postgres.Open(ctx, s.base, func(c *pgxpool.Config) {
@@ -57,19 +57,22 @@ func (s *source) start(ctx context.Context) (err error) {
 	return s.makeTemplate(ctx)
 }
 
+// stopFunc ends what a source started.
+type stopFunc func(context.Context) error
+
 // findServer returns the URL of a maintenance database and what ends the server.
-func findServer(ctx context.Context) (string, func(context.Context) error, error) {
+func findServer(ctx context.Context, opts postgres.Options, container func(context.Context) (string, stopFunc, error)) (string, stopFunc, error) {
 	if given := os.Getenv("DATABASE_URL"); given != "" {
 		return given, func(context.Context) error { return nil }, nil
 	}
-	server, err := postgres.Start(ctx, postgres.Options{Temporary: true})
+	server, err := postgres.Start(ctx, opts)
 	if err == nil {
 		return server.URL("postgres"), server.Stop, nil
 	}
 	if !errors.Is(err, postgres.ErrNoBinaries) {
 		return "", nil, err
 	}
-	base, stop, dockerErr := startContainer(ctx)
+	base, stop, dockerErr := container(ctx)
 	if dockerErr != nil {
 		return "", nil, fmt.Errorf("tests need PostgreSQL: %w\nor start Docker (%w)", err, dockerErr)
 	}

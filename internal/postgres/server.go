@@ -24,7 +24,8 @@ type Options struct {
 	Dir string
 	// Temporary trades durability for speed (fsync, synchronous_commit and
 	// full_page_writes off, 300 connections) and removes Dir on Stop. A crash of
-	// the machine loses it; a crash of the server alone does not.
+	// the machine loses it; one of the server alone loses the last second's commits,
+	// unless Settings turn synchronous_commit on.
 	Temporary bool
 	// Settings are added to the server's command line and win over those that
 	// Start chooses: {"fsync": "on"}.
