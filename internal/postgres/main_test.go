@@ -58,7 +58,8 @@ func newDatabase(t *testing.T, configure ...func(*pgxpool.Config)) *pgxpool.Pool
 
 func query[T any](t *testing.T, db interface {
 	QueryRow(context.Context, string, ...any) pgx.Row
-}, sql string, args ...any) (v T) {
+}, sql string, args ...any,
+) (v T) {
 	t.Helper()
 	require.NoError(t, db.QueryRow(t.Context(), sql, args...).Scan(&v))
 	return v
