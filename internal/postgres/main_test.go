@@ -71,6 +71,18 @@ func run(t *testing.T, pool *pgxpool.Pool, sql string, args ...any) {
 	require.NoError(t, err)
 }
 
+// newRole makes a role that may connect and nothing else, and a pool of its own on
+// the same database. Roles belong to the server, so each has a name of its own.
+func newRole(t *testing.T, pool *pgxpool.Pool) (name string, own *pgxpool.Pool) {
+	t.Helper()
+	name = fmt.Sprintf("role_%d", databases.Add(1))
+	run(t, pool, "CREATE ROLE "+name+" LOGIN")
+	own, err := Open(t.Context(), pool.Config().ConnString(), func(c *pgxpool.Config) { c.ConnConfig.User = name })
+	require.NoError(t, err)
+	t.Cleanup(own.Close)
+	return name, own
+}
+
 // newDir is a directory that the server's account can reach, unlike t.TempDir for root.
 func newDir(t *testing.T) string {
 	t.Helper()

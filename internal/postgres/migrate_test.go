@@ -223,14 +223,11 @@ DROP TABLE penstock.half;
 func TestARoleThatMayNotCreateTheSchemaIsToldWhoCan(t *testing.T) {
 	t.Parallel()
 	pool := newDatabase(t)
-	run(t, pool, "CREATE ROLE visitor LOGIN")
-	visitor, err := Open(t.Context(), pool.Config().ConnString(), func(c *pgxpool.Config) { c.ConnConfig.User = "visitor" })
-	require.NoError(t, err)
-	defer visitor.Close()
-	_, err = Migrator{Pool: visitor, Files: fixture}.Up(t.Context())
+	name, visitor := newRole(t, pool)
+	_, err := Migrator{Pool: visitor, Files: fixture}.Up(t.Context())
 	require.ErrorContains(t, err, "CREATE SCHEMA penstock AUTHORIZATION")
 
-	run(t, pool, "CREATE SCHEMA penstock AUTHORIZATION visitor")
+	run(t, pool, "CREATE SCHEMA penstock AUTHORIZATION "+name)
 	require.Len(t, up(t, Migrator{Pool: visitor, Files: fixture}), 4, "no right on the database is needed then")
 }
 

@@ -4,7 +4,6 @@ import (
 	"testing"
 	"testing/fstest"
 
-	"github.com/jackc/pgx/v5/pgxpool"
 	"github.com/stretchr/testify/require"
 
 	"github.com/penstock/penstock/migrations"
@@ -54,14 +53,11 @@ func TestCheckNeedsNoMoreThanToReadTheVersionTable(t *testing.T) {
 	t.Parallel()
 	pool := newDatabase(t)
 	up(t, Migrator{Pool: pool, Files: fixture})
-	run(t, pool, "CREATE ROLE runtime LOGIN")
-	runtime, err := Open(t.Context(), pool.Config().ConnString(), func(c *pgxpool.Config) { c.ConnConfig.User = "runtime" })
-	require.NoError(t, err)
-	defer runtime.Close()
+	name, runtime := newRole(t, pool)
 	require.ErrorContains(t, check(t.Context(), runtime, fixture), "penstock grants")
 
-	run(t, pool, "GRANT USAGE ON SCHEMA penstock TO runtime; ")
-	run(t, pool, "GRANT SELECT ON penstock.schema_migrations TO runtime")
+	run(t, pool, "GRANT USAGE ON SCHEMA penstock TO "+name)
+	run(t, pool, "GRANT SELECT ON penstock.schema_migrations TO "+name)
 	require.NoError(t, check(t.Context(), runtime, fixture))
 	status, err := Migrator{Pool: runtime, Files: fixture}.Status(t.Context())
 	require.NoError(t, err)
