@@ -1,0 +1,100 @@
+package demo
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"go/ast"
+	"go/parser"
+	"go/scanner"
+	"go/token"
+	"io/fs"
+	"strings"
+	"unicode"
+)
+
+// counts is what one file declares at its top level, and its length.
+type counts struct {
+	lines, funcs, types, vars, consts, imports int64
+}
+
+// fileError is a fault of the file itself, which no retry mends. Its class is what
+// the dead letter queue shows.
+type fileError struct {
+	class, message string
+}
+
+func (e *fileError) Error() string      { return e.message }
+func (e *fileError) ErrorClass() string { return e.class }
+
+// PackageIncomplete says that a package cannot be summed up yet. Its class is its
+// type's name, and it is retried.
+type PackageIncomplete struct {
+	Missing, Files int64
+}
+
+func (e *PackageIncomplete) Error() string {
+	return fmt.Sprintf("%d of %d files are not parsed yet", e.Missing, e.Files)
+}
+
+// parseFile counts what the file at name declares. A *fileError means that it never
+// will; anything else, such as too many open files, may pass.
+func parseFile(tree fs.FS, name string) (counts, error) {
+	source, err := fs.ReadFile(tree, name)
+	if errors.Is(err, fs.ErrNotExist) || errors.Is(err, fs.ErrInvalid) {
+		return counts{}, &fileError{"NotFoundError", "the tree has no such file"}
+	} else if err != nil {
+		return counts{}, fmt.Errorf("read: %w", err)
+	}
+	parsed, err := parser.ParseFile(token.NewFileSet(), name, source, parser.SkipObjectResolution)
+	if err != nil {
+		return counts{}, &fileError{"SyntaxError", describe(err)}
+	}
+	found := count(parsed)
+	found.lines = int64(bytes.Count(source, []byte("\n")))
+	if n := len(source); n > 0 && source[n-1] != '\n' {
+		found.lines++
+	}
+	return found, nil
+}
+
+func count(parsed *ast.File) counts {
+	found := counts{imports: int64(len(parsed.Imports))}
+	for _, declaration := range parsed.Decls {
+		group, ok := declaration.(*ast.GenDecl)
+		if !ok {
+			found.funcs++
+			continue
+		}
+		for _, spec := range group.Specs {
+			switch spec := spec.(type) {
+			case *ast.TypeSpec:
+				found.types++
+			case *ast.ValueSpec:
+				if group.Tok == token.CONST {
+					found.consts += int64(len(spec.Names))
+				} else {
+					found.vars += int64(len(spec.Names))
+				}
+			}
+		}
+	}
+	return found
+}
+
+// describe keeps the first syntax error and its place, without the path, so that
+// errors of one kind have one fingerprint: numbers and quoted text do not count there.
+func describe(err error) string {
+	message := err.Error()
+	var list scanner.ErrorList
+	if errors.As(err, &list) && len(list) > 0 {
+		first := list[0]
+		message = fmt.Sprintf("%s (line %d, column %d)", first.Msg, first.Pos.Line, first.Pos.Column)
+	}
+	return strings.Map(func(r rune) rune {
+		if r == unicode.ReplacementChar || !unicode.IsPrint(r) {
+			return '?' // the parser quotes the file's own bytes
+		}
+		return r
+	}, message)
+}
