@@ -19,13 +19,14 @@ type counts struct {
 }
 
 // fileError is a fault of the file itself, which no retry mends. Its class is what
-// the dead letter queue shows.
+// the dead letter queue shows, and its detail what `penstock job get` adds.
 type fileError struct {
-	class, message string
+	class, message, detail string
 }
 
-func (e *fileError) Error() string      { return e.message }
-func (e *fileError) ErrorClass() string { return e.class }
+func (e *fileError) Error() string       { return e.message }
+func (e *fileError) ErrorClass() string  { return e.class }
+func (e *fileError) ErrorDetail() string { return e.detail }
 
 // PackageIncomplete says that a package cannot be summed up yet. Its class is its
 // type's name, and it is retried.
@@ -42,13 +43,13 @@ func (e *PackageIncomplete) Error() string {
 func parseFile(tree fs.FS, name string) (counts, error) {
 	source, err := fs.ReadFile(tree, name)
 	if errors.Is(err, fs.ErrNotExist) || errors.Is(err, fs.ErrInvalid) {
-		return counts{}, &fileError{"NotFoundError", "the tree has no such file"}
+		return counts{}, &fileError{"NotFoundError", "the tree has no such file", name}
 	} else if err != nil {
 		return counts{}, fmt.Errorf("read: %w", err)
 	}
 	parsed, err := parser.ParseFile(token.NewFileSet(), name, source, parser.SkipObjectResolution)
 	if err != nil {
-		return counts{}, &fileError{"SyntaxError", describe(err)}
+		return counts{}, syntaxError(err)
 	}
 	found := count(parsed)
 	found.lines = int64(bytes.Count(source, []byte("\n")))
@@ -82,19 +83,29 @@ func count(parsed *ast.File) counts {
 	return found
 }
 
-// describe keeps the first syntax error and its place, without the path, so that
-// errors of one kind have one fingerprint: numbers and quoted text do not count there.
-func describe(err error) string {
-	message := err.Error()
+// syntaxError keeps the first error and its place, without the path, as the message,
+// so that errors of one kind have one fingerprint: numbers and quoted text do not
+// count there. The detail has all errors, a line each.
+func syntaxError(err error) *fileError {
 	var list scanner.ErrorList
-	if errors.As(err, &list) && len(list) > 0 {
-		first := list[0]
-		message = fmt.Sprintf("%s (line %d, column %d)", first.Msg, first.Pos.Line, first.Pos.Column)
+	if !errors.As(err, &list) || len(list) == 0 {
+		return &fileError{"SyntaxError", printable(err.Error()), ""}
 	}
+	var detail []string
+	for _, e := range list {
+		detail = append(detail, printable(e.Error()))
+	}
+	message := fmt.Sprintf("%s (line %d, column %d)", printable(list[0].Msg), list[0].Pos.Line, list[0].Pos.Column)
+	return &fileError{"SyntaxError", message, strings.Join(detail, "\n")}
+}
+
+// printable replaces what neither a terminal nor Postgres takes: the parser quotes the
+// file's own bytes.
+func printable(text string) string {
 	return strings.Map(func(r rune) rune {
 		if r == unicode.ReplacementChar || !unicode.IsPrint(r) {
-			return '?' // the parser quotes the file's own bytes
+			return '?'
 		}
 		return r
-	}, message)
+	}, text)
 }

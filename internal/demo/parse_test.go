@@ -48,6 +48,13 @@ func TestAFileThatIsAtFaultSaysWhy(t *testing.T) {
 	}
 }
 
+func TestTheDetailHasEveryErrorOfAFile(t *testing.T) {
+	_, err := parseFile(fstest.MapFS{"src/a.go": {Data: []byte("package a\nvar 1\nvar 2\n")}}, "src/a.go")
+	var fault *fileError
+	require.ErrorAs(t, err, &fault)
+	require.Equal(t, "src/a.go:2:5: expected 'IDENT', found 1\nsrc/a.go:3:5: expected 'IDENT', found 2", fault.ErrorDetail())
+}
+
 func TestAFaultThatMayPassIsNotTheFiles(t *testing.T) {
 	_, err := parseFile(os.DirFS(plant(t, map[string]string{"a.go/b.go": ""})), "a.go") // a directory cannot be read
 	require.Error(t, err)
