@@ -1,0 +1,217 @@
+package main
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"fmt"
+	"io"
+	"maps"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/spf13/cobra"
+	"github.com/spf13/pflag"
+
+	"github.com/penstock/penstock"
+	"github.com/penstock/penstock/internal/config"
+)
+
+// maxInput is the most of stdin that is read as data; the queue takes 1 MiB, so
+// anything longer is refused there with its own words.
+const maxInput = 1<<20 + 1
+
+type enqueueFlags struct {
+	priority, runAt, retry    string
+	delay, timeout, expiresIn wait
+	maxAttempts               int
+	tags                      []string
+	idempotencyKey            string
+	asJSON                    bool
+}
+
+func newEnqueue(d *deps) *cobra.Command {
+	var f enqueueFlags
+	cmd := &cobra.Command{
+		Use:   "enqueue QUEUE NAME [DATA|-]",
+		Short: "Add a job and print its id",
+		Long: `Add a job and print its id. DATA is JSON; - reads it from stdin; without it the data
+is {}. What the job does not bring is decided by its queue's priorities and policy.`,
+		Example: `  penstock enqueue deploy-contract deploy '{"environment":"production"}' --priority high
+  jq -n '{file: "a.wav"}' | penstock enqueue process-tts speak - --delay 10s --tag audio`,
+		Args: cobra.RangeArgs(2, 3),
+	}
+	flags := cmd.Flags()
+	config.Bind(flags, config.DatabaseURL, config.DataDir)
+	flags.StringVar(&f.priority, "priority", "", "low, normal, high, critical, or a weight from 1 to 100")
+	flags.Var(&f.delay, "delay", "wait this long before the first run, such as 90s or 2h or 7d")
+	flags.StringVar(&f.runAt, "run-at", "", "run no earlier than this, such as 2026-01-31T12:00:00Z")
+	flags.IntVar(&f.maxAttempts, "max-attempts", 0, "runs in all, 1 to 100 (default: the policy's)")
+	flags.Var(&f.timeout, "timeout", "how long one run may take (default: the worker's)")
+	flags.Var(&f.expiresIn, "expires-in", "drop the job if it has not started by then")
+	flags.StringArrayVar(&f.tags, "tag", nil, "a tag; may be repeated")
+	flags.StringVar(&f.idempotencyKey, "idempotency-key", "", "the same key gives the same job for 24 hours")
+	flags.StringVar(&f.retry, "retry", "", `retry strategy as JSON, such as '{"type":"fixed","delay":5000,"jitter":0}'`)
+	flags.BoolVar(&f.asJSON, "json", false, "print JSON")
+	cmd.RunE = func(cmd *cobra.Command, args []string) error {
+		if err := notEmpty(flags, "priority", "run-at", "max-attempts", "timeout", "expires-in", "idempotency-key", "retry"); err != nil {
+			return err
+		}
+		job, err := f.job(d, args)
+		if err != nil {
+			return err
+		}
+		cfg, err := d.load(cmd)
+		if err != nil {
+			return err
+		}
+		pool, err := connect(cmd.Context(), cfg)
+		if err != nil {
+			return err
+		}
+		defer pool.Close()
+		client, err := penstock.NewClient(pool, penstock.Config{})
+		if err != nil {
+			return err
+		}
+		return runEnqueue(cmd.Context(), client, d.stdout, job, f.asJSON)
+	}
+	return cmd
+}
+
+func runEnqueue(ctx context.Context, client *penstock.Client, out io.Writer, job penstock.NewJob, asJSON bool) error {
+	id, err := client.Enqueue(ctx, job)
+	if err != nil {
+		return err
+	}
+	if asJSON {
+		return writeJSON(out, struct {
+			ID    int64  `json:"id,string"`
+			Queue string `json:"queueName"`
+			Name  string `json:"name"`
+		}{id, job.Queue, job.Name})
+	}
+	_, err = fmt.Fprintln(out, id)
+	return err
+}
+
+// job reads the command line; bounds and names are the database's to check.
+func (f *enqueueFlags) job(d *deps, args []string) (penstock.NewJob, error) {
+	job := penstock.NewJob{
+		Queue: args[0], Name: args[1], Priority: penstock.Priority(f.priority), Delay: time.Duration(f.delay),
+		MaxAttempts: f.maxAttempts, Timeout: time.Duration(f.timeout), ExpiresIn: time.Duration(f.expiresIn),
+		Tags: f.tags, IdempotencyKey: f.idempotencyKey,
+	}
+	var err error
+	if len(args) == 3 {
+		if job.Data, err = readData(d.stdin, args[2]); err != nil {
+			return job, err
+		}
+	}
+	if f.runAt != "" {
+		if job.RunAt, err = time.Parse(time.RFC3339, f.runAt); err != nil {
+			return job, usagef("enqueue: --run-at must be a time such as 2026-01-31T12:00:00Z, got %q", f.runAt)
+		}
+	}
+	if f.retry != "" {
+		if job.Retry, err = parseRetry(f.retry); err != nil {
+			return job, err
+		}
+	}
+	return job, nil
+}
+
+func readData(stdin io.Reader, arg string) (json.RawMessage, error) {
+	data := []byte(arg)
+	if arg == "-" {
+		var err error
+		if data, err = io.ReadAll(io.LimitReader(stdin, maxInput)); err != nil {
+			return nil, fmt.Errorf("read data from stdin: %w", err)
+		}
+		if len(data) == maxInput {
+			return nil, usagef("enqueue: data must be JSON of at most 1048576 bytes, stdin has more")
+		}
+	}
+	data = bytes.TrimSpace(data)
+	if !json.Valid(data) {
+		return nil, usagef("enqueue: DATA must be JSON, such as '{\"key\":\"value\"}' or '\"text\"' or 42, in one argument")
+	}
+	return data, nil
+}
+
+// parseRetry refuses keys that a strategy does not have, which would otherwise be
+// dropped in silence.
+func parseRetry(text string) (*penstock.RetryStrategy, error) {
+	known := retryKeys()
+	var given map[string]json.RawMessage
+	if err := json.Unmarshal([]byte(text), &given); err != nil || given == nil {
+		return nil, usagef("enqueue: --retry must be a JSON object with any of %s", strings.Join(known, ", "))
+	}
+	for key := range given {
+		if !slices.Contains(known, key) {
+			return nil, usagef("enqueue: --retry may have %s, got %q", strings.Join(known, ", "), key)
+		}
+	}
+	strategy := new(penstock.RetryStrategy)
+	if err := json.Unmarshal([]byte(text), strategy); err != nil {
+		return nil, usagef("enqueue: --retry: %w", err)
+	}
+	return strategy, nil
+}
+
+// retryKeys asks a strategy with everything set what its JSON fields are.
+func retryKeys() []string {
+	full, err := json.Marshal(penstock.RetryStrategy{
+		Type: penstock.Fixed, Delay: 1, Multiplier: 1, MaxDelay: 1, MaxAttempts: 1, Jitter: new(float64),
+	})
+	var fields map[string]any
+	if err == nil {
+		err = json.Unmarshal(full, &fields)
+	}
+	if err != nil {
+		panic(fmt.Sprintf("penstock: a retry strategy has no JSON form: %v", err)) // constants only
+	}
+	return slices.Sorted(maps.Keys(fields))
+}
+
+// notEmpty refuses flags that were given and say nothing, as an unset shell variable
+// does: an empty idempotency key would let a job in twice.
+func notEmpty(flags *pflag.FlagSet, names ...string) error {
+	for _, name := range names {
+		f := flags.Lookup(name)
+		if f.Changed && (f.Value.String() == "" || f.Value.String() == "0") {
+			return usagef("enqueue: --%s was given without a value; leave it out to take the default", name)
+		}
+	}
+	return nil
+}
+
+// wait is a flag's duration, in days (7d) or as Go writes it (1h30m).
+type wait time.Duration
+
+func (w *wait) String() string {
+	if *w == 0 {
+		return ""
+	}
+	return time.Duration(*w).String()
+}
+func (w *wait) Type() string { return "duration" }
+
+func (w *wait) Set(text string) error {
+	if days, ok := strings.CutSuffix(text, "d"); ok {
+		n, err := strconv.ParseUint(days, 10, 16)
+		if err != nil {
+			return fmt.Errorf("give days (7d) or a duration (1h30m)")
+		}
+		*w = wait(time.Duration(n) * 24 * time.Hour)
+		return nil
+	}
+	d, err := time.ParseDuration(text)
+	if err != nil {
+		return fmt.Errorf("give days (7d) or a duration (1h30m)")
+	}
+	*w = wait(d)
+	return nil
+}

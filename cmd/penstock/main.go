@@ -1,0 +1,31 @@
+// Command penstock is the queue's server, worker and hand tool. Each command has a
+// file of its own, whose runX does the work and returns an error; exit.go alone turns
+// errors into exit codes and advice, output.go alone writes for people, and main does
+// nothing but join the process to them.
+//
+// Exit codes: 0 done, 1 failed, 2 used wrongly, 3 no such job.
+package main
+
+import (
+	"context"
+	"os"
+)
+
+func main() {
+	os.Exit(run(context.Background(), processDeps(), os.Args[1:]))
+}
+
+// run executes one command line and returns the process's exit code; what it has to
+// say about a failure goes to d.stderr.
+func run(ctx context.Context, d *deps, args []string) int {
+	ctx, stop := d.interrupts.watch(ctx)
+	defer stop()
+	root := newRoot(d)
+	root.SetArgs(args)
+	err := root.ExecuteContext(ctx)
+	if err != nil && !d.started {
+		err = usageError{err, true}
+	}
+	d.complain(err)
+	return exitCode(err)
+}

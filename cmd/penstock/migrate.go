@@ -1,0 +1,206 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"io/fs"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"github.com/penstock/penstock/internal/config"
+	"github.com/penstock/penstock/internal/postgres"
+	"github.com/penstock/penstock/migrations"
+)
+
+func newMigrate(d *deps) *cobra.Command {
+	return group("migrate", "Bring the database's schema to another version, or say where it is",
+		newMigrateUp(d), newMigrateDown(d), newMigrateStatus(d), newMigrateVersion(d), newMigrateSQL(d))
+}
+
+// migrating makes a command that gets a Migrator on the database of the settings.
+func migrating(d *deps, use, short string, run func(context.Context, postgres.Migrator) error) *cobra.Command {
+	cmd := &cobra.Command{Use: use, Short: short, Args: cobra.NoArgs}
+	config.Bind(cmd.Flags(), config.DatabaseURL, config.DataDir)
+	cmd.RunE = func(cmd *cobra.Command, _ []string) error {
+		cfg, err := d.load(cmd)
+		if err != nil {
+			return err
+		}
+		pool, err := connectUnchecked(cmd.Context(), cfg)
+		if err != nil {
+			return err
+		}
+		defer pool.Close()
+		return run(cmd.Context(), postgres.Migrator{Pool: pool})
+	}
+	return cmd
+}
+
+func newMigrateUp(d *deps) *cobra.Command {
+	return migrating(d, "up", "Apply every migration that is missing; safe to run by many at once",
+		func(ctx context.Context, m postgres.Migrator) error { return runMigrateUp(ctx, m, d.stdout) })
+}
+
+func runMigrateUp(ctx context.Context, m postgres.Migrator, out io.Writer) error {
+	applied, err := m.Up(ctx)
+	if err != nil {
+		return err
+	}
+	version, err := m.Version(ctx)
+	if err != nil {
+		return err
+	}
+	switch len(applied) {
+	case 0:
+		_, err = fmt.Fprintf(out, "The schema is at version %d; nothing to apply.\n", version)
+	default:
+		_, err = fmt.Fprintf(out, "Applied %s; the schema is at version %d.\n", joinVersions(applied), version)
+	}
+	return err
+}
+
+func newMigrateDown(d *deps) *cobra.Command {
+	var to int64
+	var yes bool
+	cmd := migrating(d, "down", "Take migrations back, and destroy what their tables hold",
+		func(ctx context.Context, m postgres.Migrator) error {
+			return runMigrateDown(ctx, m, d.stdout, to, yes)
+		})
+	cmd.Flags().Int64Var(&to, "to", -1, "the version to go back to; 0 removes everything (default: one version back)")
+	cmd.Flags().BoolVar(&yes, "yes", false, "yes, destroy the data")
+	return cmd
+}
+
+// runMigrateDown goes back to a version, one step when to is -1.
+func runMigrateDown(ctx context.Context, m postgres.Migrator, out io.Writer, to int64, yes bool) error {
+	version, err := m.Version(ctx)
+	if err != nil {
+		return err
+	}
+	if to == -1 {
+		to = max(version-1, 0)
+	}
+	if to < 0 || to > version {
+		return usagef("migrate down: --to must be 0 to %d, where the schema is, got %d", version, to)
+	}
+	if to == version {
+		_, err = fmt.Fprintf(out, "The schema is at version %d; nothing to take back.\n", version)
+		return err
+	}
+	if !yes {
+		return usagef("migrate down: going from version %d to %d drops tables and the jobs in them: add --yes to do it", version, to)
+	}
+	undone, err := m.Down(ctx, to)
+	if err != nil {
+		return err
+	}
+	_, err = fmt.Fprintf(out, "Took back %s; the schema is at version %d.\n", joinVersions(undone), to)
+	return err
+}
+
+func newMigrateStatus(d *deps) *cobra.Command {
+	var asJSON bool
+	cmd := migrating(d, "status", "List every migration and when it was applied",
+		func(ctx context.Context, m postgres.Migrator) error {
+			return runMigrateStatus(ctx, d, m, d.stdout, asJSON)
+		})
+	cmd.Flags().BoolVar(&asJSON, "json", false, "print JSON")
+	return cmd
+}
+
+type migrationLine struct {
+	Version   int64      `json:"version"`
+	Name      string     `json:"name"`
+	State     string     `json:"state"` // applied, pending, or unknown to this binary
+	AppliedAt *time.Time `json:"appliedAt,omitempty"`
+}
+
+func runMigrateStatus(ctx context.Context, d *deps, m postgres.Migrator, out io.Writer, asJSON bool) error {
+	all, err := m.Status(ctx)
+	if err != nil {
+		return err
+	}
+	lines := make([]migrationLine, len(all))
+	list := table{heads: []string{"VERSION", "NAME", "STATE", "APPLIED"}}
+	for i, s := range all {
+		lines[i] = migrationLine{s.Version, strings.TrimSuffix(s.Name, ".sql"), "pending", s.AppliedAt}
+		when := ""
+		if s.AppliedAt != nil {
+			lines[i].State, when = "applied", ago(*s.AppliedAt, d.now())
+		}
+		if s.Name == "" {
+			lines[i].State = "unknown"
+		}
+		list.add(number(s.Version), text(lines[i].Name), text(lines[i].State), dimmed(when))
+	}
+	if asJSON {
+		return writeJSON(out, struct {
+			Migrations []migrationLine `json:"migrations"`
+		}{lines})
+	}
+	return list.write(out, d.screen)
+}
+
+func newMigrateVersion(d *deps) *cobra.Command {
+	return migrating(d, "version", "Print the version that the schema is at; 0 when there is none",
+		func(ctx context.Context, m postgres.Migrator) error {
+			version, err := m.Version(ctx)
+			if err == nil {
+				_, err = fmt.Fprintln(d.stdout, version)
+			}
+			return err
+		})
+}
+
+func newMigrateSQL(d *deps) *cobra.Command {
+	var from, to int64
+	cmd := &cobra.Command{
+		Use:   "sql",
+		Short: "Print the migrations as a script for psql, to read or to run by hand",
+		Args:  cobra.NoArgs,
+		RunE:  func(*cobra.Command, []string) error { return runMigrateSQL(d.stdout, from, to) },
+	}
+	cmd.Flags().Int64Var(&from, "from", 0, "the version that the database is at")
+	cmd.Flags().Int64Var(&to, "to", -1, "the version to reach, upwards or downwards (default: the newest)")
+	return cmd
+}
+
+func runMigrateSQL(out io.Writer, from, to int64) error {
+	if to == -1 {
+		var err error
+		if to, err = newestMigration(); err != nil {
+			return err
+		}
+	}
+	script, err := postgres.SQL(from, to)
+	if err != nil {
+		return usageError{error: err}
+	}
+	_, err = io.WriteString(out, script)
+	return err
+}
+
+// newestMigration is the schema version that this binary brings.
+func newestMigration() (int64, error) {
+	names, err := fs.Glob(migrations.FS, "*.sql")
+	if err != nil || len(names) == 0 {
+		return 0, fmt.Errorf("read the migrations of this binary: %w", err)
+	}
+	digits, _, _ := strings.Cut(names[len(names)-1], "_") // zero-padded, so sorted by number
+	return strconv.ParseInt(digits, 10, 64)
+}
+
+func joinVersions(versions []int64) string {
+	words := make([]string, len(versions))
+	for i, v := range versions {
+		words[i] = strconv.FormatInt(v, 10)
+	}
+	if len(words) == 1 {
+		return "migration " + words[0]
+	}
+	return "migrations " + strings.Join(words, ", ")
+}

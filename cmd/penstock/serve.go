@@ -1,0 +1,205 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"sync"
+	"time"
+
+	"github.com/jackc/pgx/v5/pgconn"
+	"github.com/jackc/pgx/v5/pgxpool"
+	"github.com/spf13/cobra"
+	"go.uber.org/zap"
+
+	"github.com/penstock/penstock"
+	"github.com/penstock/penstock/internal/api"
+	"github.com/penstock/penstock/internal/config"
+	"github.com/penstock/penstock/internal/demo"
+	"github.com/penstock/penstock/internal/maintain"
+	"github.com/penstock/penstock/internal/postgres"
+)
+
+const (
+	// startPatience is how long serve waits for a database that does not answer yet,
+	// as when both are started at once.
+	startPatience = 30 * time.Second
+	// stopPatience bounds the private server's own shutdown, which then recovers at
+	// its next start.
+	stopPatience = 30 * time.Second
+)
+
+func newServe(d *deps) *cobra.Command {
+	cmd := &cobra.Command{
+		Use:   "serve",
+		Short: "Run the server: the HTTP API and the queue's upkeep",
+		Long: `Run the server: the HTTP API and the queue's upkeep, which buries dead workers, makes
+and drops partitions and ends what expired. It uses DATABASE_URL, or starts a private
+PostgreSQL that keeps its data, and applies missing migrations first.
+
+SIGINT or SIGTERM drains it; a second signal ends it at once.`,
+		Args: cobra.NoArgs,
+	}
+	config.Bind(cmd.Flags(), config.DatabaseURL, config.DataDir, config.Listen, config.LogLevel, config.LogFormat,
+		config.Demo, config.DemoSource)
+	cmd.RunE = func(cmd *cobra.Command, _ []string) error {
+		cfg, err := d.load(cmd)
+		if err != nil {
+			return err
+		}
+		return runServe(cmd.Context(), d, cfg)
+	}
+	return cmd
+}
+
+// server is what runServe has opened so far.
+type server struct {
+	d        *deps
+	cfg      config.Config
+	log      *zap.Logger
+	listener net.Listener
+	database *postgres.Database
+	pool     *pgxpool.Pool
+	client   *penstock.Client
+	applied  []int64
+}
+
+func runServe(ctx context.Context, d *deps, cfg config.Config) (err error) {
+	s := &server{d: d, cfg: cfg, log: newLogger(d, cfg)}
+	defer func() { err = errors.Join(err, s.close()) }()
+	if err := s.open(ctx); err != nil {
+		return err
+	}
+	d.interrupts.stopped(func() {
+		s.log.Info("draining: requests and jobs under way go on to their end, a second signal ends at once")
+	})
+	s.log.Info("serving", zap.String("listen", s.listener.Addr().String()), zap.String("version", buildVersion()),
+		zap.Bool("private_postgres", s.database.Server != nil), zap.Int64s("applied_migrations", s.applied))
+	if cfg.LogFormat != "json" { // who asks for machine's logs gets nothing else
+		if err := s.greet(ctx); err != nil {
+			return err
+		}
+	}
+	return s.run(ctx)
+}
+
+// open gets everything that can fail early, the cheapest to fail first.
+func (s *server) open(ctx context.Context) (err error) {
+	if s.listener, err = new(net.ListenConfig).Listen(ctx, "tcp", s.cfg.Listen); err != nil {
+		return fmt.Errorf("%w: choose another address with --listen", err)
+	}
+	s.database, err = postgres.Resolve(ctx, s.cfg.DatabaseURL.Reveal(), postgres.Options{Dir: s.cfg.DataDir})
+	if err != nil {
+		return err
+	}
+	if s.pool, err = s.awaitDatabase(ctx); err != nil {
+		return err
+	}
+	if err := s.migrate(ctx); err != nil {
+		return err
+	}
+	s.client, err = penstock.NewClient(s.pool, penstock.Config{Logger: s.log})
+	return err
+}
+
+// awaitDatabase opens the pool, and tries again for a while when nothing answers at
+// the address or the server there is still starting.
+func (s *server) awaitDatabase(ctx context.Context) (*pgxpool.Pool, error) {
+	giveUp := time.Now().Add(startPatience)
+	for tries := 0; ; tries++ {
+		pool, err := postgres.Open(ctx, s.database.URL)
+		if err == nil || !mayAppear(err) || time.Now().After(giveUp) {
+			return pool, err
+		}
+		if tries == 0 {
+			s.log.Warn("the database does not answer yet", zap.Duration("giving_up_after", startPatience), zap.Error(err))
+		}
+		select {
+		case <-time.After(500 * time.Millisecond):
+		case <-ctx.Done():
+			return nil, context.Cause(ctx)
+		}
+	}
+}
+
+// mayAppear is true for an address where nobody listens yet and for a server that
+// starts up or shuts down, but not for one that has given an answer.
+func mayAppear(err error) bool {
+	if pg, ok := errors.AsType[*pgconn.PgError](err); ok {
+		return pg.Code == "57P03"
+	}
+	_, refused := errors.AsType[*net.OpError](err)
+	_, unknown := errors.AsType[*net.DNSError](err)
+	return refused || unknown
+}
+
+// migrate applies what is missing. A schema that fits already is left alone, so that
+// the server's role need not own it.
+func (s *server) migrate(ctx context.Context) error {
+	err := postgres.Check(ctx, s.pool)
+	if !errors.Is(err, postgres.ErrSchemaOld) {
+		return err
+	}
+	if s.applied, err = (postgres.Migrator{Pool: s.pool}).Up(ctx); err != nil {
+		return err
+	}
+	return postgres.Check(ctx, s.pool) // a newer binary may have been faster
+}
+
+// run serves until ctx ends or a part fails, which ends the others.
+func (s *server) run(ctx context.Context) error {
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	var parts sync.WaitGroup
+	errs := make(chan error, 2) // one for each part that can fail
+	part := func(run func() error) {
+		parts.Go(func() {
+			err := run()
+			errs <- err
+			if err != nil {
+				cancel()
+			}
+		})
+	}
+
+	listener := s.listener
+	s.listener = nil // api.Serve closes it
+	part(func() error {
+		handler := api.New(api.Deps{Log: s.log, Ready: s.ready})
+		return api.Serve(ctx, listener, handler, api.ServeConfig{Log: s.log})
+	})
+	parts.Go(func() { maintain.Run(ctx, s.pool, maintain.Config{Log: s.log}) })
+	if s.cfg.Demo {
+		part(func() error { return demo.Run(ctx, s.pool, s.client, s.demoOptions(listener), s.d.stdout) })
+	}
+	parts.Wait()
+	close(errs)
+	var all []error
+	for err := range errs {
+		all = append(all, err)
+	}
+	return errors.Join(all...)
+}
+
+// ready is what /readyz asks.
+func (s *server) ready(ctx context.Context) error { return postgres.Check(ctx, s.pool) }
+
+// close gives back what open got, the last first. A private server stops last, and
+// cleanly, because nothing is connected any more.
+func (s *server) close() error {
+	var errs []error
+	if s.listener != nil {
+		errs = append(errs, s.listener.Close())
+	}
+	if s.pool != nil {
+		s.pool.Close()
+	}
+	if s.database != nil {
+		ctx, cancel := context.WithTimeout(context.Background(), stopPatience)
+		defer cancel()
+		errs = append(errs, s.database.Close(ctx))
+	}
+	_ = s.log.Sync() // stderr has nothing to sync
+	return errors.Join(errs...)
+}
