@@ -5,8 +5,6 @@
 -- penstock: serves binaries from schema 1 (v0.1.0)
 
 -- +goose Up
-CREATE SCHEMA IF NOT EXISTS penstock;
-
 -- A job's id is its UTC day since 1970 x 10^11 plus this, so an id leads to one
 -- partition and stays below 2^53. The cache trades gaps for fewer WAL records.
 CREATE SEQUENCE penstock.job_sequence MAXVALUE 99999999999 CYCLE CACHE 100;

@@ -32,13 +32,14 @@ $$;
 -- as expired instead. None are returned while the queue is paused. An unknown
 -- worker gets PN410: it was buried and must register anew.
 --
--- seen_* tell for each lane the last key this fetcher took, and since, the time of
--- its last plain sweep. With them a lane is entered just behind that key, which
+-- The rest is the watermark: seen_* hold for lanes the last key this fetcher took,
+-- and since is a time before its last sweep, which covered every lane from
+-- swept_from up. With them a lane is entered just behind that key or time, which
 -- passes over index entries that died but cannot be cleaned while a snapshot is
 -- held. Only a late commit can lie behind; the next plain sweep finds it.
 CREATE FUNCTION penstock.claim(queue text, worker_id bigint, max_jobs integer,
     default_timeout interval DEFAULT '5 minutes', since timestamptz DEFAULT NULL,
-    seen_priorities smallint[] DEFAULT NULL, seen_run_ats timestamptz[] DEFAULT NULL, seen_ids bigint[] DEFAULT NULL)
+    swept_from smallint DEFAULT 1, seen_priorities smallint[] DEFAULT NULL, seen_run_ats timestamptz[] DEFAULT NULL, seen_ids bigint[] DEFAULT NULL)
 RETURNS SETOF penstock.leases
 LANGUAGE plpgsql SECURITY DEFINER
 SET search_path = penstock, pg_temp SET plan_cache_mode = force_generic_plan SET enable_seqscan = off
@@ -72,11 +73,13 @@ BEGIN
               FROM generate_series(1, 100) g) l
         WHERE EXISTS (SELECT FROM pending p WHERE p.queue = claim.queue AND p.priority = l.priority
             AND p.run_at <= moment
-            AND (p.run_at, p.job_id) > (coalesce(seen_run_ats[l.place], since), coalesce(seen_ids[l.place], 0)));
+            AND (p.run_at, p.job_id) > (coalesce(seen_run_ats[l.place],
+                CASE WHEN l.priority >= swept_from THEN since ELSE '-infinity' END), coalesce(seen_ids[l.place], 0)));
     END IF;
     FOREACH lane IN ARRAY coalesce(lane_order, '{}') LOOP
         place := array_position(seen_priorities, lane);
-        after_time := CASE WHEN since IS NULL THEN '-infinity' ELSE coalesce(seen_run_ats[place], since) END;
+        after_time := CASE WHEN since IS NULL THEN '-infinity' WHEN place IS NOT NULL THEN seen_run_ats[place]
+            WHEN lane >= swept_from THEN since ELSE '-infinity' END;
         after_id := coalesce(seen_ids[place], 0);
         RETURN QUERY
         WITH picked AS MATERIALIZED (
@@ -128,6 +131,6 @@ $$;
 -- +goose StatementEnd
 
 -- +goose Down
-DROP FUNCTION penstock.next_due(text, boolean), penstock.claim(text, bigint, integer, interval, timestamptz, smallint[],
-    timestamptz[], bigint[]), penstock.lanes(text);
+DROP FUNCTION penstock.next_due(text, boolean), penstock.claim(text, bigint, integer, interval, timestamptz, smallint,
+    smallint[], timestamptz[], bigint[]), penstock.lanes(text);
 DROP VIEW penstock.leases;

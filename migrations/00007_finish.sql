@@ -17,6 +17,8 @@ FROM penstock.running r LEFT JOIN penstock.attempts a ON false LEFT JOIN penstoc
 -- Arrays run in parallel; '' in a text array, null in results and a negative
 -- delay mean none. outcomes: completed, failed, dead (failed, not to be retried),
 -- snoozed, released, cancelled, lost. Rows are locked in id order.
+-- A class may be several, outermost first, parted by spaces: the names an error
+-- goes by. The first that the policy knows decides and is recorded, else the first.
 --   failed    failures + 1; dead when the class is non-retryable or the policy's
 --             max_attempts are spent, else retried after the delay given or the policy's
 --   lost      crashes + 1; the third lays the job in the DLQ (crash_loop)
@@ -46,9 +48,21 @@ BEGIN
         DELETE FROM running r USING said s
         WHERE r.job_id = s.job_id AND r.queue = s.queue AND r.attempt = s.attempt
         RETURNING r.*, s.outcome, left(s.message, 2000) AS message, left(s.detail, 16000) AS detail, s.result, s.delay,
-            CASE WHEN s.outcome IN ('failed', 'dead', 'lost') THEN left(coalesce(s.class, 'Error'), 200) END AS class
+            CASE WHEN s.outcome IN ('failed', 'dead', 'lost') THEN string_to_array(coalesce(s.class, 'Error'), ' ') END AS classes
+    ), weighed AS (
+        SELECT e.*, p.strategy, p.delay AS policy_delay, p.multiplier, p.max_delay, p.jitter, p.max_attempts,
+            left(coalesce(known.class, e.classes[1]), 200) AS class, coalesce(known.fatal, false) AS fatal
+        FROM ended e
+        LEFT JOIN LATERAL (SELECT j.retry, j.max_attempts FROM jobs j WHERE j.id = e.job_id AND j.queue = e.queue) j
+            ON e.classes IS NOT NULL
+        LEFT JOIN LATERAL effective_policy(e.queue, e.name, j.retry, j.max_attempts) p ON e.classes IS NOT NULL
+        LEFT JOIN LATERAL (
+            SELECT c.class, NOT class_matches(c.class, p.retryable) AS fatal
+            FROM unnest(e.classes) WITH ORDINALITY c(class, nth)
+            WHERE class_matches(c.class, p.retryable) OR class_matches(c.class, p.non_retryable)
+            ORDER BY c.nth LIMIT 1) known ON true
     ), judged AS (
-        SELECT e.*, p.max_attempts,
+        SELECT e.*,
             e.failures + (e.outcome IN ('failed', 'dead'))::integer AS failures_now,
             e.crashes + (e.outcome = 'lost')::integer AS crashes_now,
             CASE WHEN e.class IS NOT NULL THEN fingerprint(e.class, coalesce(e.message, '')) END AS fingerprint,
@@ -56,17 +70,13 @@ BEGIN
                 WHEN e.cancel_requested OR e.outcome = 'cancelled' THEN 'cancelled'
                 WHEN e.outcome IN ('snoozed', 'released') THEN 'waiting'
                 WHEN e.outcome = 'lost' THEN CASE WHEN e.crashes >= 2 THEN 'crash_loop' ELSE 'waiting' END
-                WHEN e.outcome = 'dead' OR (class_matches(e.class, p.non_retryable)
-                    AND NOT class_matches(e.class, p.retryable)) THEN 'non_retryable'
-                WHEN e.failures + 1 >= p.max_attempts THEN CASE e.class WHEN 'Timeout' THEN 'timeout' ELSE 'exhausted' END
+                WHEN e.outcome = 'dead' OR e.fatal THEN 'non_retryable'
+                WHEN e.failures + 1 >= e.max_attempts THEN CASE e.class WHEN 'Timeout' THEN 'timeout' ELSE 'exhausted' END
                 ELSE 'retrying' END AS next,
             CASE WHEN e.outcome = 'failed' THEN coalesce(e.delay,
-                    retry_delay(p.strategy, p.delay, p.multiplier, p.max_delay, p.jitter, e.failures + 1))
+                    retry_delay(e.strategy, e.policy_delay, e.multiplier, e.max_delay, e.jitter, e.failures + 1))
                 ELSE coalesce(e.delay, '0') END AS wait
-        FROM ended e
-        LEFT JOIN LATERAL (SELECT j.retry, j.max_attempts FROM jobs j WHERE j.id = e.job_id AND j.queue = e.queue) j
-            ON e.class IS NOT NULL
-        LEFT JOIN LATERAL effective_policy(e.queue, e.name, j.retry, j.max_attempts) p ON e.class IS NOT NULL
+        FROM weighed e
     ), noted AS (
         INSERT INTO attempts (job_id, attempt, queue, name, priority, worker_id, run_at, claimed_at, finished_at,
             outcome, error_class, message, detail, fingerprint, result)
@@ -122,7 +132,9 @@ CREATE FUNCTION penstock.finish(queue text, job_ids bigint[], attempts integer[]
 RETURNS SETOF penstock.endings
 LANGUAGE plpgsql SECURITY DEFINER
 SET search_path = penstock, pg_temp SET plan_cache_mode = force_generic_plan SET enable_seqscan = off
-SET enable_bitmapscan = off SET enable_hashjoin = off SET enable_mergejoin = off SET enable_material = off SET jit = off AS $$
+SET enable_bitmapscan = off SET enable_hashjoin = off SET enable_mergejoin = off SET enable_material = off SET jit = off
+-- A row that a handler's open transaction keeps must not hold up everybody's results.
+SET lock_timeout = '2s' AS $$
 #variable_conflict use_column
 DECLARE
     n      CONSTANT integer := coalesce(cardinality(job_ids), 0);

@@ -29,10 +29,11 @@ import (
 // Options say what to index and what to tell. The zero value works.
 type Options struct {
 	Source string     // the tree; empty: GOROOT, as the go command says, else as this binary was built
-	Width  func() int // cells of the terminal that out is, asked at every redraw; nil: out is none
+	Width  func() int // cells of the terminal that out is, asked at every redraw; 0: it does not tell; nil: out is none
 
 	// What the commands to type next are spelled with.
 	Command     string // this program; empty: penstock
+	Setup       string // a shell line that must come first, such as an export; empty: none
 	BaseURL     string // where it serves HTTP, http://127.0.0.1:8080; empty: no curl
 	DatabaseURL string // for psql; empty: no psql
 }

@@ -118,8 +118,12 @@ func (p *progress) draw() {
 		fmt.Fprintln(p.out, line)
 		return
 	}
+	width := p.width()
+	if width <= 0 {
+		width = 80
+	}
 	// One cell stays free: a terminal wraps when the last is written.
-	fmt.Fprint(p.out, "\r"+cutEnd(line, p.width()-1)+"\x1b[K")
+	fmt.Fprint(p.out, "\r"+cutEnd(line, width-1)+"\x1b[K")
 }
 
 // queueCounts is zero for a queue that holds nothing.

@@ -97,7 +97,11 @@ func (d *demo) reportNext(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	next := [][2]string{{"every dead job, with its error", d.opts.Command + " dlq list " + queue}}
+	var next [][2]string
+	if d.opts.Setup != "" {
+		next = append(next, [2]string{"where the commands find this server", d.opts.Setup})
+	}
+	next = append(next, [2]string{"every dead job, with its error", d.opts.Command + " dlq list " + queue})
 	if len(dead) > 0 {
 		next = append(next, [2]string{"what became of one job", fmt.Sprintf("%s job get %d", d.opts.Command, dead[0].JobID)})
 	}

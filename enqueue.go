@@ -1,0 +1,259 @@
+package penstock
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"regexp"
+	"strconv"
+	"time"
+
+	"github.com/penstock/penstock/db"
+)
+
+// Priority is a weight 1–100, higher first, or a level's name. The levels are
+// rows (penstock.priority_levels); these are the shipped ones.
+type Priority string
+
+// The shipped levels: weights 1, 5, 10 and 20.
+const (
+	Low      Priority = "low"
+	Normal   Priority = "normal"
+	High     Priority = "high"
+	Critical Priority = "critical"
+)
+
+// Weight is an explicit priority of 1–100.
+func Weight(w int) Priority { return Priority(strconv.Itoa(w)) }
+
+// NewJob is a job to enqueue. Only Queue and Name are needed.
+type NewJob struct {
+	Queue string // 1–128 of letters, digits and . _ - : /
+	Name  string // which handler runs it; as Queue
+
+	// Data is marshalled by encoding/json, a json.RawMessage goes as it is, nil is
+	// {}. At most 1 MiB, and no \u0000.
+	Data any
+
+	Priority       Priority       // empty: the queue's rules, tags and default decide
+	Delay          time.Duration  // wait this long; excludes RunAt
+	RunAt          time.Time      // zero, or in the past by the database's clock: now
+	Retry          *RetryStrategy // nil, and zero fields: the queue's retry policy
+	MaxAttempts    int            // runs, 1–100; 0: the retry policy's
+	Timeout        time.Duration  // of one attempt; 0: the worker's for the queue
+	ExpiresIn      time.Duration  // ends as expired if not started by then; 0: never
+	Tags           []string       // at most 32, each as Queue
+	IdempotencyKey string         // 1–256 characters; see P7 in the package's promises
+	TraceContext   string         // W3C traceparent, up to 1024 characters
+
+	// SkipNotify leaves out the wake-up of a sleeping worker, which then finds the
+	// job within a second: for transactions that end in PREPARE TRANSACTION.
+	SkipNotify bool
+}
+
+const (
+	maxData  = 1 << 20
+	maxBatch = 10_000 // of one penstock.enqueue_many
+)
+
+var namePattern = regexp.MustCompile(`^[A-Za-z0-9._:/-]{1,128}$`)
+
+// row is a job in the shape penstock.enqueue_many takes.
+type row struct {
+	queue, name string
+	data        json.RawMessage
+	options     json.RawMessage // nil when there are none
+	repeatable  bool            // has an idempotency key
+	notify      bool
+}
+
+// options are the keys read_options in migrations/ knows.
+type options struct {
+	Priority       Priority       `json:"priority,omitempty"`
+	Delay          *float64       `json:"delay,omitempty"`
+	RunAt          *time.Time     `json:"runAt,omitempty"`
+	Retry          *RetryStrategy `json:"retryStrategy,omitempty"`
+	MaxAttempts    int            `json:"maxAttempts,omitempty"`
+	Timeout        *float64       `json:"timeout,omitempty"`
+	ExpiresIn      *float64       `json:"expiresIn,omitempty"`
+	Tags           []string       `json:"tags,omitempty"`
+	IdempotencyKey string         `json:"idempotencyKey,omitempty"`
+	TraceContext   string         `json:"traceContext,omitempty"`
+}
+
+// row checks what would spoil a shared statement and leaves the rest to the
+// database, which checks every caller alike.
+func (j *NewJob) row() (row, error) {
+	r := row{queue: j.Queue, name: j.Name, repeatable: j.IdempotencyKey != "", notify: !j.SkipNotify}
+	if !namePattern.MatchString(j.Queue) {
+		return r, refuse("queue", "1 to 128 of letters, digits and . _ - : /", strconv.Quote(j.Queue))
+	}
+	if !namePattern.MatchString(j.Name) {
+		return r, refuse("name", "1 to 128 of letters, digits and . _ - : /", strconv.Quote(j.Name))
+	}
+	var err error
+	if r.data, err = encodeData(j.Data); err != nil {
+		return r, err
+	}
+	o := options{
+		j.Priority, milliseconds(j.Delay), nil, j.Retry, j.MaxAttempts, milliseconds(j.Timeout),
+		milliseconds(j.ExpiresIn), j.Tags, j.IdempotencyKey, j.TraceContext,
+	}
+	if !j.RunAt.IsZero() {
+		o.RunAt = &j.RunAt
+	}
+	if r.options, err = json.Marshal(o); err != nil {
+		return r, refuse("retry", "finite numbers", err)
+	}
+	if string(r.options) == "{}" {
+		r.options = nil
+	}
+	return r, nil
+}
+
+// encodeData is what data becomes in the database, checked as far as one bad
+// job could spoil the statement it shares with others.
+func encodeData(data any) (json.RawMessage, error) {
+	switch raw := data.(type) {
+	case nil:
+		return json.RawMessage("{}"), nil
+	case json.RawMessage:
+		if !json.Valid(raw) {
+			return nil, refuse("data", "JSON", strconv.Quote(clip(string(raw), 60)))
+		}
+		return raw, checkData(raw)
+	}
+	raw, err := json.Marshal(data)
+	if err != nil {
+		return nil, &ArgumentError{"data", fmt.Sprintf("data must be JSON: %v", err)}
+	}
+	return raw, checkData(raw)
+}
+
+func checkData(raw json.RawMessage) error {
+	if len(raw) > maxData {
+		return refuse("data", "JSON of at most 1048576 bytes", fmt.Sprintf("%d bytes", len(raw)))
+	}
+	if holdsNUL(raw) {
+		return refuse("data", `free of \u0000, which Postgres cannot store`, "one")
+	}
+	return nil
+}
+
+// holdsNUL looks for an escaped NUL that is not itself an escaped backslash.
+func holdsNUL(raw []byte) bool {
+	for i := 0; i+5 < len(raw); i++ {
+		if raw[i] != '\\' {
+			continue
+		}
+		if string(raw[i:i+6]) == `\u0000` {
+			return true
+		}
+		i++ // whatever is escaped cannot start an escape
+	}
+	return false
+}
+
+// clip cuts text to at most n bytes at a rune's edge.
+func clip(text string, n int) string {
+	if len(text) <= n {
+		return text
+	}
+	for n > 0 && text[n]&0xC0 == 0x80 {
+		n--
+	}
+	return text[:n]
+}
+
+// Enqueue adds one job and returns its id. On a plain client it returns after
+// the commit, which concurrent calls share; in a transaction (InTx) the job
+// exists if and only if that commits (P2).
+// Errors: *ArgumentError; ErrOutcomeUnknown when the connection broke before the
+// reply and there is no idempotency key; ctx's, after which the job may exist.
+func (c *Client) Enqueue(ctx context.Context, job NewJob) (int64, error) {
+	r, err := job.row()
+	if err != nil {
+		return 0, err
+	}
+	if c.group == nil {
+		ids, err := c.enqueueRows(ctx, []row{r})
+		if err != nil {
+			return 0, err
+		}
+		return ids[0], nil
+	}
+	return c.group.enqueue(ctx, r)
+}
+
+// EnqueueMany adds jobs of any queues, all or none, and returns their ids in
+// order. Its errors are those of Enqueue, naming the job by its place.
+func (c *Client) EnqueueMany(ctx context.Context, jobs []NewJob) ([]int64, error) {
+	rows := make([]row, len(jobs))
+	for i := range jobs {
+		var err error
+		if rows[i], err = jobs[i].row(); err != nil {
+			return nil, fmt.Errorf("job %d of %d: %w", i+1, len(jobs), err)
+		}
+	}
+	if len(rows) == 0 {
+		return nil, nil
+	}
+	return c.enqueueRows(ctx, rows)
+}
+
+// enqueueRows sends rows as one call per queue in one implicit transaction.
+func (c *Client) enqueueRows(ctx context.Context, rows []row) ([]int64, error) {
+	calls, places := groupRows(rows)
+	ids := make([]int64, len(rows))
+	var failed error
+	c.queries.EnqueueGroups(ctx, calls).QueryRow(func(n int, got []int64, err error) {
+		if err != nil {
+			if failed == nil {
+				failed = err
+			}
+			return
+		}
+		for i, place := range places[n] {
+			ids[place] = got[i]
+		}
+	})
+	if failed != nil {
+		return nil, translate("enqueue", failed)
+	}
+	if c.pool != nil { // committed: a fetcher of this process need not wait for Postgres to say so
+		for _, call := range calls {
+			c.nudges.nudge(call.Queue)
+		}
+	}
+	return ids, nil
+}
+
+// groupRows makes a call per queue and notify, of at most maxBatch rows, and
+// tells for each call which row each of its jobs was.
+func groupRows(rows []row) (calls []db.EnqueueGroupsParams, places [][]int) {
+	type kind struct {
+		queue  string
+		notify bool
+	}
+	open := map[kind]int{}
+	for i, r := range rows {
+		k := kind{r.queue, r.notify}
+		n, ok := open[k]
+		if !ok || len(places[n]) == maxBatch {
+			n = len(calls)
+			open[k] = n
+			calls = append(calls, db.EnqueueGroupsParams{Queue: r.queue, Notify: r.notify})
+			places = append(places, nil)
+		}
+		call := &calls[n]
+		call.Names, call.Data = append(call.Names, r.name), append(call.Data, r.data)
+		if r.options != nil && call.Options == nil {
+			call.Options = make([]json.RawMessage, len(places[n]), len(rows))
+		}
+		if call.Options != nil {
+			call.Options = append(call.Options, r.options)
+		}
+		places[n] = append(places[n], i)
+	}
+	return calls, places
+}

@@ -1,0 +1,161 @@
+package penstock
+
+import (
+	"context"
+	"fmt"
+	"math/rand/v2"
+	"sync"
+	"time"
+)
+
+// enqueueGroup lets concurrent Enqueue calls share commits: what arrives while
+// a flush is under way goes in the next one, so an idle client adds no wait.
+type enqueueGroup struct {
+	client *Client
+
+	// mu guards what follows. Invariant: waiting is non-empty only while
+	// flushing == maxFlushes or between a lock and its unlock.
+	mu       sync.Mutex
+	waiting  []*enqueueCall
+	flushing int
+}
+
+// enqueueCall is one caller's job. done gets exactly one answer.
+type enqueueCall struct {
+	ctx  context.Context
+	row  row
+	done chan enqueueAnswer
+}
+
+type enqueueAnswer struct {
+	id  int64
+	err error
+}
+
+const (
+	maxFlushes   = 2 // one fills while the other's commit is under way
+	maxFlushRows = 2000
+	flushTimeout = 30 * time.Second
+	flushTries   = 4
+)
+
+func (g *enqueueGroup) enqueue(ctx context.Context, r row) (int64, error) {
+	if err := ctx.Err(); err != nil {
+		return 0, err
+	}
+	call := &enqueueCall{ctx, r, make(chan enqueueAnswer, 1)}
+	g.mu.Lock()
+	g.waiting = append(g.waiting, call)
+	start := g.flushing < maxFlushes
+	if start {
+		g.flushing++
+	}
+	g.mu.Unlock()
+	if start {
+		go g.flushAll()
+	}
+	select {
+	case answer := <-call.done:
+		return answer.id, answer.err
+	case <-ctx.Done():
+		return 0, ctx.Err()
+	}
+}
+
+// flushAll flushes until nobody waits.
+func (g *enqueueGroup) flushAll() {
+	for {
+		g.mu.Lock()
+		n := min(len(g.waiting), maxFlushRows)
+		calls := g.waiting[:n:n]
+		g.waiting = g.waiting[n:]
+		if n == 0 {
+			g.flushing--
+			g.mu.Unlock()
+			return
+		}
+		g.mu.Unlock()
+		live := calls[:0:0]
+		for _, call := range calls {
+			if call.ctx.Err() == nil { // its caller has left: the job was not asked for any more
+				live = append(live, call)
+			}
+		}
+		g.flush(live)
+	}
+}
+
+// flush enqueues calls in one transaction and answers each. A batch refused for
+// its content is halved until the one bad job is alone and fails alone.
+func (g *enqueueGroup) flush(calls []*enqueueCall) {
+	if len(calls) == 0 {
+		return
+	}
+	rows := make([]row, len(calls))
+	for i, call := range calls {
+		rows[i] = call.row
+	}
+	ids, err := g.commit(rows)
+	switch {
+	case err == nil:
+		for i, call := range calls {
+			call.done <- enqueueAnswer{id: ids[i]}
+		}
+	case len(calls) > 1 && aboutContent(err):
+		g.flush(calls[:len(calls)/2])
+		g.flush(calls[len(calls)/2:])
+	default:
+		g.answerFailure(calls, err)
+	}
+}
+
+// commit sends rows, again as long as the failure proves that nothing of them
+// was kept.
+func (g *enqueueGroup) commit(rows []row) (ids []int64, err error) {
+	ctx, cancel := context.WithTimeout(context.Background(), flushTimeout)
+	defer cancel()
+	for try := range flushTries {
+		ids, err = g.client.enqueueRows(ctx, rows)
+		if err == nil || !passing(err) {
+			return ids, err
+		}
+		select {
+		case <-ctx.Done():
+			return nil, err
+		case <-time.After(time.Duration(1<<try) * 10 * time.Millisecond * time.Duration(50+rand.IntN(100)) / 100):
+		}
+	}
+	return ids, err
+}
+
+// answerFailure tells each caller what is known. Where the reply was lost, a job
+// with an idempotency key is simply sent again: that is harmless (P7).
+func (g *enqueueGroup) answerFailure(calls []*enqueueCall, err error) {
+	lost := replyLost(err)
+	var again []row
+	var keyed []*enqueueCall
+	for _, call := range calls {
+		switch {
+		case lost && call.row.repeatable:
+			again, keyed = append(again, call.row), append(keyed, call)
+		case lost:
+			call.done <- enqueueAnswer{err: fmt.Errorf("%w: %w", ErrOutcomeUnknown, err)}
+		default:
+			call.done <- enqueueAnswer{err: err}
+		}
+	}
+	if len(again) == 0 {
+		return
+	}
+	ids, err := g.commit(again)
+	for i, call := range keyed {
+		switch {
+		case err == nil:
+			call.done <- enqueueAnswer{id: ids[i]}
+		case replyLost(err):
+			call.done <- enqueueAnswer{err: fmt.Errorf("%w: %w", ErrOutcomeUnknown, err)}
+		default:
+			call.done <- enqueueAnswer{err: err}
+		}
+	}
+}

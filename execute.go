@@ -1,0 +1,134 @@
+package penstock
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"strings"
+	"time"
+
+	"go.uber.org/zap"
+
+	"github.com/penstock/penstock/db"
+)
+
+// execution is a leased attempt in this process, from the claim until Postgres
+// has answered its end.
+type execution struct {
+	lease db.Lease
+	ctx   context.Context // the incarnation's, with a cancel of its own
+	end   context.CancelCauseFunc
+
+	// Written by the handler's goroutine, read after it ended.
+	result json.RawMessage
+	inTx   bool // CompleteTx was called: the end is in the handler's transaction, if that committed
+}
+
+// ending is how an attempt ended, in the words of penstock.finish.
+type ending struct {
+	x               *execution
+	outcome         string
+	classes         []string
+	message, detail string
+	delay           time.Duration // negative: the policy's
+	ran             time.Duration
+}
+
+const (
+	outcomeCompleted = "completed"
+	outcomeFailed    = "failed"
+	outcomeDead      = "dead"
+	outcomeSnoozed   = "snoozed"
+	outcomeReleased  = "released"
+	outcomeCancelled = "cancelled"
+)
+
+// run executes one attempt and hands its end to after, also when the handler
+// panics or calls runtime.Goexit.
+func (q *servedQueue) run(x *execution, after func(ending)) {
+	handle, ok := q.handlers[x.lease.Name]
+	if !ok {
+		handle, ok = q.handlers[AnyName]
+	}
+	if !ok {
+		q.worker.log.Warn("no handler here knows the name", zap.String("queue", q.name),
+			zap.String("name", x.lease.Name), zap.Int64("job_id", x.lease.JobID))
+		after(ending{x: x, outcome: outcomeReleased, delay: unknownNameDelay(int(x.lease.Attempt))})
+		return
+	}
+	q.worker.hooks.Started(StartEvent{
+		q.name, x.lease.Name, x.lease.JobID, int(x.lease.Attempt), x.lease.ClaimedAt.Sub(x.lease.RunAt),
+	})
+	ctx, cancel := context.WithTimeoutCause(x.ctx, x.lease.Timeout, ErrTimeout)
+	ctx = context.WithValue(ctx, resultKey{}, x)
+	started := time.Now()
+	guard(handle, ctx, x.job(), func(err error) {
+		e := x.judge(ctx, err)
+		e.ran = time.Since(started)
+		cancel()
+		after(e)
+	})
+}
+
+func (x *execution) job() *Job[json.RawMessage] {
+	l := &x.lease
+	return &Job[json.RawMessage]{
+		l.JobID, l.Queue, l.Name, l.Data, l.Tags, int(l.Priority), int(l.Attempt), int(l.Failures), int(l.Crashes),
+		l.RunAt.UTC(), l.EnqueuedAt.UTC(), l.Timeout, value(l.OriginID), int(l.Generation), value(l.TraceContext), x,
+	}
+}
+
+// judge says how the attempt ended from what its handler returned and why its
+// context ended, if it did.
+func (x *execution) judge(ctx context.Context, err error) ending {
+	e := ending{x: x, outcome: outcomeFailed, delay: -1}
+	if err == nil {
+		if !x.inTx {
+			e.outcome = outcomeCompleted
+			return e
+		}
+		// If the transaction committed, the attempt has ended and this changes nothing.
+		e.classes, e.message = []string{"CompletionNotCommitted"}, "CompleteTx was called, but its transaction did not commit"
+		return e
+	}
+	e.message, e.classes = err.Error(), classes(err)
+	var dead *deadError
+	var snooze *snoozeError
+	var retryIn *retryInError
+	var panicked *panicError
+	cause := context.Cause(ctx)
+	switch {
+	case errors.As(err, &snooze):
+		e.outcome, e.delay, e.message, e.classes = outcomeSnoozed, snooze.delay, "", nil
+	case errors.Is(cause, ErrCancelled):
+		e.outcome, e.classes = outcomeCancelled, nil
+	case errors.As(err, &dead):
+		e.outcome = outcomeDead
+	case errors.As(err, &panicked):
+		e.detail = string(panicked.stack)
+	case errors.As(err, &retryIn):
+		e.delay = retryIn.delay
+	case errors.Is(cause, ErrShutdown):
+		e.outcome, e.message, e.classes = outcomeReleased, "", nil
+	case errors.Is(cause, ErrTimeout):
+		e.classes = []string{"Timeout"}
+		e.message = fmt.Sprintf("not done within %v: %v", x.lease.Timeout, err)
+	}
+	var detailed interface{ ErrorDetail() string }
+	if e.detail == "" && errors.As(err, &detailed) {
+		e.detail = detailed.ErrorDetail()
+	}
+	return e
+}
+
+// unknownNameDelay spaces the visits of a job that nobody here can handle: 5 s,
+// doubled with each up to 5 min.
+func unknownNameDelay(attempt int) time.Duration {
+	return min(5*time.Second<<min(max(attempt-1, 0), 10), 5*time.Minute)
+}
+
+// cleanText is what a text column can hold: UTF-8 without NUL, at most n bytes.
+func cleanText(text string, n int) string {
+	return clip(strings.ToValidUTF8(strings.ReplaceAll(text, "\x00", "␀"), "�"), n)
+}

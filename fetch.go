@@ -1,0 +1,223 @@
+package penstock
+
+import (
+	"context"
+	"errors"
+	"time"
+
+	"go.uber.org/zap"
+
+	"github.com/penstock/penstock/db"
+)
+
+// fetcher claims for one queue of this process. There is one per queue: more
+// claimers on a queue are slower, not faster.
+type fetcher struct {
+	q     *servedQueue
+	mark  watermark
+	woken <-chan struct{} // notifications
+	local <-chan struct{} // enqueued by this process
+
+	// How it rests between claims that found too little.
+	busySince  time.Time     // last time it woke up from sleep
+	lingerTill time.Time     // it polls until then, then sleeps
+	pollEvery  time.Duration // what claims cost, times four
+
+	// unsure is set when a claim's reply was lost: what it leased must be released.
+	unsure      bool
+	reconcileAt time.Time
+}
+
+const (
+	fallbackPoll   = time.Second
+	leastPoll      = 2 * time.Millisecond
+	mostPoll       = 10 * time.Millisecond
+	lingerNotified = 8 * time.Millisecond  // enqueue keeps still for 5 ms after a notify
+	lingerPolling  = 25 * time.Millisecond // without notifications, a little longer
+	busyAfter      = 200 * time.Millisecond
+	reconcileEvery = 10 * time.Second
+	claimTimeout   = 30 * time.Second
+)
+
+// fetch claims until ctx ends, which it brings about itself when the worker is to
+// stop once drained.
+func (q *servedQueue) fetch(ctx context.Context) {
+	f := &fetcher{
+		q: q, woken: q.worker.listener.woken(q.name), local: q.worker.client.nudges.channel(q.name),
+		pollEvery: leastPoll, reconcileAt: time.Now().Add(reconcileEvery),
+	}
+	defer q.worker.listener.wish(q.name, false)
+	failures := 0
+	for ctx.Err() == nil {
+		inc := q.worker.lease.incarnation(ctx)
+		if inc == nil {
+			return
+		}
+		f.reconcile(ctx, inc)
+		n := q.wanted()
+		if n == 0 {
+			f.awaitRoom(ctx)
+			continue
+		}
+		got, err := f.claim(ctx, inc, n)
+		switch {
+		case err != nil:
+			failures++
+			f.failed(ctx, inc, err)
+			pause(ctx, jitter(min(50*time.Millisecond<<min(failures, 5), fallbackPoll)))
+			continue
+		case got == n:
+			f.lingerTill = time.Now().Add(lingerPolling)
+		default:
+			if got == 0 && q.worker.cfg.StopWhenDrained && q.worker.drained(ctx) {
+				q.worker.stopFetching()
+				return
+			}
+			f.rest(ctx, got)
+		}
+		failures = 0
+	}
+}
+
+func (f *fetcher) awaitRoom(ctx context.Context) {
+	timer := time.NewTimer(fallbackPoll)
+	defer timer.Stop()
+	select {
+	case <-f.q.room:
+	case <-timer.C:
+	case <-ctx.Done():
+	}
+}
+
+// claim takes up to n jobs and starts them.
+func (f *fetcher) claim(ctx context.Context, inc *incarnation, n int) (int, error) {
+	w := f.q.worker
+	// Not ctx: a claim cut off by shutdown would leave leases nobody knows of.
+	within, cancel := context.WithTimeout(context.WithoutCancel(ctx), claimTimeout)
+	defer cancel()
+	params := db.ClaimParams{
+		Queue: f.q.name, WorkerID: inc.id, MaxJobs: int32(n), DefaultTimeout: f.q.cfg.Timeout, SweptFrom: 1,
+	}
+	var before time.Time
+	plain := f.mark.sweeps(time.Now())
+	if !plain {
+		f.mark.apply(&params)
+	} else if f.mark.on {
+		var err error
+		if before, err = w.queries.Now(within); err != nil {
+			return 0, err
+		}
+	}
+	start := time.Now()
+	leases, err := w.queries.Claim(within, params)
+	end := time.Now()
+	w.hooks.Claimed(ClaimEvent{f.q.name, n, len(leases), end.Sub(start), err})
+	if err != nil {
+		return 0, translate("claim jobs", err)
+	}
+	f.pollEvery = min(max(4*end.Sub(start), leastPoll), mostPoll)
+	if plain {
+		f.mark.swept(before, n, leases, end.Sub(start), end)
+	} else {
+		f.mark.took(leases)
+	}
+	f.q.take(leases, inc)
+	return len(leases), nil
+}
+
+// failed notes what a failed claim means: a buried worker registers anew, and
+// where the reply was lost, what was leased has to be given back.
+func (f *fetcher) failed(ctx context.Context, inc *incarnation, err error) {
+	if errors.Is(err, ErrWorkerGone) {
+		f.q.worker.lease.lost(inc)
+		return
+	}
+	f.unsure = f.unsure || replyLost(err)
+	if ctx.Err() == nil {
+		f.q.worker.log.Warn("claim failed; trying again", zap.String("queue", f.q.name), zap.Error(err))
+	}
+}
+
+// reconcile releases what Postgres has leased to this worker and nobody here
+// holds: at once after a lost reply, and now and then, since a claim whose
+// connection broke can still commit later.
+func (f *fetcher) reconcile(ctx context.Context, inc *incarnation) {
+	if !f.unsure && time.Now().Before(f.reconcileAt) {
+		return
+	}
+	within, cancel := context.WithTimeout(ctx, claimTimeout)
+	defer cancel()
+	released, err := f.q.worker.queries.ReleaseUnheld(within, db.ReleaseUnheldParams{
+		Queue: f.q.name, WorkerID: inc.id, Held: f.q.heldIDs(),
+	})
+	if err != nil {
+		return // the claim that follows fails alike and reports it
+	}
+	f.unsure, f.reconcileAt = false, time.Now().Add(reconcileEvery)
+	if released > 0 {
+		f.q.worker.log.Info("released jobs of a claim whose reply was lost",
+			zap.String("queue", f.q.name), zap.Int32("jobs", released))
+	}
+}
+
+// rest waits after a claim that brought less than there was room for. While work
+// keeps coming it polls; after a quiet moment it sleeps until it is notified,
+// the next job falls due, or a second has passed.
+func (f *fetcher) rest(ctx context.Context, got int) {
+	now := time.Now()
+	listener := f.q.worker.listener
+	notified := now.Sub(f.busySince) < busyAfter
+	if got > 0 {
+		if linger := now.Add(f.linger(notified)); linger.After(f.lingerTill) {
+			f.lingerTill = linger
+		}
+		if !notified { // busy: spare the enqueuers their notifications
+			listener.wish(f.q.name, false)
+		}
+	}
+	if now.Before(f.lingerTill) {
+		f.wait(ctx, f.pollEvery)
+		return
+	}
+	asleep := listener.wish(f.q.name, true)
+	if !notified {
+		// Enqueue may have seen nobody asleep until just now: look once more after
+		// the lock is held, for as long as an enqueue keeps still.
+		select {
+		case <-asleep:
+		case <-time.After(fallbackPoll):
+		case <-ctx.Done():
+		}
+		f.busySince, f.lingerTill = time.Now(), time.Now().Add(lingerNotified)
+		return
+	}
+	f.wait(ctx, f.untilDue(ctx))
+	f.busySince = time.Now()
+}
+
+func (f *fetcher) linger(notified bool) time.Duration {
+	if notified {
+		return lingerNotified
+	}
+	return lingerPolling
+}
+
+// untilDue is how long to sleep if nobody calls.
+func (f *fetcher) untilDue(ctx context.Context) time.Duration {
+	due, err := f.q.worker.queries.NextDue(ctx, db.NextDueParams{Queue: f.q.name, Swept: !f.mark.on})
+	if err != nil || due < 0 || due > fallbackPoll {
+		return fallbackPoll
+	}
+	return due
+}
+
+func (f *fetcher) wait(ctx context.Context, d time.Duration) {
+	timer := time.NewTimer(d)
+	defer timer.Stop()
+	select {
+	case <-f.woken:
+	case <-f.local:
+	case <-timer.C:
+	case <-ctx.Done():
+	}
+}

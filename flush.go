@@ -1,0 +1,284 @@
+package penstock
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"slices"
+	"sync"
+	"time"
+
+	"go.uber.org/zap"
+
+	"github.com/penstock/penstock/db"
+)
+
+// flusher is the group commit of ends: what ends while a flush is under way goes
+// in the next one. Repeating a flush is harmless (P8), so one whose reply was
+// lost is repeated until Postgres answers. A batch that Postgres refuses is
+// halved until the one bad end is alone; that one becomes a failure.
+type flusher struct {
+	worker *Worker
+	work   chan struct{} // one signal
+
+	// mu guards what follows.
+	mu      sync.Mutex
+	waiting map[*servedQueue][]ending
+	flights int             // flushes under way
+	idlers  []chan struct{} // closed when nothing waits or is under way
+}
+
+const (
+	flushers  = 2 // one fills while the other's commit is under way
+	maxFlush  = 2000
+	mostDelay = 366 * 24 * time.Hour
+)
+
+func newFlusher(w *Worker) *flusher {
+	return &flusher{worker: w, work: make(chan struct{}, 1), waiting: map[*servedQueue][]ending{}}
+}
+
+func (f *flusher) submit(q *servedQueue, e ending) {
+	f.mu.Lock()
+	f.waiting[q] = append(f.waiting[q], e)
+	f.mu.Unlock()
+	f.signal()
+}
+
+func (f *flusher) signal() {
+	select {
+	case f.work <- struct{}{}:
+	default:
+	}
+}
+
+// run flushes until ctx ends.
+func (f *flusher) run(ctx context.Context) {
+	var running sync.WaitGroup
+	for range flushers {
+		running.Go(func() {
+			for {
+				select {
+				case <-ctx.Done():
+					return
+				case <-f.work:
+				}
+				for q, ends := f.next(); q != nil; q, ends = f.next() {
+					f.flush(ctx, q, ends)
+					f.landed()
+				}
+			}
+		})
+	}
+	running.Wait()
+}
+
+// next takes a batch of one queue.
+func (f *flusher) next() (*servedQueue, []ending) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	for q, ends := range f.waiting {
+		n := min(len(ends), maxFlush)
+		if n == len(ends) {
+			delete(f.waiting, q)
+		} else {
+			f.waiting[q] = ends[n:]
+		}
+		f.flights++
+		if len(f.waiting) > 0 {
+			f.signal()
+		}
+		return q, ends[:n:n]
+	}
+	return nil, nil
+}
+
+func (f *flusher) landed() {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.flights--
+	if f.flights == 0 && len(f.waiting) == 0 {
+		for _, c := range f.idlers {
+			close(c)
+		}
+		f.idlers = nil
+	}
+}
+
+func (f *flusher) pending() bool {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	return f.flights > 0 || len(f.waiting) > 0
+}
+
+// drain waits until every end submitted is answered, or ctx ends.
+func (f *flusher) drain(ctx context.Context) {
+	f.mu.Lock()
+	if f.flights == 0 && len(f.waiting) == 0 {
+		f.mu.Unlock()
+		return
+	}
+	c := make(chan struct{})
+	f.idlers = append(f.idlers, c)
+	f.mu.Unlock()
+	select {
+	case <-c:
+	case <-ctx.Done():
+		f.worker.log.Warn("not every result could be written; those jobs run again")
+	}
+}
+
+// flush writes ends until Postgres has answered each, or ctx ends.
+func (f *flusher) flush(ctx context.Context, q *servedQueue, ends []ending) {
+	for tries := 0; ctx.Err() == nil; tries++ {
+		start := time.Now()
+		answers, err := f.send(ctx, q, ends)
+		f.worker.hooks.Flushed(FlushEvent{len(ends), time.Since(start), err})
+		switch {
+		case err == nil:
+			f.answer(q, ends, answers)
+			return
+		case aboutContent(err) && len(ends) > 1:
+			f.flush(ctx, q, ends[:len(ends)/2])
+			f.flush(ctx, q, ends[len(ends)/2:])
+			return
+		case aboutContent(err) && lockTimedOut(err):
+			// The handler's own transaction still holds the row; it ends sooner or later.
+		case aboutContent(err):
+			if refused(&ends[0], err) {
+				continue
+			}
+			f.worker.log.Error("postgres refuses this end; its deadline will end the attempt",
+				zap.Int64("job_id", ends[0].x.lease.JobID), zap.Error(err))
+			q.answered(ends)
+			return
+		default:
+			if tries == 0 {
+				f.worker.log.Warn("could not write results; trying until postgres answers",
+					zap.Int("results", len(ends)), zap.Error(err))
+			}
+		}
+		pause(ctx, jitter(min(20*time.Millisecond<<min(tries, 6), time.Second)))
+	}
+}
+
+// refused turns an end that Postgres does not take into a plain failure that it
+// does; false when it was one already.
+func refused(e *ending, err error) bool {
+	if slices.Equal(e.classes, []string{"ResultRefused"}) {
+		return false
+	}
+	*e = ending{
+		x: e.x, outcome: outcomeFailed, classes: []string{"ResultRefused"}, ran: e.ran, delay: -1,
+		message: cleanText("postgres refused how this attempt ended: "+err.Error(), 1000),
+	}
+	e.x.result = nil
+	return true
+}
+
+// send writes the plain completions the short way and the others the long one.
+func (f *flusher) send(ctx context.Context, q *servedQueue, ends []ending) ([]db.Ending, error) {
+	ctx, cancel := context.WithTimeout(ctx, flushTimeout)
+	defer cancel()
+	// In id order, as the functions lock them.
+	slices.SortFunc(ends, func(a, b ending) int { return int(a.x.lease.JobID - b.x.lease.JobID) })
+	var plain db.FinishCompletedParams
+	var other db.FinishParams
+	for i := range ends {
+		e := &ends[i]
+		if e.outcome == outcomeCompleted && e.x.result == nil {
+			plain.JobIDs, plain.Attempts = append(plain.JobIDs, e.x.lease.JobID), append(plain.Attempts, e.x.lease.Attempt)
+			continue
+		}
+		add(&other, e)
+	}
+	var answers []db.Ending
+	if len(plain.JobIDs) > 0 {
+		plain.Queue = q.name
+		got, err := f.worker.queries.FinishCompleted(ctx, plain)
+		if err != nil {
+			return nil, err
+		}
+		answers = got
+	}
+	if len(other.JobIDs) > 0 {
+		other.Queue = q.name
+		got, err := f.worker.queries.Finish(ctx, other)
+		if err != nil {
+			return nil, err
+		}
+		answers = append(answers, got...)
+	}
+	return answers, nil
+}
+
+func add(p *db.FinishParams, e *ending) {
+	var classes, result = "", json.RawMessage(nil)
+	for i, c := range e.classes {
+		if i > 0 {
+			classes += " "
+		}
+		classes += c
+	}
+	if e.outcome == outcomeCompleted {
+		result = e.x.result
+	}
+	p.JobIDs, p.Attempts = append(p.JobIDs, e.x.lease.JobID), append(p.Attempts, e.x.lease.Attempt)
+	p.Outcomes, p.ErrorClasses = append(p.Outcomes, e.outcome), append(p.ErrorClasses, cleanText(classes, 2000))
+	p.Messages = append(p.Messages, cleanText(e.message, 2000))
+	p.Details = append(p.Details, cleanText(e.detail, 16000))
+	p.Results, p.Delays = append(p.Results, result), append(p.Delays, min(e.delay, mostDelay))
+}
+
+// answer notes what Postgres said of each end.
+func (f *flusher) answer(q *servedQueue, ends []ending, answers []db.Ending) {
+	q.answered(ends)
+	type key struct {
+		id      int64
+		attempt int32
+	}
+	said := make(map[key]*db.Ending, len(answers))
+	for i := range answers {
+		said[key{answers[i].JobID, answers[i].Attempt}] = &answers[i]
+	}
+	for i := range ends {
+		l := &ends[i].x.lease
+		f.report(&ends[i], said[key{l.JobID, l.Attempt}])
+	}
+}
+
+func (f *flusher) report(e *ending, answer *db.Ending) {
+	l := &e.x.lease
+	event := EndEvent{
+		Queue: l.Queue, Name: l.Name, JobID: l.JobID, Attempt: int(l.Attempt), Outcome: e.outcome, Ran: e.ran,
+	}
+	if len(e.classes) > 0 {
+		event.ErrorClass = e.classes[0]
+	}
+	switch {
+	case answer == nil || answer.Status == "lease_lost" && !(e.x.inTx && value(answer.Outcome) == outcomeCompleted):
+		event.LeaseLost = true
+	case e.x.inTx && value(answer.Outcome) == outcomeCompleted:
+		event.Outcome, event.State, event.ErrorClass = outcomeCompleted, outcomeCompleted, ""
+	default:
+		event.State = value(answer.State)
+		if event.State == "" && e.outcome == outcomeCompleted {
+			event.State = outcomeCompleted
+		}
+	}
+	f.worker.hooks.Ended(event)
+	level := zap.DebugLevel
+	if event.LeaseLost || event.Outcome == outcomeFailed || event.Outcome == outcomeDead {
+		level = zap.InfoLevel
+	}
+	if line := f.worker.log.Check(level, "attempt finished"); line != nil {
+		line.Write(zap.String("queue", l.Queue), zap.String("name", l.Name), zap.Int64("job_id", l.JobID),
+			zap.Int32("attempt", l.Attempt), zap.String("outcome", event.Outcome), zap.String("state", event.State),
+			zap.String("error_class", event.ErrorClass), zap.Bool("lease_lost", event.LeaseLost), zap.Duration("ran", e.ran))
+	}
+}
+
+func lockTimedOut(err error) bool {
+	var state interface{ SQLState() string }
+	return errors.As(err, &state) && state.SQLState() == "55P03"
+}

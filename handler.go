@@ -1,0 +1,165 @@
+package penstock
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"runtime/debug"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+
+	"github.com/penstock/penstock/db"
+)
+
+// Job is one attempt of a job in a handler's hands, its data decoded into T.
+type Job[T any] struct {
+	ID           int64
+	Queue, Name  string
+	Data         T
+	Tags         []string
+	Priority     int
+	Attempt      int // 1, 2, 3 …: every claim counts
+	Failures     int // earlier attempts that failed by the handler's fault
+	Crashes      int // earlier attempts lost with their worker
+	RunAt        time.Time
+	EnqueuedAt   time.Time
+	Timeout      time.Duration
+	OriginID     int64 // the dead job this one redrives; 0: none
+	Generation   int   // redrives behind it
+	TraceContext string
+
+	held *execution
+}
+
+// HandlerFunc handles an attempt whose data is still JSON.
+type HandlerFunc func(ctx context.Context, job *Job[json.RawMessage]) error
+
+// Middleware wraps every handler of a worker: the first given is the outermost.
+type Middleware func(next HandlerFunc) HandlerFunc
+
+// AnyName is the name of a handler that takes every job no other one takes.
+const AnyName = "*"
+
+// Handle registers fn for the jobs of one queue and name; data that does not
+// decode into T lays the job in the DLQ. It panics, as http.Handle does, when
+// the worker does not serve the queue or the name has a handler already.
+// REQUIRES: Run not called yet.
+//
+// What fn returns decides: nil completes, Dead, Snooze and RetryIn do as they
+// say, any other error is retried by policy. Its context ends at the job's
+// timeout, when the job is cancelled, when the lease is lost and at shutdown;
+// context.Cause tells which.
+func Handle[T any](w *Worker, queue, name string, fn func(ctx context.Context, job *Job[T]) error) {
+	q, ok := w.queues[queue]
+	if !ok {
+		panic(fmt.Sprintf("penstock: Handle(%q, %q): the worker does not serve this queue", queue, name))
+	}
+	if name != AnyName && !namePattern.MatchString(name) {
+		panic(fmt.Sprintf("penstock: Handle(%q, %q): a name is 1 to 128 of letters, digits and . _ - : /", queue, name))
+	}
+	if _, taken := q.handlers[name]; taken {
+		panic(fmt.Sprintf("penstock: Handle(%q, %q): has a handler already", queue, name))
+	}
+	q.handlers[name] = w.wrap(func(ctx context.Context, raw *Job[json.RawMessage]) error {
+		job := Job[T]{
+			raw.ID, raw.Queue, raw.Name, *new(T), raw.Tags, raw.Priority, raw.Attempt, raw.Failures, raw.Crashes,
+			raw.RunAt, raw.EnqueuedAt, raw.Timeout, raw.OriginID, raw.Generation, raw.TraceContext, raw.held,
+		}
+		if target, isRaw := any(&job.Data).(*json.RawMessage); isRaw {
+			*target = raw.Data
+		} else if err := json.Unmarshal(raw.Data, &job.Data); err != nil {
+			return Dead(&DataError{err})
+		}
+		return fn(ctx, &job)
+	})
+}
+
+// CompleteTx completes the attempt inside the handler's own transaction: its
+// effects and the completion commit together or not at all (P6). The handler
+// commits and returns nil; if it never commits, the attempt counts as failed.
+// Errors: ErrLeaseLost, after which the transaction can only be rolled back.
+func (j *Job[T]) CompleteTx(ctx context.Context, tx pgx.Tx) error {
+	j.held.inTx = true
+	err := db.New(tx).Complete(ctx, db.CompleteParams{
+		Queue: j.Queue, JobID: j.ID, Attempt: int32(j.Attempt), Result: j.held.result,
+	})
+	return translate("complete job", err)
+}
+
+type resultKey struct{}
+
+// Result keeps v, as JSON of at most 1 MiB, with the attempt if it completes.
+// ctx is the handler's. Call it before CompleteTx.
+func Result(ctx context.Context, v any) error {
+	x, ok := ctx.Value(resultKey{}).(*execution)
+	if !ok {
+		return errors.New("penstock: Result needs the context a handler was given")
+	}
+	encoded, err := encodeData(v)
+	if err != nil {
+		return fmt.Errorf("keep result: %w", err)
+	}
+	x.result = encoded
+	return nil
+}
+
+// DataError: a job's data does not decode into its handler's type. No retry mends it.
+type DataError struct{ err error }
+
+func (e *DataError) Error() string { return "decode data: " + e.err.Error() }
+func (e *DataError) Unwrap() error { return e.err }
+
+type deadError struct{ err error }
+
+func (e *deadError) Error() string { return e.err.Error() }
+func (e *deadError) Unwrap() error { return e.err }
+
+// Dead makes err final: the job goes to the DLQ without further retries.
+func Dead(err error) error { return &deadError{err} }
+
+type snoozeError struct{ delay time.Duration }
+
+func (e *snoozeError) Error() string { return fmt.Sprintf("snooze for %v", e.delay) }
+
+// Snooze puts the job back for d, 0 to 366 days. It costs no failure.
+func Snooze(d time.Duration) error { return &snoozeError{max(d, 0)} }
+
+type retryInError struct {
+	delay time.Duration
+	err   error
+}
+
+func (e *retryInError) Error() string { return e.err.Error() }
+func (e *retryInError) Unwrap() error { return e.err }
+
+// RetryIn is err with a delay of its own instead of the retry policy's, 0 to 366
+// days: what a custom strategy returns. It counts against max attempts.
+func RetryIn(d time.Duration, err error) error { return &retryInError{max(d, 0), err} }
+
+// panicError is a handler that panicked or called runtime.Goexit.
+type panicError struct {
+	message string
+	stack   []byte
+}
+
+func (e *panicError) Error() string      { return e.message }
+func (e *panicError) ErrorClass() string { return "Panic" }
+
+// guard runs a handler and turns a panic or a runtime.Goexit into an error. In
+// the latter case the goroutine is lost: after is called with the error instead.
+func guard(handle HandlerFunc, ctx context.Context, job *Job[json.RawMessage], after func(error)) {
+	err := error(&panicError{"runtime.Goexit was called", nil})
+	returned := false
+	defer func() {
+		if r := recover(); r != nil {
+			err = &panicError{fmt.Sprintf("panic: %v", r), debug.Stack()}
+		} else if !returned {
+			err.(*panicError).stack = debug.Stack()
+		}
+		after(err)
+	}()
+	err = handle(ctx, job)
+	returned = true
+}

@@ -1,0 +1,157 @@
+package penstock
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+
+	"github.com/penstock/penstock/db"
+)
+
+// JobInfo is what was asked, where the job is now, and how its attempts went.
+type JobInfo struct {
+	ID       int64  `json:"id,string"`
+	Queue    string `json:"queueName"`
+	Name     string `json:"name"`
+	State    State  `json:"state"`
+	Priority int    `json:"priority"`
+	Attempt  int    `json:"attempt"` // of the claim under way or the last one; 0: never claimed
+	Failures int    `json:"failures"`
+
+	RunAt      time.Time  `json:"runAt"`
+	EnqueuedAt time.Time  `json:"enqueuedAt"`
+	ExpiresAt  *time.Time `json:"expiresAt,omitempty"`
+	ClaimedAt  *time.Time `json:"claimedAt,omitempty"`
+	FinishedAt *time.Time `json:"finishedAt,omitempty"`
+
+	Data            json.RawMessage `json:"data"`
+	Tags            []string        `json:"tags,omitempty"`
+	Retry           *RetryStrategy  `json:"retryStrategy,omitempty"` // what the job brought itself
+	MaxAttempts     int             `json:"maxAttempts,omitempty"`   // what the job brought itself
+	TraceContext    string          `json:"traceContext,omitempty"`
+	OriginID        int64           `json:"originId,string,omitempty"`
+	Generation      int             `json:"generation"`
+	WorkerID        int64           `json:"workerId,string,omitempty"`
+	CancelRequested bool            `json:"cancelRequested,omitempty"`
+	Attempts        []AttemptInfo   `json:"attempts"` // ended ones, oldest first
+}
+
+// State is where a job is: which table its row is in, and how it finished.
+type State string
+
+// The states of a job. A retrying one waits after a failure or a crash.
+const (
+	Waiting   State = "waiting"
+	Scheduled State = "scheduled"
+	Retrying  State = "retrying"
+	Running   State = "running"
+	Completed State = "completed"
+	Cancelled State = "cancelled"
+	Expired   State = "expired"
+	DeadState State = "dead"
+)
+
+// AttemptInfo is an attempt that ended.
+type AttemptInfo struct {
+	Attempt     int             `json:"attempt"`
+	Outcome     string          `json:"outcome"` // completed, failed, snoozed, released, cancelled, expired, lost
+	Priority    int             `json:"priority"`
+	WorkerID    int64           `json:"workerId,string,omitempty"`
+	RunAt       time.Time       `json:"runAt"`
+	ClaimedAt   *time.Time      `json:"claimedAt,omitempty"` // absent when it ended without a claim
+	FinishedAt  time.Time       `json:"finishedAt"`
+	ErrorClass  string          `json:"errorClass,omitempty"`
+	Message     string          `json:"error,omitempty"`
+	Detail      string          `json:"detail,omitempty"`
+	Fingerprint string          `json:"fingerprint,omitempty"`
+	Result      json.RawMessage `json:"result,omitempty"`
+}
+
+// Job tells all that is kept of a job. Errors: ErrJobNotFound.
+func (c *Client) Job(ctx context.Context, id int64) (*JobInfo, error) {
+	r, err := c.queries.GetJob(ctx, id)
+	if errors.Is(err, pgx.ErrNoRows) {
+		return nil, fmt.Errorf("get job %d: %w", id, ErrJobNotFound)
+	} else if err != nil {
+		return nil, translate("get job", err)
+	}
+	ended, err := c.queries.ListAttempts(ctx, id)
+	if err != nil {
+		return nil, translate("list attempts", err)
+	}
+	job := &JobInfo{
+		ID: r.ID, Queue: r.Queue, Name: r.Name, State: State(r.State), Priority: int(r.Priority), Attempt: int(r.Attempt),
+		RunAt: r.RunAt.UTC(), EnqueuedAt: r.EnqueuedAt.UTC(), ExpiresAt: utc(r.ExpiresAt), ClaimedAt: utc(r.ClaimedAt),
+		FinishedAt: utc(r.FinishedAt), Data: r.Data, Tags: r.Tags, MaxAttempts: int(value(r.MaxAttempts)),
+		TraceContext: value(r.TraceContext), OriginID: value(r.OriginID), Generation: int(r.Generation),
+		WorkerID: value(r.WorkerID), CancelRequested: r.CancelRequested, Attempts: []AttemptInfo{},
+	}
+	if r.Retry != nil {
+		job.Retry = new(RetryStrategy)
+		if err := json.Unmarshal(r.Retry, job.Retry); err != nil {
+			return nil, fmt.Errorf("read retry strategy of job %d: %w", id, err)
+		}
+	}
+	for _, a := range ended {
+		job.Attempts = append(job.Attempts, attemptInfo(a))
+		if a.Outcome == "failed" {
+			job.Failures++
+		}
+	}
+	if r.Failures != nil {
+		job.Failures = int(*r.Failures)
+	}
+	return job, nil
+}
+
+func attemptInfo(a db.Attempt) AttemptInfo {
+	return AttemptInfo{
+		Attempt: int(a.Attempt), Outcome: a.Outcome, Priority: int(a.Priority), WorkerID: value(a.WorkerID),
+		RunAt: a.RunAt.UTC(), ClaimedAt: utc(a.ClaimedAt), FinishedAt: a.FinishedAt.UTC(),
+		ErrorClass: value(a.ErrorClass), Message: value(a.Message), Detail: value(a.Detail),
+		Fingerprint: value(a.Fingerprint), Result: a.Result,
+	}
+}
+
+// CancelResult tells what a cancel met.
+type CancelResult string
+
+// What Cancel answers.
+const (
+	CancelDone    CancelResult = "cancelled"  // it was waiting and has ended
+	CancelAsked   CancelResult = "cancelling" // it runs; its handler is told, and completes or ends as cancelled
+	CancelTooLate CancelResult = "finished"   // nothing was left to cancel
+)
+
+// Cancel ends a waiting job at once and asks a running one to stop: its
+// handler's context ends with cause ErrCancelled within two seconds.
+// Errors: ErrJobNotFound.
+func (c *Client) Cancel(ctx context.Context, id int64) (CancelResult, error) {
+	word, err := c.queries.CancelJob(ctx, id)
+	if err != nil {
+		return "", translate("cancel job", err)
+	}
+	if word == "" {
+		return "", fmt.Errorf("cancel job %d: %w", id, ErrJobNotFound)
+	}
+	return CancelResult(word), nil
+}
+
+func value[T any](p *T) (v T) {
+	if p != nil {
+		v = *p
+	}
+	return v
+}
+
+func utc(t *time.Time) *time.Time {
+	if t == nil {
+		return nil
+	}
+	u := t.UTC()
+	return &u
+}

@@ -1,0 +1,216 @@
+package penstock
+
+import (
+	"context"
+	"math/rand/v2"
+	"os"
+	"slices"
+	"sync"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+	"go.uber.org/zap"
+
+	"github.com/penstock/penstock/db"
+)
+
+// incarnation is one registration of the worker. Its context ends when the
+// worker is found to be buried; what it leased is then somebody else's.
+type incarnation struct {
+	id  int64
+	ctx context.Context
+	end context.CancelCauseFunc
+}
+
+func (inc *incarnation) newContext() (context.Context, context.CancelCauseFunc) {
+	return context.WithCancelCause(inc.ctx)
+}
+
+// leaseholder keeps the worker registered and beating, on a connection of its
+// own so that nothing else can delay a beat. It beats often enough for a cancel
+// to reach a handler within two seconds.
+type leaseholder struct {
+	worker *Worker
+	config *pgx.ConnConfig
+
+	// mu guards what follows. changed is closed and replaced when current is set.
+	mu      sync.Mutex
+	current *incarnation
+	changed chan struct{}
+}
+
+const beatEvery = time.Second
+
+func newLeaseholder(w *Worker, config *pgx.ConnConfig) *leaseholder {
+	return &leaseholder{worker: w, config: config, changed: make(chan struct{})}
+}
+
+func (h *leaseholder) id() int64 {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	if h.current == nil {
+		return 0
+	}
+	return h.current.id
+}
+
+// incarnation waits until the worker is registered; nil when ctx ended first.
+func (h *leaseholder) incarnation(ctx context.Context) *incarnation {
+	for {
+		h.mu.Lock()
+		current, changed := h.current, h.changed
+		h.mu.Unlock()
+		if current != nil {
+			return current
+		}
+		select {
+		case <-changed:
+		case <-ctx.Done():
+			return nil
+		}
+	}
+}
+
+func (h *leaseholder) set(inc *incarnation) {
+	h.mu.Lock()
+	h.current = inc
+	close(h.changed)
+	h.changed = make(chan struct{})
+	h.mu.Unlock()
+}
+
+// lost is told that Postgres does not know inc: its handlers end, and hold
+// registers anew.
+func (h *leaseholder) lost(inc *incarnation) {
+	h.mu.Lock()
+	mine := h.current == inc
+	h.mu.Unlock()
+	if mine {
+		h.set(nil)
+		h.worker.log.Warn("this worker was buried while it was silent; it registers anew", zap.Int64("worker_id", inc.id))
+	}
+	inc.end(ErrLeaseLost)
+}
+
+// endAll ends the context of everything that runs under the current incarnation.
+func (h *leaseholder) endAll(cause error) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	if h.current != nil {
+		h.current.end(cause)
+	}
+}
+
+// hold registers and beats until ctx ends, over as many connections as it takes.
+func (h *leaseholder) hold(ctx context.Context) {
+	for tries := 0; ctx.Err() == nil; tries++ {
+		if tries > 0 {
+			pause(ctx, jitter(min(100*time.Millisecond<<min(tries, 5), beatEvery)))
+		}
+		conn, err := connectWithin(ctx, h.config)
+		if err != nil {
+			h.report(ctx, "connect for heartbeats", err)
+			continue
+		}
+		if err := h.beatOn(ctx, conn, &tries); err != nil {
+			h.report(ctx, "heartbeat", err)
+		}
+		closeQuietly(conn)
+	}
+}
+
+// beatOn registers where needed and beats on one connection until that fails.
+func (h *leaseholder) beatOn(ctx context.Context, conn *pgx.Conn, tries *int) error {
+	queries := db.New(conn)
+	for ctx.Err() == nil {
+		h.mu.Lock()
+		inc := h.current
+		h.mu.Unlock()
+		within, cancel := context.WithTimeout(ctx, h.worker.cfg.Lease/3)
+		var err error
+		if inc == nil {
+			err = h.register(within, ctx, queries)
+		} else {
+			err = h.beat(within, queries, inc)
+		}
+		cancel()
+		if err != nil {
+			return err
+		}
+		*tries = 0
+		if h.id() != 0 {
+			pause(ctx, beatEvery)
+		}
+	}
+	return nil
+}
+
+func (h *leaseholder) register(within, alive context.Context, queries *db.Queries) error {
+	w := h.worker
+	params := db.RegisterWorkerParams{Host: w.cfg.Host, Pid: int32(os.Getpid()), Version: w.cfg.Version}
+	for name, q := range w.queues {
+		params.Queues = append(params.Queues, name)
+		params.Concurrency += int32(q.cfg.Concurrency)
+	}
+	slices.Sort(params.Queues)
+	id, err := queries.RegisterWorker(within, params)
+	if err != nil {
+		return translate("register worker", err)
+	}
+	inc := &incarnation{id: id}
+	inc.ctx, inc.end = context.WithCancelCause(alive)
+	h.set(inc)
+	w.log.Info("worker registered", zap.Int64("worker_id", id), zap.Strings("queues", params.Queues))
+	return nil
+}
+
+func (h *leaseholder) beat(ctx context.Context, queries *db.Queries, inc *incarnation) error {
+	reply, err := queries.Heartbeat(ctx, inc.id)
+	if err != nil {
+		return translate("heartbeat", err)
+	}
+	if !reply.Alive {
+		h.lost(inc)
+		return nil
+	}
+	if len(reply.Cancels) > 0 {
+		for _, q := range h.worker.queues {
+			q.cancel(reply.Cancels)
+		}
+	}
+	return nil
+}
+
+func (h *leaseholder) report(ctx context.Context, what string, err error) {
+	if ctx.Err() == nil {
+		h.worker.log.Warn("postgres is not reachable; trying again", zap.String("while", what), zap.Error(err))
+	}
+}
+
+// connectWithin connects with a bound, so that a black hole is noticed.
+func connectWithin(ctx context.Context, config *pgx.ConnConfig) (*pgx.Conn, error) {
+	ctx, cancel := context.WithTimeout(ctx, 5*time.Second)
+	defer cancel()
+	return pgx.ConnectConfig(ctx, config.Copy())
+}
+
+func closeQuietly(conn *pgx.Conn) {
+	ctx, cancel := context.WithTimeout(context.Background(), time.Second)
+	defer cancel()
+	_ = conn.Close(ctx)
+}
+
+// pause waits for d or ctx, whichever ends first.
+func pause(ctx context.Context, d time.Duration) {
+	timer := time.NewTimer(d)
+	defer timer.Stop()
+	select {
+	case <-timer.C:
+	case <-ctx.Done():
+	}
+}
+
+// jitter is d give or take a half, so that a fleet does not return in step.
+func jitter(d time.Duration) time.Duration {
+	return d/2 + rand.N(d+1)
+}

@@ -1,0 +1,26 @@
+-- name: Claim :many
+SELECT * FROM penstock.claim(@queue::text, @worker_id::bigint, @max_jobs::integer, @default_timeout::interval,
+    sqlc.narg(since)::timestamptz, @swept_from::smallint, @seen_priorities::smallint[], @seen_run_ats::timestamptz[], @seen_ids::bigint[]);
+
+-- name: Now :one
+-- A moment of the database's clock, for a watermark's floor.
+SELECT clock_timestamp()::timestamptz AS moment;
+
+-- name: NextDue :one
+-- Negative when no job waits for a later time.
+SELECT coalesce(penstock.next_due(@queue::text, @swept::boolean), '-1 second')::interval AS due;
+
+-- name: FinishCompleted :many
+-- The short way of finish: plain successes.
+SELECT * FROM penstock.finish(@queue::text, @job_ids::bigint[], @attempts::integer[]);
+
+-- name: Finish :many
+SELECT * FROM penstock.finish(@queue::text, @job_ids::bigint[], @attempts::integer[], @outcomes::text[],
+    @error_classes::text[], @messages::text[], @details::text[], @results::jsonb[], @delays::interval[]);
+
+-- name: Complete :exec
+-- Raises PN409 when the lease is lost, which fails the caller's transaction (P5).
+SELECT penstock.complete(@queue::text, @job_id::bigint, @attempt::integer, sqlc.narg(result)::jsonb);
+
+-- name: ReleaseUnheld :one
+SELECT penstock.release_unheld(@queue::text, @worker_id::bigint, @held::bigint[])::integer AS released;

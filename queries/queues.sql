@@ -1,0 +1,14 @@
+-- name: CountByState :many
+-- Reads the waiting, running and dead jobs only, never the finished ones.
+SELECT c.queue::text AS queue, sum(c.waiting)::bigint AS waiting, sum(c.scheduled)::bigint AS scheduled,
+    sum(c.retrying)::bigint AS retrying, sum(c.running)::bigint AS running, sum(c.dead)::bigint AS dead
+FROM (
+    SELECT p.queue, count(*) FILTER (WHERE p.failures + p.crashes = 0 AND p.run_at <= now()) AS waiting,
+        count(*) FILTER (WHERE p.failures + p.crashes = 0 AND p.run_at > now()) AS scheduled,
+        count(*) FILTER (WHERE p.failures + p.crashes > 0) AS retrying, 0 AS running, 0 AS dead
+    FROM penstock.pending p GROUP BY p.queue
+    UNION ALL SELECT r.queue, 0, 0, 0, count(*), 0 FROM penstock.running r GROUP BY r.queue
+    UNION ALL SELECT d.queue, 0, 0, 0, 0, count(*) FROM penstock.dead_jobs d GROUP BY d.queue
+) c
+WHERE sqlc.narg(queue)::text IS NULL OR c.queue = sqlc.narg(queue)::text
+GROUP BY c.queue ORDER BY c.queue;

@@ -1,0 +1,29 @@
+-- name: RegisterWorker :one
+SELECT penstock.register_worker(@queues::text[], @host::text, @pid::integer, @version::text, @concurrency::integer)::bigint AS id;
+
+-- name: Heartbeat :one
+-- alive is false when the worker was buried; else cancels lists jobs to cancel.
+SELECT (h.cancels IS NOT NULL)::boolean AS alive, coalesce(h.cancels, '{}')::bigint[] AS cancels
+FROM (SELECT penstock.heartbeat(@worker_id::bigint)::bigint[] AS cancels) h;
+
+-- name: ListBeats :many
+SELECT w.id, w.beat FROM penstock.workers w ORDER BY w.id;
+
+-- name: Bury :one
+-- -1 when the worker beat meanwhile or is gone.
+SELECT coalesce(penstock.bury(@worker_id::bigint, @beat::bigint), -1)::integer AS lost;
+
+-- name: BuryOrphans :one
+SELECT penstock.bury_orphans()::integer AS lost;
+
+-- name: FailOverdue :one
+SELECT penstock.fail_overdue(@grace::interval)::integer AS failed;
+
+-- name: Leave :one
+SELECT penstock.leave(@worker_id::bigint)::integer AS released;
+
+-- name: FallAsleep :exec
+SELECT penstock.fall_asleep(@queue::text);
+
+-- name: WakeUp :exec
+SELECT penstock.wake_up(@queue::text);

@@ -1,0 +1,218 @@
+package penstock
+
+import (
+	"sync"
+	"time"
+
+	"github.com/penstock/penstock/db"
+)
+
+// servedQueue is one queue as this process works it: what it has leased, what
+// of that waits for a free handler, and how many handlers run.
+type servedQueue struct {
+	worker   *Worker
+	name     string
+	cfg      QueueConfig
+	handlers map[string]HandlerFunc
+
+	// room tells the fetcher that there may be room again; it holds one signal.
+	room chan struct{}
+
+	// mu guards what follows. Invariants: handling <= runners <= cfg.Concurrency;
+	// every execution in buffer or being handled is in held; held also has those
+	// whose end Postgres has not answered yet.
+	mu       sync.Mutex
+	held     map[int64]*execution
+	buffer   []*execution    // leased, waiting for a handler, in claim order
+	handling int             // executions in handlers
+	runners  int             // goroutines that run handlers
+	lowWater int             // signal room when no more than this are active
+	idlers   []chan struct{} // closed when nothing is active
+
+	// Throughput, for how much to lease ahead.
+	ended     int
+	rate      float64 // ends per second, smoothed
+	rateSince time.Time
+}
+
+func newServedQueue(w *Worker, name string, cfg QueueConfig) *servedQueue {
+	return &servedQueue{
+		worker: w, name: name, cfg: cfg, handlers: map[string]HandlerFunc{}, room: make(chan struct{}, 1),
+		held: map[int64]*execution{}, rateSince: time.Now(),
+	}
+}
+
+const (
+	maxClaim   = 2000
+	maxUnheard = 20_000 // ends that wait for Postgres before no more is claimed
+	aheadFor   = 50 * time.Millisecond
+)
+
+// active is how many executions are not over. REQUIRES: mu.
+func (q *servedQueue) active() int { return len(q.buffer) + q.handling }
+
+// capacity is how many may be active: the handlers, and what they will have
+// finished 50 ms from now at the present rate, so that short jobs come in
+// batches while a long job is never leased before its turn. REQUIRES: mu.
+func (q *servedQueue) capacity() int {
+	return q.cfg.Concurrency + min(int(q.rate*aheadFor.Seconds()), 2*maxClaim)
+}
+
+// wanted is how many jobs to claim now; when 0, room will be signalled.
+func (q *servedQueue) wanted() int {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	if elapsed := time.Since(q.rateSince); elapsed > time.Millisecond {
+		q.rate += (float64(q.ended)/elapsed.Seconds() - q.rate) * min(1, 0.3+elapsed.Seconds())
+		q.ended, q.rateSince = 0, time.Now()
+	}
+	capacity, active := q.capacity(), q.active()
+	// Short jobs are claimed half a capacity at a time; a long one at once.
+	q.lowWater = capacity - max(1, (capacity-q.cfg.Concurrency)/2)
+	if active > q.lowWater || len(q.held)-active >= maxUnheard {
+		return 0
+	}
+	return min(capacity-active, maxClaim)
+}
+
+// take starts what a claim brought.
+func (q *servedQueue) take(leases []db.Lease, inc *incarnation) {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	for _, l := range leases {
+		x := &execution{lease: l}
+		x.ctx, x.end = inc.newContext()
+		q.held[l.JobID] = x
+		q.buffer = append(q.buffer, x)
+	}
+	q.startHandlers()
+}
+
+// startHandlers fills free handlers from the buffer. REQUIRES: mu.
+func (q *servedQueue) startHandlers() {
+	for n := len(q.buffer); n > 0 && q.runners < q.cfg.Concurrency; n-- {
+		q.runners++
+		go q.handle()
+	}
+}
+
+// handle works the buffer down, one attempt after another, on one goroutine.
+func (q *servedQueue) handle() {
+	for {
+		q.mu.Lock()
+		if len(q.buffer) == 0 {
+			q.runners--
+			q.mu.Unlock()
+			return
+		}
+		x := q.buffer[0]
+		q.buffer[0] = nil
+		q.buffer = q.buffer[1:]
+		q.handling++
+		q.mu.Unlock()
+		done := false
+		func() {
+			defer func() {
+				if !done { // runtime.Goexit took this goroutine; another carries on
+					go q.handle()
+				}
+			}()
+			q.run(x, func(e ending) { q.over(e) })
+			done = true
+		}()
+	}
+}
+
+// over hands an end to the flusher.
+func (q *servedQueue) over(e ending) {
+	q.worker.flusher.submit(q, e) // first, so that a drain which finds nothing active finds all ends submitted
+	q.mu.Lock()
+	q.handling--
+	q.ended++
+	q.signal()
+	q.mu.Unlock()
+}
+
+// signal wakes a fetcher that waits for room and drains that wait for silence.
+// REQUIRES: mu.
+func (q *servedQueue) signal() {
+	if q.active() <= q.lowWater {
+		select {
+		case q.room <- struct{}{}:
+		default:
+		}
+	}
+	if q.active() == 0 {
+		for _, c := range q.idlers {
+			close(c)
+		}
+		q.idlers = nil
+	}
+}
+
+// idle is closed when nothing is active.
+func (q *servedQueue) idle() <-chan struct{} {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	c := make(chan struct{})
+	if q.active() == 0 {
+		close(c)
+	} else {
+		q.idlers = append(q.idlers, c)
+	}
+	return c
+}
+
+// quiet reports whether nothing is active.
+func (q *servedQueue) quiet() bool {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	return q.active() == 0
+}
+
+// releaseUnstarted gives back what waits for a handler.
+func (q *servedQueue) releaseUnstarted() {
+	q.mu.Lock()
+	unstarted := q.buffer
+	q.buffer = nil
+	q.signal()
+	q.mu.Unlock()
+	for _, x := range unstarted {
+		q.worker.flusher.submit(q, ending{x: x, outcome: outcomeReleased})
+	}
+}
+
+// heldIDs are the jobs leased here, for release_unheld.
+func (q *servedQueue) heldIDs() []int64 {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	ids := make([]int64, 0, len(q.held))
+	for id := range q.held {
+		ids = append(ids, id)
+	}
+	return ids
+}
+
+// answered forgets executions whose end Postgres has answered.
+func (q *servedQueue) answered(ends []ending) {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	for _, e := range ends {
+		// The job may be held again already, by a later attempt.
+		if q.held[e.x.lease.JobID] == e.x {
+			delete(q.held, e.x.lease.JobID)
+		}
+		e.x.end(nil)
+	}
+}
+
+// cancel ends the contexts of those of the ids that are held.
+func (q *servedQueue) cancel(ids []int64) {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	for _, id := range ids {
+		if x := q.held[id]; x != nil {
+			x.end(ErrCancelled)
+		}
+	}
+}

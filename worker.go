@@ -1,0 +1,241 @@
+package penstock
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"runtime/debug"
+	"slices"
+	"sync"
+	"time"
+
+	"github.com/jackc/pgx/v5/pgxpool"
+	"go.uber.org/zap"
+
+	"github.com/penstock/penstock/db"
+	"github.com/penstock/penstock/internal/maintain"
+)
+
+// WorkerConfig sets up a Worker. Only Queues is needed.
+type WorkerConfig struct {
+	Queues map[string]QueueConfig
+
+	// ShutdownTimeout is how long Run waits for handlers after its context ended,
+	// before it cancels theirs. 0: 30 s. Jobs whose handlers still do not return
+	// 5 s later are released: another worker may then run them beside the
+	// leftover goroutine.
+	ShutdownTimeout time.Duration
+
+	// StopWhenDrained makes Run return nil once nothing is left to do: no job due
+	// or waiting for a retry in any of the queues, and none running here.
+	StopWhenDrained bool
+
+	// Lease is how long a worker may be silent before it is buried. 0: 15 s. Every
+	// worker and server of a database should have the same.
+	Lease time.Duration
+
+	Middleware []Middleware
+	Host       string // empty: os.Hostname
+	Version    string // of the handlers; empty: the main module's version
+}
+
+// QueueConfig is how a worker serves one queue.
+type QueueConfig struct {
+	Concurrency int           // handlers at once, 1–10,000; 0: 10
+	Timeout     time.Duration // of one attempt, for jobs that bring none; 0: 5 min
+}
+
+// Worker runs handlers on the jobs of its queues. One process usually has one.
+type Worker struct {
+	client  *Client
+	cfg     WorkerConfig
+	log     *zap.Logger
+	hooks   Hooks
+	queues  map[string]*servedQueue
+	running sync.Mutex // held while Run runs: a worker runs once at a time
+
+	flusher  *flusher
+	listener *listener
+	lease    *leaseholder
+
+	// Made by Run.
+	queries      *db.Queries
+	stopFetching context.CancelFunc
+}
+
+const (
+	defaultLease       = 15 * time.Second
+	defaultConcurrency = 10
+	defaultTimeout     = 5 * time.Minute
+	releaseGrace       = 5 * time.Second
+)
+
+// NewWorker makes a worker of the client's database, on connections of its own
+// besides the pool's: handlers that use up the pool cannot starve it. It starts
+// nothing. Errors name the field of cfg and what is allowed.
+func NewWorker(c *Client, cfg WorkerConfig) (*Worker, error) {
+	if c == nil || c.pool == nil {
+		return nil, errors.New("penstock: NewWorker needs a client that is not in a transaction")
+	}
+	if len(cfg.Queues) == 0 {
+		return nil, errors.New("penstock: WorkerConfig.Queues must name at least one queue")
+	}
+	if cfg.Lease == 0 {
+		cfg.Lease = defaultLease
+	}
+	if cfg.ShutdownTimeout == 0 {
+		cfg.ShutdownTimeout = 30 * time.Second
+	}
+	if cfg.Lease < time.Second || cfg.ShutdownTimeout < 0 {
+		return nil, errors.New("penstock: WorkerConfig.Lease must be at least a second, ShutdownTimeout not negative")
+	}
+	if cfg.Host == "" {
+		cfg.Host, _ = os.Hostname()
+	}
+	if cfg.Version == "" {
+		if info, ok := debug.ReadBuildInfo(); ok {
+			cfg.Version = info.Main.Version
+		}
+	}
+	w := &Worker{client: c, cfg: cfg, log: c.log, hooks: c.hooks, queues: map[string]*servedQueue{}}
+	w.flusher = newFlusher(w)
+	w.listener = newListener(c.pool.Config().ConnConfig, w.log)
+	w.lease = newLeaseholder(w, c.pool.Config().ConnConfig)
+	for name, q := range cfg.Queues {
+		if !namePattern.MatchString(name) {
+			return nil, refuse("queue", "1 to 128 of letters, digits and . _ - : /", name)
+		}
+		if q.Concurrency == 0 {
+			q.Concurrency = defaultConcurrency
+		}
+		if q.Timeout == 0 {
+			q.Timeout = defaultTimeout
+		}
+		if q.Concurrency < 1 || q.Concurrency > 10_000 || q.Timeout < time.Millisecond {
+			return nil, fmt.Errorf("penstock: queue %s: Concurrency must be 1 to 10000 and Timeout positive", name)
+		}
+		w.queues[name] = newServedQueue(w, name, q)
+	}
+	return w, nil
+}
+
+// ID is the worker's id in the database, 0 while it is not registered. It
+// changes when the worker was buried and registers anew.
+func (w *Worker) ID() int64 { return w.lease.id() }
+
+func (w *Worker) wrap(h HandlerFunc) HandlerFunc {
+	for _, m := range slices.Backward(w.cfg.Middleware) {
+		h = m(h)
+	}
+	return h
+}
+
+// Run works until ctx ends, through any restart of Postgres, and then drains:
+// it claims no more, releases what has not started, waits for running handlers
+// up to ShutdownTimeout, cancels them, and writes every result it can. It
+// returns nil after that, and also when StopWhenDrained finds nothing left.
+func (w *Worker) Run(ctx context.Context) error {
+	if !w.running.TryLock() {
+		return errors.New("penstock: this worker is running already")
+	}
+	defer w.running.Unlock()
+	pool, err := w.connect()
+	if err != nil {
+		return fmt.Errorf("run worker: %w", err)
+	}
+	defer pool.Close()
+	w.queries = db.New(pool)
+
+	// alive outlives ctx: beats, flushes and upkeep go on through the drain.
+	alive, die := context.WithCancel(context.WithoutCancel(ctx))
+	var background sync.WaitGroup
+	background.Go(func() { w.lease.hold(alive) })
+	background.Go(func() { w.listener.listen(alive) })
+	background.Go(func() { w.flusher.run(alive) })
+	background.Go(func() {
+		maintain.Run(alive, pool, maintain.Config{Lease: w.cfg.Lease, Log: w.log, Buried: func(id int64, lost int) {
+			w.hooks.Buried(BuryEvent{id, lost})
+		}})
+	})
+	defer w.lease.set(nil)
+	defer background.Wait()
+	defer die()
+
+	fetching, stop := context.WithCancel(ctx)
+	defer stop()
+	w.stopFetching = stop
+	var fetchers sync.WaitGroup
+	for _, q := range w.queues {
+		fetchers.Go(func() { q.fetch(fetching) })
+	}
+	fetchers.Wait()
+	w.drain(alive)
+	return nil
+}
+
+// connect makes the worker's own pool: a connection for each fetcher, two
+// flushers, upkeep and a spare.
+func (w *Worker) connect() (*pgxpool.Pool, error) {
+	cfg := w.client.pool.Config()
+	cfg.MaxConns = int32(min(len(w.queues), 8) + 4)
+	cfg.MinConns, cfg.MinIdleConns = 0, 0
+	return pgxpool.NewWithConfig(context.Background(), cfg)
+}
+
+// drain ends what was claimed and takes the worker's leave.
+func (w *Worker) drain(alive context.Context) {
+	for _, q := range w.queues {
+		q.releaseUnstarted()
+	}
+	if !w.waitIdle(w.cfg.ShutdownTimeout) {
+		w.lease.endAll(ErrShutdown)
+		if !w.waitIdle(releaseGrace) {
+			w.log.Warn("handlers did not return after their context ended; their jobs are released")
+		}
+	}
+	flushing, cancel := context.WithTimeout(alive, releaseGrace+w.cfg.ShutdownTimeout)
+	defer cancel()
+	w.flusher.drain(flushing)
+	if id := w.lease.id(); id != 0 {
+		if _, err := w.queries.Leave(flushing, id); err != nil {
+			w.log.Warn("could not sign off; the jobs held run again after the lease", zap.Error(err))
+		}
+	}
+}
+
+// waitIdle waits until no handler runs, and reports whether that came in time.
+func (w *Worker) waitIdle(limit time.Duration) bool {
+	timer := time.NewTimer(limit)
+	defer timer.Stop()
+	for _, q := range w.queues {
+		select {
+		case <-q.idle():
+		case <-timer.C:
+			return false
+		}
+	}
+	return true
+}
+
+// drained reports whether nothing is left to do in any queue.
+func (w *Worker) drained(ctx context.Context) bool {
+	for _, q := range w.queues {
+		if !q.quiet() {
+			return false
+		}
+	}
+	if w.flusher.pending() {
+		return false
+	}
+	counts, err := w.queries.CountByState(ctx, nil)
+	if err != nil {
+		return false
+	}
+	for _, c := range counts {
+		if _, ours := w.queues[c.Queue]; ours && (c.Waiting > 0 || c.Retrying > 0) {
+			return false
+		}
+	}
+	return true
+}
