@@ -80,6 +80,9 @@ func (d *demo) run(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
+	jobs := jobsFor(folders)
+	fmt.Fprintf(d.out, "Indexing %s: %s in %s.\n", d.root,
+		plural(int64(len(jobs)-len(folders)), "file"), plural(int64(len(folders)), "package"))
 	if err := ensureTables(ctx, d.pool); err != nil {
 		return err
 	}
@@ -91,13 +94,11 @@ func (d *demo) run(ctx context.Context) error {
 		fmt.Fprintf(d.out, "An earlier run was cut short: its %s are finished too.\n", plural(n, "job"))
 	}
 	began := time.Now()
-	jobs := jobsFor(folders)
 	if err := d.enqueue(ctx, folders, jobs); err != nil {
 		return err
 	}
-	files := int64(len(jobs) - len(folders))
-	fmt.Fprintf(d.out, "One transaction listed %s of %s in %s and enqueued %s (%d ms).\n", plural(files, "file"),
-		plural(int64(len(folders)), "package"), d.root, plural(int64(len(jobs)), "job"), time.Since(began).Milliseconds())
+	fmt.Fprintf(d.out, "One transaction listed them and enqueued %s in %d ms.\n",
+		plural(int64(len(jobs)), "job"), time.Since(began).Milliseconds())
 
 	p := &progress{client: d.client, out: d.out, width: d.opts.Width, before: before}
 	began = time.Now()
@@ -123,18 +124,24 @@ func (d *demo) enqueue(ctx context.Context, folders []folder, jobs []penstock.Ne
 	return nil
 }
 
-// work runs jobs until none is left, and shows how it goes.
+// work runs jobs until the queue holds none, and shows how it goes. It waits for jobs
+// that run elsewhere too: those of a run that was killed come back when its worker is
+// found dead, which takes some 15 seconds.
 func (d *demo) work(ctx context.Context, p *progress) error {
 	w, err := d.worker(p)
 	if err != nil {
 		return err
 	}
-	drawing, stop := context.WithCancel(ctx)
-	var drawn sync.WaitGroup
-	drawn.Go(func() { p.run(drawing) })
-	err = w.Run(ctx)
+	working, stop := context.WithCancel(ctx)
+	defer stop()
+	var watching sync.WaitGroup
+	watching.Go(func() {
+		p.watch(working)
+		stop()
+	})
+	err = w.Run(working)
 	stop()
-	drawn.Wait()
+	watching.Wait()
 	return err
 }
 

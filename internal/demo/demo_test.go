@@ -180,47 +180,6 @@ func TestASecondRunIndexesAnewAndSetsTheFirstOnesDeadApart(t *testing.T) {
 	requireNothingLeft(t, s)
 }
 
-func TestWhatAnInterruptedRunLeftIsFinishedByTheNext(t *testing.T) { // P1
-	t.Parallel()
-	s := newStage(t)
-	ctx, interrupt := context.WithCancel(t.Context())
-	w := s.enqueued(t, ctx, 1, func(next penstock.HandlerFunc) penstock.HandlerFunc {
-		return func(ctx context.Context, job *penstock.Job[json.RawMessage]) error {
-			defer interrupt() // during the first attempt; the rest is released
-			return next(ctx, job)
-		}
-	})
-	require.NoError(t, w.Run(ctx))
-	require.EqualValues(t, 1, s.one(t, `SELECT count(*) FROM penstock_demo.files WHERE parsed_at IS NOT NULL`))
-
-	said := s.run(t, t.Context(), Options{})
-	require.Contains(t, said, "An earlier run was cut short: its 9 jobs are finished too.\n")
-	require.Contains(t, said, "19 jobs ended in ")
-	require.EqualValues(t, smallPackages, s.one(t, `SELECT count(*) FROM penstock_demo.packages WHERE summed_at IS NOT NULL`))
-	requireNothingLeft(t, s)
-}
-
-// writerFunc is an io.Writer.
-type writerFunc func([]byte) (int, error)
-
-func (f writerFunc) Write(text []byte) (int, error) { return f(text) }
-
-func TestAnInterruptIsNoErrorAndSaysWhatIsLeft(t *testing.T) {
-	t.Parallel()
-	s := newStage(t)
-	ctx, interrupt := context.WithCancel(t.Context())
-	var said strings.Builder
-	require.NoError(t, Run(ctx, s.Pool, s.client, Options{Source: s.root}, writerFunc(func(text []byte) (int, error) {
-		interrupt() // the first words are said when the jobs are enqueued
-		return said.Write(text)
-	})))
-	require.Contains(t, said.String(), "Interrupted. 10 jobs wait in Postgres for the next run.\n")
-
-	said.Reset()
-	require.NoError(t, Run(ctx, s.Pool, s.client, Options{Source: t.TempDir()}, &said))
-	require.Contains(t, said.String(), "Interrupted. 10 jobs wait", "whatever else is wrong")
-}
-
 func TestTheReportIsComplete(t *testing.T) {
 	t.Parallel()
 	s := newStage(t)
@@ -230,7 +189,7 @@ func TestTheReportIsComplete(t *testing.T) {
 	dead, err := s.client.DeadJobs(t.Context(), penstock.DeadJobsFilter{Queue: queue})
 	require.NoError(t, err)
 	for _, want := range []string{
-		"One transaction listed 6 files of 4 packages in " + s.root + " and enqueued 10 jobs",
+		"Indexing " + s.root + ": 6 files in 4 packages.\nOne transaction listed them and enqueued 10 jobs in ",
 		"10 jobs ended in ",
 		"9 done, 1 dead",
 		"\n  package                   files  lines  funcs  types  vars  consts  imports\n  src/fmt                       2     10      1      1     0       2        1\n",

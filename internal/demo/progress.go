@@ -13,7 +13,7 @@ import (
 )
 
 const (
-	redrawEvery = 200 * time.Millisecond // on a terminal
+	redrawEvery = 200 * time.Millisecond // on a terminal; Postgres is asked as often
 	printEvery  = 2 * time.Second        // elsewhere
 	rateWindow  = 2 * time.Second        // jobs/s is the mean over this much of the past
 )
@@ -28,7 +28,7 @@ type progress struct {
 
 	done, dead, retries atomic.Int64 // attempts of this process, by their end
 
-	// The rest belongs to run's goroutine.
+	// The rest belongs to watch's goroutine.
 	last    penstock.QueueCounts
 	away    bool // Postgres did not answer the last time
 	samples []sample
@@ -40,8 +40,8 @@ type sample struct {
 	ended int64
 }
 
-// watch is a middleware: every attempt passes it.
-func (p *progress) watch(next penstock.HandlerFunc) penstock.HandlerFunc {
+// count is a middleware: every attempt passes it.
+func (p *progress) count(next penstock.HandlerFunc) penstock.HandlerFunc {
 	return func(ctx context.Context, job *penstock.Job[json.RawMessage]) error {
 		err := next(ctx, job)
 		var fault *fileError
@@ -57,25 +57,28 @@ func (p *progress) watch(next penstock.HandlerFunc) penstock.HandlerFunc {
 	}
 }
 
-// run draws until ctx ends, and then clears the line on a terminal.
-func (p *progress) run(ctx context.Context) {
-	every := printEvery
-	if p.width != nil {
-		every = redrawEvery
-	}
-	ticker := time.NewTicker(every)
+// watch draws until the queue holds no job that has not ended, or ctx ends, and then
+// clears the line on a terminal.
+func (p *progress) watch(ctx context.Context) {
+	ticker := time.NewTicker(redrawEvery)
 	defer ticker.Stop()
-	p.sample(time.Now())
-	for {
-		select {
-		case now := <-ticker.C:
-			p.ask(ctx)
-			p.sample(now)
+	if p.width != nil {
+		defer fmt.Fprint(p.out, "\r\x1b[K")
+	}
+	drawn := time.Now()
+	for now := drawn; ; {
+		p.ask(ctx)
+		if !p.away && left(p.last) == 0 {
+			return
+		}
+		p.sample(now)
+		if p.width != nil || now.Sub(drawn) >= printEvery {
+			drawn = now
 			p.draw()
+		}
+		select {
+		case now = <-ticker.C:
 		case <-ctx.Done():
-			if p.width != nil {
-				fmt.Fprint(p.out, "\r\x1b[K")
-			}
 			return
 		}
 	}

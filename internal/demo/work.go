@@ -34,20 +34,27 @@ var patience = penstock.RetryStrategy{
 	Type: penstock.Linear, Delay: 500 * time.Millisecond, MaxDelay: 10 * time.Second, MaxAttempts: 60,
 }
 
-// jobsFor returns a job per file and, behind a package's files, one that sums it up.
-// Whoever claims a package's last files claims its sum too, and may be faster with
-// that: then it fails and is retried.
+// jobsFor returns a job per file and one per package that sums it up. A sum stands
+// behind the next package's files, when its own are mostly done. Mostly: jobs of one
+// batch run at once, and where some file takes longer the sum fails and is retried.
 func jobsFor(folders []folder) []penstock.NewJob {
 	var jobs []penstock.NewJob
-	for _, folder := range folders {
-		priority := priorityOf(folder.dir)
-		for _, file := range folder.files {
-			jobs = append(jobs, penstock.NewJob{Queue: queue, Name: indexFile, Data: fileArgs{file.path}, Priority: priority})
-		}
+	sum := func(folder folder) {
 		jobs = append(jobs, penstock.NewJob{
-			Queue: queue, Name: sumPackage, Data: packageArgs{folder.dir}, Priority: priority, Retry: &patience,
+			Queue: queue, Name: sumPackage, Data: packageArgs{folder.dir}, Priority: priorityOf(folder.dir), Retry: &patience,
 		})
 	}
+	for i, folder := range folders {
+		for _, file := range folder.files {
+			jobs = append(jobs, penstock.NewJob{
+				Queue: queue, Name: indexFile, Data: fileArgs{file.path}, Priority: priorityOf(folder.dir),
+			})
+		}
+		if i > 0 {
+			sum(folders[i-1])
+		}
+	}
+	sum(folders[len(folders)-1])
 	return jobs
 }
 
@@ -65,12 +72,11 @@ func priorityOf(dir string) penstock.Priority {
 	return ""
 }
 
-// worker handles both kinds of job until the queue is drained.
+// worker handles both kinds of job.
 func (d *demo) worker(p *progress) (*penstock.Worker, error) {
 	w, err := penstock.NewWorker(d.client, penstock.WorkerConfig{
-		Queues:          map[string]penstock.QueueConfig{queue: {Concurrency: d.concurrency()}},
-		Middleware:      []penstock.Middleware{p.watch},
-		StopWhenDrained: true,
+		Queues:     map[string]penstock.QueueConfig{queue: {Concurrency: d.concurrency()}},
+		Middleware: []penstock.Middleware{p.count},
 	})
 	if err != nil {
 		return nil, err
