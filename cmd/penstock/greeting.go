@@ -76,6 +76,9 @@ func (s *server) demoOptions(listener net.Listener) demo.Options {
 	if s.database.Server != nil {
 		opts.DatabaseURL = s.database.URL
 	}
+	if s.cfg.DataDir != "" && s.cfg.DatabaseURL == "" {
+		opts.Setup = "export PENSTOCK_DATA_DIR=" + shellQuote(s.cfg.DataDir)
+	}
 	if file, ok := s.d.stdout.(*os.File); ok && s.d.screen.terminal {
 		opts.Width = func() int { return terminalWidth(file) }
 	}

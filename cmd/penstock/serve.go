@@ -61,7 +61,6 @@ type server struct {
 	listener net.Listener
 	database *postgres.Database
 	pool     *pgxpool.Pool
-	client   *penstock.Client
 	applied  []int64
 }
 
@@ -96,11 +95,7 @@ func (s *server) open(ctx context.Context) (err error) {
 	if s.pool, err = s.awaitDatabase(ctx); err != nil {
 		return err
 	}
-	if err := s.migrate(ctx); err != nil {
-		return err
-	}
-	s.client, err = penstock.NewClient(s.pool, penstock.Config{Logger: s.log})
-	return err
+	return s.migrate(ctx)
 }
 
 // awaitDatabase opens the pool, and tries again for a while when nothing answers at
@@ -171,7 +166,7 @@ func (s *server) run(ctx context.Context) error {
 	})
 	parts.Go(func() { maintain.Run(ctx, s.pool, maintain.Config{Log: s.log}) })
 	if s.cfg.Demo {
-		part(func() error { return demo.Run(ctx, s.pool, s.client, s.demoOptions(listener), s.d.stdout) })
+		part(func() error { return s.runDemo(ctx, s.demoOptions(listener)) })
 	}
 	parts.Wait()
 	close(errs)
@@ -180,6 +175,16 @@ func (s *server) run(ctx context.Context) error {
 		all = append(all, err)
 	}
 	return errors.Join(all...)
+}
+
+// runDemo logs warnings only: hundreds of attempts fail by design, and their lines would
+// tear the demo's own apart on a terminal.
+func (s *server) runDemo(ctx context.Context, opts demo.Options) error {
+	client, err := penstock.NewClient(s.pool, penstock.Config{Logger: s.log.WithOptions(zap.IncreaseLevel(zap.WarnLevel))})
+	if err != nil {
+		return err
+	}
+	return demo.Run(ctx, s.pool, client, opts, s.d.stdout)
 }
 
 // ready is what /readyz asks.
