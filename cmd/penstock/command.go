@@ -41,6 +41,7 @@ type commands struct {
 	environ []string // without the variables that jobs bring
 	log     *zap.Logger
 	starter *starter
+	grace   time.Duration // between SIGTERM and SIGKILL
 
 	mu     sync.Mutex
 	groups map[int]struct{} // guarded by mu; leaders that run, whose ids are their groups'
@@ -50,7 +51,7 @@ type commands struct {
 func newCommands(path string, argv, environ []string, log *zap.Logger) *commands {
 	return &commands{
 		path: path, argv: argv, environ: withoutJob(environ), log: log,
-		starter: newStarter(), groups: map[int]struct{}{},
+		starter: newStarter(), grace: killGrace, groups: map[int]struct{}{},
 	}
 }
 
@@ -108,7 +109,7 @@ func (c *commands) wait(ctx context.Context, cmd *exec.Cmd) (stopped bool, err e
 	case <-ctx.Done():
 		stopped = true
 		terminateGroup(group)
-		grace := time.NewTimer(killGrace)
+		grace := time.NewTimer(c.grace)
 		defer grace.Stop()
 		select {
 		case err = <-ended:

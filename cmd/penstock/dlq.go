@@ -20,12 +20,15 @@ func newDLQList(d *deps) *cobra.Command {
 		Use:   "list [QUEUE]",
 		Short: "List dead jobs, the newest first",
 		Args:  cobra.MaximumNArgs(1),
+		PreRunE: func(*cobra.Command, []string) error {
+			if limit < 1 || limit > 500 {
+				return usagef("dlq list: --limit must be 1 to 500, got %d", limit)
+			}
+			return nil
+		},
 	}
 	cmd.Flags().IntVar(&limit, "limit", 50, "how many to list, 1 to 500")
 	return asking(d, cmd, func(ctx context.Context, client *penstock.Client, args []string, asJSON bool) error {
-		if limit == 0 {
-			return usagef("dlq list: --limit must be 1 to 500, got 0")
-		}
 		filter := penstock.DeadJobsFilter{Limit: limit}
 		if len(args) == 1 {
 			filter.Queue = args[0]

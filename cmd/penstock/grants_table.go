@@ -16,7 +16,7 @@ var functions = []functionGrant{
 
 	{"register_worker(text[], text, integer, text, integer)", worker},
 	{"heartbeat(bigint)", worker},
-	{"claim(text, bigint, integer, interval, timestamp with time zone, smallint[], timestamp with time zone[], bigint[])", worker},
+	{"claim(text, bigint, integer, interval, timestamp with time zone, smallint, smallint[], timestamp with time zone[], bigint[])", worker},
 	{"next_due(text, boolean)", worker},
 	{"fall_asleep(text)", worker},
 	{"wake_up(text)", worker},

@@ -8,6 +8,7 @@ package main
 
 import (
 	"context"
+	"errors"
 	"os"
 )
 
@@ -25,6 +26,9 @@ func run(ctx context.Context, d *deps, args []string) int {
 	err := root.ExecuteContext(ctx)
 	if err != nil && !d.started {
 		err = usageError{err, true}
+	}
+	if cause, ok := errors.AsType[interruptedError](context.Cause(ctx)); ok && errors.Is(err, context.Canceled) {
+		err = cause // says more than "context canceled", wherever that came from
 	}
 	d.complain(err)
 	return exitCode(err)

@@ -1,0 +1,196 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net/url"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgconn"
+	"github.com/jackc/pgx/v5/pgxpool"
+	"github.com/stretchr/testify/require"
+
+	"github.com/penstock/penstock/internal/dbtest"
+)
+
+func catalog(t *testing.T, db *dbtest.DB, query string) []string {
+	t.Helper()
+	rows, err := db.Pool.Query(context.Background(), query)
+	require.NoError(t, err)
+	names, err := pgx.CollectRows(rows, pgx.RowTo[string])
+	require.NoError(t, err)
+	return names
+}
+
+func TestEveryFunctionHasARowInTheGrants(t *testing.T) {
+	var listed []string
+	for _, f := range functions {
+		listed = append(listed, f.signature)
+	}
+	require.ElementsMatch(t, catalog(t, dbtest.New(t), `SELECT p.proname || '(' || oidvectortypes(p.proargtypes) || ')'
+		FROM pg_proc p WHERE p.pronamespace = 'penstock'::regnamespace`), listed,
+		"decide in grants_table.go who may call a new function")
+}
+
+func TestEveryTableAndViewHasARowInTheGrants(t *testing.T) {
+	var listed []string
+	for _, r := range relations {
+		listed = append(listed, r.name)
+	}
+	require.ElementsMatch(t, catalog(t, dbtest.New(t), `SELECT c.relname FROM pg_class c
+		WHERE c.relnamespace = 'penstock'::regnamespace AND c.relkind IN ('r', 'p', 'v', 'm') AND NOT c.relispartition`), listed,
+		"decide in grants_table.go who may read a new table or view")
+}
+
+// A function that an ordinary role may call must run as the owner with a pinned path,
+// or only read what the role may read itself.
+func TestGrantedFunctionsThatWriteRunAsTheirOwner(t *testing.T) {
+	unsafe := catalog(t, dbtest.New(t), `SELECT p.proname || '(' || oidvectortypes(p.proargtypes) || ')'
+		FROM pg_proc p WHERE p.pronamespace = 'penstock'::regnamespace
+		AND NOT (p.prosecdef AND EXISTS (SELECT FROM unnest(p.proconfig) c WHERE c LIKE 'search_path=penstock, pg_temp'))
+		AND p.provolatile = 'v'`)
+	for _, f := range functions {
+		if f.to != nobody {
+			require.NotContains(t, unsafe, f.signature)
+		}
+	}
+}
+
+// roleURL makes a role with the duties and returns the database's URL as that role.
+func roleURL(t *testing.T, db *dbtest.DB, duties ...string) string {
+	t.Helper()
+	ctx := context.Background()
+	role := db.Name + "_" + strings.Join(duties, "_") // roles are the whole server's
+	var script strings.Builder
+	require.NoError(t, runGrants(&script, role, duties))
+	quoted := pgx.Identifier{role}.Sanitize()
+	_, err := db.Pool.Exec(ctx, "CREATE ROLE "+quoted)
+	require.NoError(t, err)
+	t.Cleanup(func() {
+		_, err := db.Pool.Exec(ctx, fmt.Sprintf("DROP OWNED BY %[1]s; DROP ROLE %[1]s", quoted))
+		require.NoError(t, err)
+	})
+	for range 2 { // it may be repeated
+		_, err = db.Pool.Exec(ctx, script.String())
+		require.NoError(t, err)
+	}
+	u, err := url.Parse(db.URL)
+	require.NoError(t, err)
+	query := u.Query()
+	query.Set("role", role)
+	u.RawQuery = query.Encode()
+	return u.String()
+}
+
+func TestEachRoleDoesItsWorkThroughTheCommands(t *testing.T) {
+	t.Parallel()
+	db := dbtest.New(t)
+	as := map[string][]string{}
+	for _, known := range dutyNames {
+		as[known.name] = []string{"DATABASE_URL=" + roleURL(t, db, known.name), "PATH=/usr/bin:/bin"}
+	}
+
+	enqueued := command(t, as["producer"], "", "enqueue", "q", "n", `"data"`, "--tag", "t", "--idempotency-key", "k", "--max-attempts", "2")
+	require.Equal(t, exitDone, enqueued.code, enqueued.stderr)
+	id := strings.TrimSpace(enqueued.stdout)
+
+	worked := command(t, as["worker"], "", "work", "--queue", "q", "--drain", "--", "cat")
+	require.Equal(t, exitDone, worked.code, worked.stderr)
+	require.NotContains(t, worked.stderr, "42501", "upkeep needs more than was granted")
+
+	shown := command(t, as["operator"], "", "job", "get", id)
+	require.Equal(t, exitDone, shown.code, shown.stderr)
+	require.Regexp(t, `state +completed`, shown.stdout)
+	cancelled := command(t, as["operator"], "", "job", "cancel", id)
+	require.Equal(t, exitDone, cancelled.code, cancelled.stderr)
+	dead := command(t, as["operator"], "", "dlq", "list")
+	require.Equal(t, exitDone, dead.code, dead.stderr)
+
+	for _, c := range []struct {
+		who  string
+		args []string
+	}{
+		{"worker", []string{"enqueue", "q", "n"}},
+		{"operator", []string{"enqueue", "q", "n"}},
+		{"reporter", []string{"enqueue", "q", "n"}},
+		{"producer", []string{"job", "get", id}},
+		{"reporter", []string{"job", "get", id}},
+		{"worker", []string{"dlq", "list"}},
+		{"reporter", []string{"dlq", "list"}},
+		{"producer", []string{"job", "cancel", id}},
+		{"worker", []string{"job", "cancel", id}},
+	} {
+		got := command(t, as[c.who], "", c.args...)
+		require.Equal(t, exitFailed, got.code, "%s %v", c.who, c.args)
+		require.Contains(t, got.stderr, "42501", "%s %v", c.who, c.args)
+		require.Contains(t, got.stderr, "penstock grants", "%s %v", c.who, c.args)
+	}
+}
+
+func TestEachRoleMayCallItsVerbsAndNoOthers(t *testing.T) {
+	t.Parallel()
+	ctx := context.Background()
+	db := dbtest.New(t)
+	pools := map[string]*pgxpool.Pool{}
+	for _, known := range dutyNames {
+		pool, err := pgxpool.New(ctx, roleURL(t, db, known.name))
+		require.NoError(t, err)
+		t.Cleanup(pool.Close)
+		pools[known.name] = pool
+	}
+	for _, c := range []struct {
+		statement string
+		may       []string
+	}{
+		{`SELECT penstock.enqueue('q', 'n')`, []string{"producer"}},
+		{`SELECT penstock.enqueue('q', 'n', '{}', 10)`, []string{"producer"}},
+		{`SELECT penstock.enqueue_many('q', '{n}'::text[], '{"{}"}'::jsonb[])`, []string{"producer"}},
+		{`SELECT penstock.enqueue_many('q', '[{"name": "n", "data": 1}]'::jsonb)`, []string{"producer"}},
+		{`SELECT penstock.register_worker('{q}')`, []string{"worker"}},
+		{`SELECT penstock.heartbeat(1)`, []string{"worker"}},
+		{`SELECT * FROM penstock.claim('q', (SELECT max(id) FROM penstock.workers), 1)`, []string{"worker"}},
+		{`SELECT penstock.next_due('q')`, []string{"worker"}},
+		{`SELECT * FROM penstock.finish('q', '{1}', '{1}')`, []string{"worker"}},
+		{`SELECT penstock.release_unheld('q', 1, '{}')`, []string{"worker"}},
+		{`SELECT penstock.leave(1)`, []string{"worker"}},
+		{`SELECT penstock.bury(1, 1), penstock.bury_orphans(), penstock.fail_overdue(), penstock.expire_jobs(), penstock.prune_keys()`, []string{"worker"}},
+		{`SELECT penstock.ensure_partitions(), penstock.drop_partitions()`, []string{"worker"}},
+		{`SELECT penstock.cancel(1)`, []string{"operator"}},
+		{`UPDATE penstock.queues SET paused = false`, []string{"operator"}},
+		{`INSERT INTO penstock.retry_policies (queue) VALUES ('mine') ON CONFLICT DO NOTHING`, []string{"operator"}},
+		{`SELECT data FROM penstock.jobs`, []string{"operator"}},
+		{`SELECT message, detail, result FROM penstock.attempts`, []string{"operator"}},
+		{`SELECT data FROM penstock.dead_jobs`, []string{"operator"}},
+		{`SELECT message FROM penstock.dead_jobs`, []string{"operator"}},
+		{`SELECT data FROM penstock.leases`, []string{"operator"}},
+		{`SELECT * FROM penstock.idempotency_keys`, []string{"operator"}},
+		{`SELECT id, queue, name, tags FROM penstock.jobs`, []string{"operator", "reporter"}},
+		{`SELECT job_id, outcome, error_class, fingerprint FROM penstock.attempts`, []string{"operator", "reporter"}},
+		{`SELECT job_id, reason, fingerprint FROM penstock.dead_jobs`, []string{"operator", "reporter"}},
+		{`SELECT state, count(*) FROM penstock.job_states GROUP BY 1`, []string{"operator", "reporter"}},
+		{`SELECT queue, count(*) FROM penstock.pending GROUP BY 1`, []string{"worker", "operator", "reporter"}},
+		{`SELECT max(version_id) FROM penstock.schema_migrations`, []string{"producer", "worker", "operator", "reporter"}},
+		{`DELETE FROM penstock.jobs`, nil},
+		{`DELETE FROM penstock.dead_jobs`, nil},
+		{`INSERT INTO penstock.pending SELECT * FROM penstock.pending`, nil},
+		{`SELECT penstock.wake('q')`, nil},
+		{`SELECT * FROM penstock.settle('q', '{1}', '{1}', '{completed}', NULL, NULL, NULL, NULL, NULL)`, nil},
+		{`CREATE TABLE penstock.mine ()`, nil},
+		{`DROP TABLE penstock.jobs`, nil},
+	} {
+		for who, pool := range pools {
+			_, err := pool.Exec(ctx, c.statement)
+			if slices.Contains(c.may, who) {
+				require.NoError(t, err, "%s: %s", who, c.statement)
+				continue
+			}
+			refused, ok := errors.AsType[*pgconn.PgError](err)
+			require.True(t, ok, "%s must not: %s (%v)", who, c.statement, err)
+			require.Equal(t, "42501", refused.Code, "%s: %s", who, c.statement)
+		}
+	}
+}

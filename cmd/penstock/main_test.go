@@ -1,0 +1,141 @@
+package main
+
+import (
+	"bytes"
+	"context"
+	"io"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/penstock/penstock/internal/dbtest"
+)
+
+// TestMain is penstock itself when the test binary is called by that name, so that
+// tests run the real process.
+func TestMain(m *testing.M) {
+	if filepath.Base(os.Args[0]) == "penstock" {
+		main()
+		return
+	}
+	dbtest.Main(m)
+}
+
+// programDir makes a directory with penstock in it, for PATH.
+func programDir(t *testing.T) string {
+	t.Helper()
+	self, err := os.Executable()
+	require.NoError(t, err)
+	dir := t.TempDir()
+	require.NoError(t, os.Symlink(self, filepath.Join(dir, "penstock")))
+	return dir
+}
+
+// outcome is what a command line led to.
+type outcome struct {
+	code           int
+	stdout, stderr string
+}
+
+// command runs a command line in this process, as main would.
+func command(t *testing.T, environ []string, stdin string, args ...string) outcome {
+	t.Helper()
+	var stdout, stderr bytes.Buffer
+	d := &deps{
+		stdin: strings.NewReader(stdin), stdout: &stdout, stderr: &stderr, environ: environ, program: "penstock",
+		now: time.Now, interrupts: newInterrupts(),
+	}
+	code := run(context.Background(), d, args)
+	return outcome{code, stdout.String(), stderr.String()}
+}
+
+func TestWrongCallsAreUsageErrors(t *testing.T) {
+	for _, c := range []struct {
+		name string
+		args []string
+		says string
+	}{
+		{"an unknown command", []string{"nope"}, `unknown command "nope"`},
+		{"an unknown command of a group", []string{"job", "nope"}, `unknown command "nope"`},
+		{"an unknown flag", []string{"version", "--nope"}, "unknown flag: --nope"},
+		{"a missing argument", []string{"enqueue", "q"}, "accepts between 2 and 3 arg(s)"},
+		{"a flag of another type", []string{"enqueue", "q", "n", "--delay", "soon"}, "give days (7d) or a duration (1h30m)"},
+		{"a setting that will not do", []string{"serve", "--listen", "nowhere"}, "--listen or PENSTOCK_LISTEN"},
+		{"data that is not JSON", []string{"enqueue", "q", "n", "{"}, "DATA must be JSON"},
+		{"an idempotency key that a shell left empty", []string{"enqueue", "q", "n", "--idempotency-key", ""}, "--idempotency-key was given without a value"},
+		{"no attempts", []string{"enqueue", "q", "n", "--max-attempts", "0"}, "--max-attempts was given without a value"},
+		{"a time that is not one", []string{"enqueue", "q", "n", "--run-at", "noon"}, "such as 2026-01-31T12:00:00Z"},
+		{"a retry field that does not exist", []string{"enqueue", "q", "n", "--retry", `{"tries":3}`}, `got "tries"`},
+		{"a retry strategy that is no object", []string{"enqueue", "q", "n", "--retry", `null`}, "a JSON object"},
+		{"an id that is not a number", []string{"job", "get", "abc"}, `got "abc"`},
+		{"an id that cannot be", []string{"job", "cancel", "0"}, `got "0"`},
+		{"work without a queue", []string{"work", "--", "cat"}, "--queue"},
+		{"work without a command", []string{"work", "--queue", "q"}, "after --"},
+		{"work with the command before the dashes", []string{"work", "--queue", "q", "cat", "--", "x"}, "after --"},
+		{"work with a command that is not there", []string{"work", "--queue", "q", "--", "no-such-program"}, "no-such-program"},
+		{"work with no commands at once", []string{"work", "--queue", "q", "--concurrency", "0", "--", "cat"}, "1 to 10000"},
+		{"a role for nothing", []string{"grants", "app"}, "producer, worker, operator or reporter"},
+		{"a duty that does not exist", []string{"grants", "app", "--as", "king"}, `got "king"`},
+		{"a role name that would end a comment", []string{"grants", "a\nDROP TABLE x;", "--as", "worker"}, "control characters"},
+		{"a role name that Postgres would cut", []string{"grants", strings.Repeat("r", 64), "--as", "worker"}, "1 to 63 bytes"},
+		{"a version that no migration has", []string{"migrate", "sql", "--to", "999"}, "there is no version 999"},
+		{"a list of nothing", []string{"dlq", "list", "--limit", "0"}, "1 to 500"},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			got := command(t, nil, "", c.args...)
+			require.Equal(t, exitUsage, got.code, got.stderr)
+			require.Contains(t, got.stderr, "penstock: ")
+			require.Contains(t, got.stderr, c.says)
+			require.Empty(t, got.stdout)
+		})
+	}
+}
+
+func TestWithoutADatabaseCommandsSayHowToGetOne(t *testing.T) {
+	nowhere := "PENSTOCK_DATA_DIR=" + t.TempDir()
+	for _, c := range []struct {
+		name    string
+		environ []string
+		says    string
+	}{
+		{"nothing given and nothing running", []string{nowhere}, "start one with `penstock serve`, or set DATABASE_URL"},
+		{"nobody listens", []string{"DATABASE_URL=postgres://u:s3cret@127.0.0.1:1/db"}, "Check that PostgreSQL runs there"},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			got := command(t, c.environ, "", "enqueue", "q", "n")
+			require.Equal(t, exitFailed, got.code)
+			require.Contains(t, got.stderr, c.says)
+			require.NotContains(t, got.stderr, "s3cret")
+		})
+	}
+}
+
+func TestHelpAndVersionNeedNoDatabase(t *testing.T) {
+	for _, args := range [][]string{{}, {"--help"}, {"work", "--help"}, {"job"}, {"dlq"}, {"migrate"}, {"version"}, {"version", "--json"}, {"completion", "bash"}, {"migrate", "sql"}} {
+		got := command(t, []string{"DATABASE_URL=not a url"}, "", args...)
+		require.Equal(t, exitDone, got.code, got.stderr)
+		require.NotEmpty(t, got.stdout)
+		require.Empty(t, got.stderr)
+	}
+}
+
+func TestStdinIsReadUpToItsBound(t *testing.T) {
+	_, err := readData(io.LimitReader(zeros{}, maxInput+5), "-")
+	require.ErrorContains(t, err, "at most 1048576 bytes")
+	data, err := readData(strings.NewReader(" {\"a\": 1}\n"), "-")
+	require.NoError(t, err)
+	require.Equal(t, `{"a": 1}`, string(data))
+}
+
+type zeros struct{}
+
+func (zeros) Read(p []byte) (int, error) {
+	for i := range p {
+		p[i] = '0'
+	}
+	return len(p), nil
+}
