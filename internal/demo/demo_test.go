@@ -174,7 +174,7 @@ func TestASecondRunIndexesAnewAndSetsTheFirstOnesDeadApart(t *testing.T) {
 	said := s.run(t, t.Context(), Options{})
 
 	require.Contains(t, said, "3 done, 1 dead")
-	require.Contains(t, said, "The dead letter queue: 2 jobs in 1 error group; 1 of them from earlier runs")
+	require.Contains(t, said, "The dead letter queue: 2 jobs in 1 error group, 1 of earlier runs")
 	require.EqualValues(t, 2, s.one(t, `SELECT count(*) FROM penstock_demo.files`), "files that are gone are forgotten")
 	require.EqualValues(t, 1, s.one(t, `SELECT lines FROM penstock_demo.packages WHERE dir = 'src/fmt'`))
 	requireNothingLeft(t, s)
@@ -190,7 +190,7 @@ func TestTheReportIsComplete(t *testing.T) {
 	require.NoError(t, err)
 	for _, want := range []string{
 		"Indexing " + s.root + ": 6 files in 4 packages.\nOne transaction listed them and enqueued 10 jobs in ",
-		"10 jobs ended in ",
+		"10 jobs in ",
 		"9 done, 1 dead",
 		"\n  package                   files  lines  funcs  types  vars  consts  imports\n  src/fmt                       2     10      1      1     0       2        1\n",
 		"The dead letter queue: 1 job in 1 error group\n  jobs  class        reason         an example\n     1  SyntaxError  non_retryable  expected ",

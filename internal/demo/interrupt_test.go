@@ -27,7 +27,7 @@ func TestWhatAnInterruptedRunLeftIsFinishedByTheNext(t *testing.T) { // P1
 
 	said := s.run(t, t.Context(), Options{})
 	require.Contains(t, said, "An earlier run was cut short: its 9 jobs are finished too.\n")
-	require.Contains(t, said, "19 jobs ended in ")
+	require.Contains(t, said, "19 jobs in ")
 	require.EqualValues(t, smallPackages, s.one(t, `SELECT count(*) FROM penstock_demo.packages WHERE summed_at IS NOT NULL`))
 	requireNothingLeft(t, s)
 }

@@ -109,13 +109,13 @@ func perSecond(n int64, took time.Duration) int64 {
 	return int64(float64(n) / max(took.Seconds(), 0.001))
 }
 
-// draw shows a line of constant shape, so that only the figures move.
+// draw shows a line of constant shape, so that only the figures move; it fits 80 cells.
 func (p *progress) draw() {
-	line := fmt.Sprintf("  waiting %7s  running %3s  retrying %5s  done %7s  dead %5s  %6s jobs/s",
+	line := fmt.Sprintf("waiting %6s  running %2s  retrying %4s  done %6s  dead %3s  %5s jobs/s",
 		number(p.last.Waiting+p.last.Scheduled), number(p.last.Running), number(p.last.Retrying),
 		number(p.done.Load()), number(p.last.Dead-p.before.Dead), number(p.rate()))
 	if p.away {
-		line = cutEnd("  Postgres does not answer; trying again", len(line))
+		line = cutEnd("Postgres does not answer; trying again", len(line))
 	}
 	if p.width == nil {
 		fmt.Fprintln(p.out, line)

@@ -22,19 +22,19 @@ func TestTheProgressLineKeepsItsShape(t *testing.T) {
 			"at the start",
 			penstock.QueueCounts{Waiting: 12442, Dead: 124},
 			0, false,
-			"  waiting  12,442  running   0  retrying     0  done       0  dead     0       0 jobs/s",
+			"waiting 12,442  running  0  retrying    0  done      0  dead   0      0 jobs/s",
 		},
 		{
 			"scheduled jobs wait too, and earlier runs' dead are not this one's",
 			penstock.QueueCounts{Waiting: 300, Scheduled: 21, Running: 8, Retrying: 140, Dead: 130},
 			4500, false,
-			"  waiting     321  running   8  retrying   140  done   4,500  dead     6   2,250 jobs/s",
+			"waiting    321  running  8  retrying  140  done  4,500  dead   6  2,250 jobs/s",
 		},
 		{
 			"while Postgres is away",
 			penstock.QueueCounts{},
 			0, true,
-			"  Postgres does not answer; trying again",
+			"Postgres does not answer; trying again",
 		},
 	} {
 		t.Run(c.name, func(t *testing.T) {
@@ -46,6 +46,7 @@ func TestTheProgressLineKeepsItsShape(t *testing.T) {
 			p.sample(start.Add(2 * time.Second))
 			p.draw()
 			require.Equal(t, c.want+"\n", out.String())
+			require.Less(t, out.Len(), 81, "a terminal of the usual width shows all of it")
 		})
 	}
 }
@@ -58,7 +59,7 @@ func TestATerminalsLineIsRedrawnAndNeverWraps(t *testing.T) {
 	p.draw()
 	width = 20
 	p.draw()
-	require.Equal(t, "\r  waiting       0  running  …\x1b[K\r  waiting       0 …\x1b[K", out.String())
+	require.Equal(t, "\rwaiting      0  running  0  …\x1b[K\rwaiting      0  ru…\x1b[K", out.String())
 }
 
 func TestTheRateIsThatOfTheLastSeconds(t *testing.T) {

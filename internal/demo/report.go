@@ -22,7 +22,7 @@ func (d *demo) report(ctx context.Context, p *progress, took time.Duration) erro
 		return err
 	}
 	ended := p.done.Load() + p.dead.Load()
-	fmt.Fprintf(d.out, "%s ended in %.1f s (%s jobs/s): %s done, %s dead, %s on the way.\n",
+	fmt.Fprintf(d.out, "%s in %.1f s (%s jobs/s): %s done, %s dead, %s.\n",
 		plural(ended, "job"), took.Seconds(), number(perSecond(ended, took)),
 		number(p.done.Load()), number(p.dead.Load()), retries(p.retries.Load()))
 	if err := d.reportPackages(ctx); err != nil {
@@ -71,7 +71,7 @@ func (d *demo) reportDead(ctx context.Context, dead, earlier int64) error {
 	}
 	fmt.Fprintf(d.out, "\nThe dead letter queue: %s in %s", plural(dead, "job"), plural(int64(len(groups)), "error group"))
 	if earlier > 0 {
-		fmt.Fprintf(d.out, "; %s of them from earlier runs", number(earlier))
+		fmt.Fprintf(d.out, ", %s of earlier runs", number(earlier))
 	}
 	fmt.Fprintln(d.out)
 	if len(groups) == 0 {
