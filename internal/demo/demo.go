@@ -92,6 +92,9 @@ func (d *demo) run(ctx context.Context) error {
 	}
 	if n := left(before); n > 0 {
 		fmt.Fprintf(d.out, "An earlier run was cut short: its %s are finished too.\n", plural(n, "job"))
+		if before.Running > 0 {
+			fmt.Fprintf(d.out, "Its worker held %s, which may take 20 s to come back.\n", number(before.Running))
+		}
 	}
 	began := time.Now()
 	if err := d.enqueue(ctx, folders, jobs); err != nil {

@@ -32,6 +32,16 @@ func TestWhatAnInterruptedRunLeftIsFinishedByTheNext(t *testing.T) { // P1
 	requireNothingLeft(t, s)
 }
 
+func TestWhatIsLeftOfAnotherTreeDoesNotDie(t *testing.T) {
+	t.Parallel()
+	s := newStage(t)
+	s.enqueued(t, t.Context(), 1, func(next penstock.HandlerFunc) penstock.HandlerFunc { return next })
+	s.root = plant(t, map[string]string{"a.go": "package a\n"})
+	said := s.run(t, t.Context(), Options{})
+	require.Contains(t, said, "12 done, 0 dead")
+	requireNothingLeft(t, s)
+}
+
 func TestTheDemoWaitsForAJobThatIsHeldElsewhere(t *testing.T) {
 	t.Parallel()
 	s := newStage(t)

@@ -96,15 +96,15 @@ type executor interface {
 }
 
 // recordFile notes what a file declares, or why it does not parse; fault is nil when
-// it does. A file that a later run dropped from the tree has no row and is left out.
-func recordFile(ctx context.Context, in executor, path string, found counts, fault *string) error {
-	_, err := in.Exec(ctx, `UPDATE penstock_demo.files SET lines = $2, funcs = $3, types = $4, vars = $5, consts = $6,
+// it does. It reports whether the file is listed: a later run may have another tree.
+func recordFile(ctx context.Context, in executor, path string, found counts, fault *string) (listed bool, err error) {
+	tag, err := in.Exec(ctx, `UPDATE penstock_demo.files SET lines = $2, funcs = $3, types = $4, vars = $5, consts = $6,
 		imports = $7, error = $8, parsed_at = clock_timestamp() WHERE path = $1`,
 		path, found.lines, found.funcs, found.types, found.vars, found.consts, found.imports, fault)
 	if err != nil {
-		return fmt.Errorf("record file: %w", err)
+		return false, fmt.Errorf("record file: %w", err)
 	}
-	return nil
+	return tag.RowsAffected() > 0, nil
 }
 
 // recordPackage sums up a package's files, or says how many are not parsed yet.

@@ -99,8 +99,9 @@ func (d *demo) indexFile(ctx context.Context, job *penstock.Job[fileArgs]) error
 		// The file is dealt with, if not parsed, and its package must not wait for it.
 		// That is noted in a transaction of its own, before the failure is: should
 		// this process die in between, the job runs again and notes the same.
-		if err := recordFile(ctx, d.pool, job.Data.Path, found, &fault.message); err != nil {
-			return err
+		listed, err := recordFile(ctx, d.pool, job.Data.Path, found, &fault.message)
+		if err != nil || !listed {
+			return err // nil when the job is of a tree that another run replaced
 		}
 		return penstock.Dead(fault)
 	}
@@ -108,7 +109,7 @@ func (d *demo) indexFile(ctx context.Context, job *penstock.Job[fileArgs]) error
 		return err
 	}
 	return pgx.BeginFunc(ctx, d.pool, func(tx pgx.Tx) error {
-		if err := recordFile(ctx, tx, job.Data.Path, found, nil); err != nil {
+		if _, err := recordFile(ctx, tx, job.Data.Path, found, nil); err != nil {
 			return err
 		}
 		return job.CompleteTx(ctx, tx)
