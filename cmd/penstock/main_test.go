@@ -25,6 +25,10 @@ func TestMain(m *testing.M) {
 	dbtest.Main(m)
 }
 
+// quickExit keeps the race detector, in GORACE, from waiting a second at the end of
+// every process; what it has seen it has printed by then.
+const quickExit = "atexit_sleep_ms=0"
+
 // programDir makes a directory with penstock in it, for PATH.
 func programDir(t *testing.T) string {
 	t.Helper()

@@ -39,7 +39,7 @@ func start(t *testing.T, environ []string, args ...string) *process {
 		lines: make(chan string, 1000), exited: make(chan int, 1),
 	}
 	output, writer := io.Pipe()
-	p.cmd.Env = append(environ, "PATH="+os.Getenv("PATH"))
+	p.cmd.Env = append(environ, "PATH="+os.Getenv("PATH"), "GORACE="+quickExit)
 	p.cmd.Stdout, p.cmd.Stderr = writer, writer
 	require.NoError(t, p.cmd.Start())
 	read := make(chan struct{})

@@ -40,6 +40,7 @@ func TestScripts(t *testing.T) {
 				Setup: func(env *testscript.Env) error {
 					env.Setenv("PATH", bin+string(os.PathListSeparator)+env.Getenv("PATH"))
 					env.Setenv("DATABASE_URL", db.URL)
+					env.Setenv("GORACE", quickExit)
 					return nil
 				},
 				Cmds: map[string]func(*testscript.TestScript, bool, []string){
