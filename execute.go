@@ -47,11 +47,8 @@ const (
 // run executes one attempt and hands its end to after, also when the handler
 // panics or calls runtime.Goexit.
 func (q *servedQueue) run(x *execution, after func(ending)) {
-	handle, ok := q.handlers[x.lease.Name]
-	if !ok {
-		handle, ok = q.handlers[AnyName]
-	}
-	if !ok {
+	h := q.handler(x.lease.Name)
+	if h == nil {
 		q.worker.log.Warn("no handler here knows the name", zap.String("queue", q.name),
 			zap.String("name", x.lease.Name), zap.Int64("job_id", x.lease.JobID))
 		after(ending{x: x, outcome: outcomeReleased, delay: unknownNameDelay(int(x.lease.Attempt))})
@@ -63,12 +60,23 @@ func (q *servedQueue) run(x *execution, after func(ending)) {
 	ctx, cancel := context.WithTimeoutCause(x.ctx, x.lease.Timeout, ErrTimeout)
 	ctx = context.WithValue(ctx, resultKey{}, x)
 	started := time.Now()
-	guard(handle, ctx, x.job(), func(err error) {
+	guard(ctx, h.run, x.job(), func(err error) {
 		e := x.judge(ctx, err)
 		e.ran = time.Since(started)
+		if e.outcome == outcomeFailed && e.delay < 0 && h.retry != nil {
+			e.delay = h.retry(int(x.lease.Failures)+1, err)
+		}
 		cancel()
 		after(e)
 	})
+}
+
+// handler is what runs a name's jobs: its own, else the one for any name, else nil.
+func (q *servedQueue) handler(name string) *handler {
+	if h, ok := q.handlers[name]; ok {
+		return h
+	}
+	return q.handlers[AnyName]
 }
 
 func (x *execution) job() *Job[json.RawMessage] {

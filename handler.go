@@ -39,6 +39,23 @@ type HandlerFunc func(ctx context.Context, job *Job[json.RawMessage]) error
 // Middleware wraps every handler of a worker: the first given is the outermost.
 type Middleware func(next HandlerFunc) HandlerFunc
 
+// handler is what runs the jobs of one queue and name.
+type handler struct {
+	run   HandlerFunc
+	retry func(failures int, err error) time.Duration // nil: the retry policy decides
+}
+
+// HandleOption changes how one handler's jobs are treated.
+type HandleOption func(*handler)
+
+// CustomRetry decides the wait before the next run of a job whose failures-th
+// failure (1, 2, 3 …) was err, whatever the retry policy's strategy; negative
+// leaves it to the policy. Max attempts and error classes stay the policy's. A
+// policy with strategy custom needs it.
+func CustomRetry(delay func(failures int, err error) time.Duration) HandleOption {
+	return func(h *handler) { h.retry = delay }
+}
+
 // AnyName is the name of a handler that takes every job no other one takes.
 const AnyName = "*"
 
@@ -51,7 +68,7 @@ const AnyName = "*"
 // say, any other error is retried by policy. Its context ends at the job's
 // timeout, when the job is cancelled, when the lease is lost and at shutdown;
 // context.Cause tells which.
-func Handle[T any](w *Worker, queue, name string, fn func(ctx context.Context, job *Job[T]) error) {
+func Handle[T any](w *Worker, queue, name string, fn func(ctx context.Context, job *Job[T]) error, opts ...HandleOption) {
 	q, ok := w.queues[queue]
 	if !ok {
 		panic(fmt.Sprintf("penstock: Handle(%q, %q): the worker does not serve this queue", queue, name))
@@ -62,7 +79,11 @@ func Handle[T any](w *Worker, queue, name string, fn func(ctx context.Context, j
 	if _, taken := q.handlers[name]; taken {
 		panic(fmt.Sprintf("penstock: Handle(%q, %q): has a handler already", queue, name))
 	}
-	q.handlers[name] = w.wrap(func(ctx context.Context, raw *Job[json.RawMessage]) error {
+	h := &handler{}
+	for _, opt := range opts {
+		opt(h)
+	}
+	h.run = w.wrap(func(ctx context.Context, raw *Job[json.RawMessage]) error {
 		job := Job[T]{
 			raw.ID, raw.Queue, raw.Name, *new(T), raw.Tags, raw.Priority, raw.Attempt, raw.Failures, raw.Crashes,
 			raw.RunAt, raw.EnqueuedAt, raw.Timeout, raw.OriginID, raw.Generation, raw.TraceContext, raw.held,
@@ -74,6 +95,7 @@ func Handle[T any](w *Worker, queue, name string, fn func(ctx context.Context, j
 		}
 		return fn(ctx, &job)
 	})
+	q.handlers[name] = h
 }
 
 // CompleteTx completes the attempt inside the handler's own transaction: its
@@ -149,7 +171,7 @@ func (e *panicError) ErrorClass() string { return "Panic" }
 
 // guard runs a handler and turns a panic or a runtime.Goexit into an error. In
 // the latter case the goroutine is lost: after is called with the error instead.
-func guard(handle HandlerFunc, ctx context.Context, job *Job[json.RawMessage], after func(error)) {
+func guard(ctx context.Context, handle HandlerFunc, job *Job[json.RawMessage], after func(error)) {
 	err := error(&panicError{"runtime.Goexit was called", nil})
 	returned := false
 	defer func() {

@@ -13,7 +13,7 @@ type servedQueue struct {
 	worker   *Worker
 	name     string
 	cfg      QueueConfig
-	handlers map[string]HandlerFunc
+	handlers map[string]*handler
 
 	// room tells the fetcher that there may be room again; it holds one signal.
 	room chan struct{}
@@ -37,7 +37,7 @@ type servedQueue struct {
 
 func newServedQueue(w *Worker, name string, cfg QueueConfig) *servedQueue {
 	return &servedQueue{
-		worker: w, name: name, cfg: cfg, handlers: map[string]HandlerFunc{}, room: make(chan struct{}, 1),
+		worker: w, name: name, cfg: cfg, handlers: map[string]*handler{}, room: make(chan struct{}, 1),
 		held: map[int64]*execution{}, rateSince: time.Now(),
 	}
 }

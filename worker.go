@@ -146,6 +146,9 @@ func (w *Worker) Run(ctx context.Context) error {
 	}
 	defer pool.Close()
 	w.queries = db.New(pool)
+	if err := w.checkCustom(ctx); err != nil {
+		return fmt.Errorf("run worker: %w", err)
+	}
 
 	// alive outlives ctx: beats, flushes and upkeep go on through the drain.
 	alive, die := context.WithCancel(context.WithoutCancel(ctx))
@@ -171,6 +174,27 @@ func (w *Worker) Run(ctx context.Context) error {
 	}
 	fetchers.Wait()
 	w.drain(alive)
+	return nil
+}
+
+// checkCustom refuses to work by a policy that leaves the delay to a function
+// when there is none. An unreachable database is waited for elsewhere.
+func (w *Worker) checkCustom(ctx context.Context) error {
+	ctx, cancel := context.WithTimeout(ctx, 5*time.Second)
+	defer cancel()
+	for _, q := range w.queues {
+		for name, h := range q.handlers {
+			p, err := w.queries.EffectivePolicy(ctx, db.EffectivePolicyParams{Queue: q.name, Name: name})
+			if err != nil {
+				w.log.Warn("could not read the retry policies before starting", zap.Error(err))
+				return nil
+			}
+			if h.retry == nil && Strategy(value(p.Strategy)) == Custom {
+				return fmt.Errorf("the retry policy of %s/%s is custom, but its handler has no function: "+
+					"give Handle a CustomRetry, or set another strategy (penstock policy set)", q.name, name)
+			}
+		}
+	}
 	return nil
 }
 

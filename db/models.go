@@ -28,6 +28,16 @@ type Attempt struct {
 	Result      json.RawMessage
 }
 
+// A breaker opens when failure_share of at least least_attempts attempts within span failed; name * is each name by itself.
+type Breaker struct {
+	Queue         string
+	Name          string
+	FailureShare  float64
+	LeastAttempts int32
+	Span          time.Duration
+	CoolDown      time.Duration
+}
+
 type DeadJob struct {
 	JobID         int64
 	EnqueuedAt    time.Time
@@ -82,4 +92,47 @@ type Lease struct {
 	OriginID     *int64
 	Generation   int16
 	TraceContext *string
+}
+
+type PriorityLevel struct {
+	Level  string
+	Weight int16
+}
+
+type PriorityShare struct {
+	Queue     string
+	Weight    int16
+	Level     string
+	Waiting   int64
+	Scheduled int64
+	Running   int64
+}
+
+type PriorityTag struct {
+	Tag   string
+	Shift int16
+}
+
+type RetryPolicy struct {
+	Queue      string
+	Name       string
+	Strategy   *string
+	Delay      *time.Duration
+	Multiplier *float64
+	MaxDelay   *time.Duration
+	// Runs, the first one included.
+	MaxAttempts *int16
+	Jitter      *float64
+	// Error classes that go to the DLQ at once; * matches any text.
+	NonRetryable []string
+	// Error classes that are retried even if non_retryable matches.
+	Retryable []string
+}
+
+type RetryPreview struct {
+	Failures   int32
+	Least      time.Duration
+	Usual      time.Duration
+	Most       time.Duration
+	UsualTotal time.Duration
 }

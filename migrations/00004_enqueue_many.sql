@@ -58,6 +58,9 @@ DECLARE
     keys       text[];
     holders    bigint[];
     asked      job_options[];
+    decide     boolean := false;
+    tagged     jsonb[];
+    weights    smallint[];
     soonest    timestamptz := moment;
     bad        record;
 BEGIN
@@ -83,8 +86,19 @@ BEGIN
             CASE WHEN bad.empty THEN 'null' ELSE bad.size || ' bytes' END, bad.nth);
     END LOOP;
     SELECT coalesce((SELECT q.default_priority FROM queues q WHERE q.queue = enqueue_many.queue), 5) INTO usual;
+    IF options IS NOT NULL THEN
+        tagged := ARRAY(SELECT nullif(o -> 'tags', '[]') FROM unnest(options) o);
+    END IF;
+    IF EXISTS (SELECT FROM priority_rules r WHERE r.queue = enqueue_many.queue)
+        OR EXISTS (SELECT FROM unnest(tagged) t WHERE t IS NOT NULL)
+        OR EXISTS (SELECT FROM unnest(enqueue_many.data) d WHERE d #> '{metadata,tags}' IS NOT NULL) THEN
+        decide := true;
+    END IF;
 
     IF options IS NULL THEN
+        IF decide THEN
+            weights := decide_priorities(enqueue_many.queue, enqueue_many.data);
+        END IF;
         WITH asked AS MATERIALIZED (
             SELECT first_id + nextval('job_sequence') AS id, u.name, u.data, u.nth
             FROM unnest(names, enqueue_many.data) WITH ORDINALITY u(name, data, nth)
@@ -93,7 +107,8 @@ BEGIN
             SELECT a.id, enqueue_many.queue, a.name, a.data, moment FROM asked a
         ), waiting AS (
             INSERT INTO pending (queue, priority, run_at, job_id, name, attempt, failures, crashes)
-            SELECT enqueue_many.queue, usual, moment, a.id, a.name, 0, 0, 0 FROM asked a
+            SELECT enqueue_many.queue, CASE WHEN decide THEN weights[a.nth] ELSE usual END, moment, a.id, a.name, 0, 0, 0
+            FROM asked a
         )
         SELECT array_agg(a.id ORDER BY a.nth) INTO ids FROM asked a;
     ELSE
@@ -107,9 +122,12 @@ BEGIN
         IF array_remove(keys, NULL) <> '{}' THEN
             holders := hold_keys(enqueue_many.queue, keys, ids);
         END IF;
+        IF decide THEN
+            weights := decide_priorities(enqueue_many.queue, enqueue_many.data, tagged);
+        END IF;
         WITH fresh AS MATERIALIZED (
-            SELECT u.* FROM unnest(names, enqueue_many.data, ids, holders, asked) AS u(name, data, id, holder, priority,
-                run_at, retry, max_attempts, timeout, expires_at, tags, idempotency_key, trace_context)
+            SELECT u.* FROM unnest(names, enqueue_many.data, ids, holders, asked) WITH ORDINALITY AS u(name, data, id,
+                holder, priority, run_at, retry, max_attempts, timeout, expires_at, tags, idempotency_key, trace_context, nth)
             WHERE u.id = u.holder
         ), kept AS (
             INSERT INTO jobs (id, queue, name, data, enqueued_at, expires_at, timeout, asked_priority, max_attempts,
@@ -118,7 +136,7 @@ BEGIN
                 f.max_attempts, f.tags, f.retry, f.trace_context FROM fresh f
         )
         INSERT INTO pending (queue, priority, run_at, job_id, name, attempt, failures, crashes, expires_at, timeout)
-        SELECT enqueue_many.queue, coalesce(f.priority, usual), f.run_at, f.id, f.name, 0, 0, 0, f.expires_at,
+        SELECT enqueue_many.queue, coalesce(f.priority, weights[f.nth], usual), f.run_at, f.id, f.name, 0, 0, 0, f.expires_at,
             f.timeout FROM fresh f;
         ids := holders;
     END IF;

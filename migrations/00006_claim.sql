@@ -26,11 +26,53 @@ $$;
 -- +goose StatementEnd
 
 -- +goose StatementBegin
+-- Locks the first due jobs of one lane behind a key, passing over those that
+-- another claim has locked, and returns where they are. Names in shut are left
+-- out unless the job is a probe. Served by pending's primary key.
+CREATE FUNCTION penstock.lane_head(queue text, lane smallint, moment timestamptz, after_time timestamptz, after_id bigint,
+    shut text[], probes bigint[], room integer) RETURNS tid[]
+LANGUAGE plpgsql AS $$
+BEGIN
+    RETURN ARRAY(
+        SELECT p.ctid FROM penstock.pending p
+        WHERE p.queue = lane_head.queue AND p.priority = lane AND p.run_at <= moment
+          AND (p.run_at, p.job_id) > (after_time, after_id)
+          AND (shut IS NULL OR p.name <> ALL (shut) OR p.job_id = ANY (probes))
+        ORDER BY p.run_at, p.job_id LIMIT room FOR UPDATE SKIP LOCKED);
+END $$;
+-- +goose StatementEnd
+
+-- +goose StatementBegin
+-- The same over all lanes at once for a queue with aging: each lane's head,
+-- merged by weight plus wait x aging, which is the order of run_at - weight / aging.
+CREATE FUNCTION penstock.aged_heads(queue text, lane_order smallint[], moment timestamptz, aging float8, since timestamptz,
+    swept_from smallint, seen_priorities smallint[], seen_run_ats timestamptz[], seen_ids bigint[],
+    shut text[], probes bigint[], room integer) RETURNS tid[]
+LANGUAGE plpgsql AS $$
+BEGIN
+    RETURN ARRAY(
+        SELECT h.ctid
+        FROM (SELECT l.priority, array_position(seen_priorities, l.priority) AS place FROM unnest(lane_order) l(priority)) l
+        CROSS JOIN LATERAL (
+            SELECT p.ctid, p.run_at, p.job_id FROM penstock.pending p
+            WHERE p.queue = aged_heads.queue AND p.priority = l.priority AND p.run_at <= moment
+              AND (p.run_at, p.job_id) > (CASE WHEN since IS NULL THEN '-infinity' WHEN l.place IS NOT NULL
+                      THEN seen_run_ats[l.place] WHEN l.priority >= swept_from THEN since ELSE '-infinity' END,
+                  coalesce(seen_ids[l.place], 0))
+              AND (shut IS NULL OR p.name <> ALL (shut) OR p.job_id = ANY (probes))
+            ORDER BY p.run_at, p.job_id LIMIT room FOR UPDATE SKIP LOCKED) h
+        ORDER BY h.run_at - make_interval(secs => l.priority / aging), h.job_id LIMIT room);
+END $$;
+-- +goose StatementEnd
+
+-- +goose StatementBegin
 -- Leases up to max_jobs due jobs of a queue to a worker, highest priority first,
 -- then by run_at, then by id. Each gets the next attempt number and a deadline of
 -- its own timeout, else default_timeout, from now. A job past its expires_at ends
--- as expired instead. None are returned while the queue is paused. An unknown
--- worker gets PN410: it was buried and must register anew.
+-- as expired instead. None are returned while the queue is paused. Names whose
+-- circuit breaker is open wait, but for a probe. With aging, lanes are merged: a
+-- job's weight grows while it waits. An unknown worker gets PN410: it was buried
+-- and must register anew.
 --
 -- The rest is the watermark: seen_* hold for lanes the last key this fetcher took,
 -- and since is a time before its last sweep, which covered every lane from
@@ -51,9 +93,12 @@ DECLARE
     lane_order smallint[];
     lane       smallint;
     place      integer;
-    after_time timestamptz;
-    after_id   bigint;
+    heads      tid[];
     got        integer;
+    paused     boolean;
+    aging      float8;
+    shut       text[];
+    probes     bigint[] := '{}';
 BEGIN
     IF max_jobs IS NULL OR max_jobs NOT BETWEEN 1 AND 10000 THEN
         PERFORM refuse('max_jobs', '1 to 10000', max_jobs::text);
@@ -62,8 +107,14 @@ BEGIN
     ELSIF NOT EXISTS (SELECT FROM workers w WHERE w.id = claim.worker_id) THEN
         RAISE EXCEPTION 'worker % is not registered', coalesce(claim.worker_id::text, 'null')
             USING ERRCODE = 'PN410', HINT = 'It was buried or never registered: call register_worker.';
-    ELSIF EXISTS (SELECT FROM queues q WHERE q.queue = claim.queue AND q.paused) THEN
+    END IF;
+    SELECT q.paused, q.aging INTO paused, aging FROM queues q WHERE q.queue = claim.queue;
+    IF paused THEN
         RETURN;
+    END IF;
+    SELECT array_agg(s.name) INTO shut FROM breaker_states s WHERE s.queue = claim.queue AND s.is_open;
+    IF shut IS NOT NULL THEN
+        probes := hold_back(claim.queue, max_jobs);
     END IF;
     IF since IS NULL THEN
         lane_order := lanes(claim.queue);
@@ -77,18 +128,18 @@ BEGIN
                 CASE WHEN l.priority >= swept_from THEN since ELSE '-infinity' END), coalesce(seen_ids[l.place], 0)));
     END IF;
     FOREACH lane IN ARRAY coalesce(lane_order, '{}') LOOP
-        place := array_position(seen_priorities, lane);
-        after_time := CASE WHEN since IS NULL THEN '-infinity' WHEN place IS NOT NULL THEN seen_run_ats[place]
-            WHEN lane >= swept_from THEN since ELSE '-infinity' END;
-        after_id := coalesce(seen_ids[place], 0);
+        IF aging > 0 THEN
+            heads := aged_heads(claim.queue, lane_order, moment, aging, since, swept_from, seen_priorities, seen_run_ats,
+                seen_ids, shut, probes, room);
+        ELSE
+            place := array_position(seen_priorities, lane);
+            heads := lane_head(claim.queue, lane, moment, CASE WHEN since IS NULL THEN '-infinity'
+                WHEN place IS NOT NULL THEN seen_run_ats[place] WHEN lane >= swept_from THEN since ELSE '-infinity' END,
+                coalesce(seen_ids[place], 0), shut, probes, room);
+        END IF;
         RETURN QUERY
-        WITH picked AS MATERIALIZED (
-            SELECT p.ctid FROM pending p
-            WHERE p.queue = claim.queue AND p.priority = lane AND p.run_at <= moment
-              AND (p.run_at, p.job_id) > (after_time, after_id)
-            ORDER BY p.run_at, p.job_id LIMIT room FOR UPDATE SKIP LOCKED
-        ), claimed AS (
-            DELETE FROM pending p WHERE p.ctid = ANY (ARRAY(SELECT k.ctid FROM picked k)) RETURNING p.*
+        WITH claimed AS (
+            DELETE FROM pending p WHERE p.ctid = ANY (heads) RETURNING p.*
         ), lapsed AS (
             INSERT INTO attempts (job_id, attempt, queue, name, priority, run_at, finished_at, outcome)
             SELECT c.job_id, c.attempt + 1, c.queue, c.name, c.priority, c.run_at, moment, 'expired'
@@ -101,15 +152,15 @@ BEGIN
             FROM claimed c WHERE c.expires_at IS NULL OR c.expires_at > moment
             RETURNING *
         )
-        -- queue comes from leased, not from the argument: with a constant the planner
+        -- The queue comes from leased, not from the argument: with a constant the planner
         -- would rather scan all of a queue's jobs than probe for each id.
         SELECT l.job_id, l.queue, l.name, l.attempt, l.failures, l.crashes, l.priority, l.run_at, l.claimed_at,
             l.deadline - l.claimed_at, j.enqueued_at, j.data, j.tags, j.origin_id, j.generation, j.trace_context
         FROM leased l JOIN jobs j ON j.id = l.job_id AND j.queue = l.queue
-        ORDER BY l.run_at, l.job_id;
+        ORDER BY CASE WHEN aging > 0 THEN l.run_at - make_interval(secs => l.priority / aging) ELSE l.run_at END, l.job_id;
         GET DIAGNOSTICS got = ROW_COUNT;
         room := room - got;
-        EXIT WHEN room <= 0;
+        EXIT WHEN room <= 0 OR aging > 0;
     END LOOP;
 END $$;
 -- +goose StatementEnd

@@ -37,6 +37,7 @@ DECLARE
     ids     bigint[];
     nths    integer[];
     words   text[];
+    names   text[];
 BEGIN
     WITH said AS MATERIALIZED (
         SELECT settle.queue AS queue, u.job_id, u.attempt, u.outcome, nullif(u.class, '') AS class, nullif(u.message, '') AS message,
@@ -104,8 +105,12 @@ BEGIN
             CASE WHEN g.next = 'cancelled' THEN 'cancelled' WHEN g.outcome = 'dead' THEN 'failed' ELSE g.outcome END,
             CASE WHEN g.next IN ('completed', 'cancelled', 'waiting', 'retrying') THEN g.next ELSE 'dead' END,
             CASE WHEN g.next IN ('waiting', 'retrying') THEN moment + g.wait END)::endings),
-        array_agg(g.job_id), array_agg(g.attempt), array_agg(g.outcome)
-    INTO settled, ids, nths, words FROM judged g;
+        array_agg(g.job_id), array_agg(g.attempt), array_agg(g.outcome), array_agg(g.name)
+    INTO settled, ids, nths, words, names FROM judged g;
+    IF ids IS NOT NULL AND EXISTS (SELECT FROM breakers b WHERE b.queue = settle.queue) THEN
+        PERFORM count_for_breakers(settle.queue, names, ids, nths, ARRAY(SELECT CASE WHEN w.word = 'completed' THEN false
+            WHEN w.word IN ('failed', 'dead') THEN true END FROM unnest(words) WITH ORDINALITY w(word, nth) ORDER BY w.nth));
+    END IF;
 
     IF EXISTS (SELECT FROM unnest(settled) s WHERE s.run_at < moment + interval '1.5 seconds') THEN
         PERFORM wake(settle.queue);
@@ -139,7 +144,11 @@ SET lock_timeout = '2s' AS $$
 DECLARE
     n      CONSTANT integer := coalesce(cardinality(job_ids), 0);
     moment CONSTANT timestamptz := clock_timestamp();
+    broken CONSTANT boolean := EXISTS (SELECT FROM breakers b WHERE b.queue = finish.queue);
     settled endings[];
+    names  text[];
+    ids    bigint[];
+    nths   integer[];
     odd    text;
 BEGIN
     IF cardinality(finish.attempts) IS DISTINCT FROM n AND n > 0 THEN
@@ -159,8 +168,12 @@ BEGIN
             SELECT e.job_id, e.attempt, e.queue, e.name, e.priority, e.worker_id, e.run_at, e.claimed_at, moment, 'completed'
             FROM ended e
         )
-        SELECT array_agg(ROW(e.job_id, e.attempt, 'accepted', 'completed', 'completed', NULL)::endings)
-        INTO settled FROM ended e;
+        SELECT array_agg(ROW(e.job_id, e.attempt, 'accepted', 'completed', 'completed', NULL)::endings),
+            CASE WHEN broken THEN array_agg(e.name) END, array_agg(e.job_id), array_agg(e.attempt)
+        INTO settled, names, ids, nths FROM ended e;
+        IF names IS NOT NULL THEN
+            PERFORM count_for_breakers(finish.queue, names, ids, nths, array_fill(false, ARRAY[cardinality(ids)]));
+        END IF;
         RETURN QUERY SELECT s.* FROM unnest(settled) s;
         IF coalesce(cardinality(settled), 0) < n THEN
             RETURN QUERY

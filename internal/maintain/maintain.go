@@ -54,7 +54,7 @@ func Run(ctx context.Context, pool *pgxpool.Pool, cfg Config) {
 		m.loop(ctx, []step{
 			{every: orphanPoll, do: m.rescueStrays},
 			{every: orphanPoll, do: m.expire},
-			{every: upkeepPoll, do: m.pruneKeys},
+			{every: upkeepPoll, do: m.prune},
 			{every: partitionPoll, do: m.partitions},
 		})
 	})
@@ -147,7 +147,11 @@ func (m *maintainer) expire(ctx context.Context) error {
 	})
 }
 
-func (m *maintainer) pruneKeys(ctx context.Context) error {
+// prune forgets what nothing looks back to any more.
+func (m *maintainer) prune(ctx context.Context) error {
+	if _, err := m.queries.PruneTallies(ctx); err != nil {
+		return err
+	}
 	return repeat(func() (bool, error) {
 		n, err := m.queries.PruneKeys(ctx, pruneBatch)
 		return n == pruneBatch, err

@@ -1,0 +1,97 @@
+-- Reading, setting and previewing retry policies.
+
+-- penstock: serves binaries from schema 1 (v0.1.0)
+
+-- +goose Up
+-- +goose StatementBegin
+-- Sets fields of the policy of a queue and name (* for every name; queue * for
+-- every queue) and leaves the rest: an object with any of check_retry's fields,
+-- nonRetryable and retryable (arrays of class patterns); null takes a field back
+-- to the broader policy. A null policy removes the row. Every job that did not
+-- bring its own is retried by it from now on.
+CREATE FUNCTION penstock.set_policy(queue text, name text, policy jsonb) RETURNS void
+LANGUAGE plpgsql SECURITY DEFINER SET search_path = penstock, pg_temp AS $$
+#variable_conflict use_column
+DECLARE
+    list text;
+    old  retry_policies;
+BEGIN
+    IF set_policy.queue IS DISTINCT FROM '*' THEN
+        PERFORM check_name('queue', set_policy.queue);
+    ELSIF set_policy.policy IS NULL THEN
+        PERFORM refuse('policy', 'given for every queue: it is what the others fall back on', NULL);
+    END IF;
+    IF set_policy.name IS DISTINCT FROM '*' THEN
+        PERFORM check_name('name', set_policy.name);
+        IF set_policy.queue = '*' THEN
+            PERFORM refuse('name', '* when the queue is', set_policy.name);
+        END IF;
+    END IF;
+    IF set_policy.policy IS NULL THEN
+        DELETE FROM retry_policies r WHERE r.queue = set_policy.queue AND r.name = set_policy.name;
+        RETURN;
+    ELSIF jsonb_typeof(set_policy.policy) <> 'object' THEN
+        PERFORM refuse('policy', 'a JSON object', jsonb_typeof(set_policy.policy));
+    END IF;
+    PERFORM check_retry(jsonb_strip_nulls(set_policy.policy - 'nonRetryable' - 'retryable'));
+    FOREACH list IN ARRAY ARRAY['nonRetryable', 'retryable'] LOOP
+        CONTINUE WHEN set_policy.policy -> list IS NULL OR set_policy.policy -> list = 'null';
+        IF jsonb_typeof(set_policy.policy -> list) <> 'array' OR jsonb_array_length(set_policy.policy -> list) > 200
+            OR EXISTS (SELECT FROM jsonb_array_elements(set_policy.policy -> list) e
+                       WHERE jsonb_typeof(e) <> 'string' OR length(e #>> '{}') NOT BETWEEN 1 AND 200) THEN
+            PERFORM refuse('policy.' || list, 'a list of at most 200 class patterns of 1 to 200 characters',
+                (set_policy.policy -> list)::text);
+        END IF;
+    END LOOP;
+    IF set_policy.queue = '*' AND EXISTS (SELECT FROM jsonb_each(set_policy.policy) f WHERE f.value = 'null') THEN
+        PERFORM refuse('policy', 'without nulls for every queue: there is nothing broader', set_policy.policy::text);
+    END IF;
+    SELECT r.* INTO old FROM retry_policies r WHERE r.queue = set_policy.queue AND r.name = set_policy.name FOR UPDATE;
+    IF NOT found THEN
+        INSERT INTO retry_policies (queue, name) VALUES (set_policy.queue, set_policy.name) ON CONFLICT DO NOTHING;
+    END IF;
+    UPDATE retry_policies r SET
+        strategy = CASE WHEN f ? 'type' THEN f ->> 'type' ELSE r.strategy END,
+        delay = CASE WHEN f ? 'delay' THEN make_interval(secs => (f ->> 'delay')::float8 / 1000) ELSE r.delay END,
+        multiplier = CASE WHEN f ? 'backoffMultiplier' THEN (f ->> 'backoffMultiplier')::float8 ELSE r.multiplier END,
+        max_delay = CASE WHEN f ? 'maxDelay' THEN make_interval(secs => (f ->> 'maxDelay')::float8 / 1000) ELSE r.max_delay END,
+        max_attempts = CASE WHEN f ? 'maxAttempts' THEN (f ->> 'maxAttempts')::smallint ELSE r.max_attempts END,
+        jitter = CASE WHEN f ? 'jitter' THEN (f ->> 'jitter')::float8 ELSE r.jitter END,
+        non_retryable = CASE WHEN f -> 'nonRetryable' = 'null' THEN NULL WHEN f ? 'nonRetryable'
+            THEN ARRAY(SELECT jsonb_array_elements_text(f -> 'nonRetryable')) ELSE r.non_retryable END,
+        retryable = CASE WHEN f -> 'retryable' = 'null' THEN NULL WHEN f ? 'retryable'
+            THEN ARRAY(SELECT jsonb_array_elements_text(f -> 'retryable')) ELSE r.retryable END
+    FROM (SELECT set_policy.policy AS f) given
+    WHERE r.queue = set_policy.queue AND r.name = set_policy.name;
+END $$;
+-- +goose StatementEnd
+
+-- The rows preview_policy returns.
+CREATE VIEW penstock.retry_previews AS
+SELECT r.failures, (r.deadline - r.claimed_at)::interval AS least, (r.deadline - r.claimed_at)::interval AS usual,
+    (r.deadline - r.claimed_at)::interval AS most, (r.deadline - r.claimed_at)::interval AS usual_total
+FROM penstock.running r WHERE false;
+
+-- +goose StatementBegin
+-- The schedule a job would see that keeps failing: a row per failure that is
+-- retried, with the least, the usual and the most wait before the next run
+-- (jitter makes the difference) and the usual wait summed up.
+CREATE FUNCTION penstock.preview_policy(queue text, name text DEFAULT '*', retry jsonb DEFAULT NULL)
+RETURNS SETOF penstock.retry_previews
+LANGUAGE plpgsql STABLE SECURITY DEFINER SET search_path = penstock, pg_temp AS $$
+BEGIN
+    RETURN QUERY
+    SELECT f::integer, retry_delay(p.strategy, p.delay, p.multiplier, p.max_delay, p.jitter, f, 0),
+        retry_delay(p.strategy, p.delay, p.multiplier, p.max_delay, 0, f, 0.5),
+        retry_delay(p.strategy, p.delay, p.multiplier, p.max_delay, p.jitter, f, 1),
+        sum(retry_delay(p.strategy, p.delay, p.multiplier, p.max_delay, 0, f, 0.5)) OVER (ORDER BY f)
+    FROM effective_policy(preview_policy.queue, preview_policy.name, check_retry(preview_policy.retry)) p,
+        generate_series(1, p.max_attempts - 1) f;
+END $$;
+-- +goose StatementEnd
+
+REVOKE EXECUTE ON ALL FUNCTIONS IN SCHEMA penstock FROM PUBLIC;
+
+-- +goose Down
+DROP FUNCTION penstock.preview_policy(text, text, jsonb), penstock.set_policy(text, text, jsonb);
+DROP VIEW penstock.retry_previews;

@@ -1,0 +1,160 @@
+package penstock
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"strconv"
+	"time"
+
+	"github.com/penstock/penstock/db"
+)
+
+// Milliseconds is a duration that JSON spells as a number of milliseconds.
+type Milliseconds time.Duration
+
+// MarshalJSON writes the milliseconds, with fractions where there are any.
+func (m Milliseconds) MarshalJSON() ([]byte, error) {
+	return strconv.AppendFloat(nil, float64(m)/float64(time.Millisecond), 'f', -1, 64), nil
+}
+
+// UnmarshalJSON reads what MarshalJSON writes.
+func (m *Milliseconds) UnmarshalJSON(text []byte) error {
+	var ms float64
+	if err := json.Unmarshal(text, &ms); err != nil {
+		return err
+	}
+	*m = Milliseconds(ms * float64(time.Millisecond))
+	return nil
+}
+
+// Policy is how the failing jobs of a queue and name are retried. As a row, nil
+// fields are looked up in the next broader one: (queue, name), (queue, *), (*, *);
+// an effective policy has none.
+type Policy struct {
+	Queue        string        `json:"queueName"` // * is every queue
+	Name         string        `json:"name"`      // * is every name
+	Strategy     *Strategy     `json:"type,omitempty"`
+	Delay        *Milliseconds `json:"delay,omitempty"`             // 0 to 366 days
+	Multiplier   *float64      `json:"backoffMultiplier,omitempty"` // 1–1000
+	MaxDelay     *Milliseconds `json:"maxDelay,omitempty"`          // 0 to 366 days
+	MaxAttempts  *int          `json:"maxAttempts,omitempty"`       // runs, 1–100
+	Jitter       *float64      `json:"jitter,omitempty"`            // 0–1
+	NonRetryable []string      `json:"nonRetryable,omitempty"`      // class patterns, * for any text
+	Retryable    []string      `json:"retryable,omitempty"`         // retried even if NonRetryable matches
+}
+
+// Policies lists the policy rows as they are, the broadest first.
+func (c *Client) Policies(ctx context.Context) ([]Policy, error) {
+	rows, err := c.queries.ListPolicies(ctx)
+	if err != nil {
+		return nil, translate("list policies", err)
+	}
+	policies := make([]Policy, len(rows))
+	for i, r := range rows {
+		policies[i] = policy(r)
+	}
+	return policies, nil
+}
+
+// Policy is what a failing job of this queue and name is retried by, every field
+// filled; retry, if given, is what the job brought of its own.
+func (c *Client) Policy(ctx context.Context, queue, name string, retry *RetryStrategy) (Policy, error) {
+	own, err := retryText(retry)
+	if err != nil {
+		return Policy{}, err
+	}
+	row, err := c.queries.EffectivePolicy(ctx, db.EffectivePolicyParams{Queue: queue, Name: name, Retry: own})
+	if err != nil {
+		return Policy{}, translate("get policy", err)
+	}
+	return policy(row), nil
+}
+
+// SetPolicy changes the fields that p has and leaves the others; it holds at once
+// for every job that did not bring its own. An empty, non-nil list matches nothing.
+func (c *Client) SetPolicy(ctx context.Context, p Policy) error {
+	fields := map[string]any{}
+	encoded, err := json.Marshal(p)
+	if err != nil {
+		return refuse("policy", "finite numbers", err)
+	}
+	if err := json.Unmarshal(encoded, &fields); err != nil {
+		return fmt.Errorf("set policy: %w", err)
+	}
+	delete(fields, "queueName")
+	delete(fields, "name")
+	if p.NonRetryable != nil {
+		fields["nonRetryable"] = p.NonRetryable
+	}
+	if p.Retryable != nil {
+		fields["retryable"] = p.Retryable
+	}
+	if encoded, err = json.Marshal(fields); err != nil {
+		return fmt.Errorf("set policy: %w", err)
+	}
+	return c.setPolicy(ctx, p.Queue, p.Name, encoded)
+}
+
+// RemovePolicy takes a queue's or a name's row away, so that the broader one serves.
+func (c *Client) RemovePolicy(ctx context.Context, queue, name string) error {
+	return c.setPolicy(ctx, queue, name, nil)
+}
+
+func (c *Client) setPolicy(ctx context.Context, queue, name string, fields json.RawMessage) error {
+	err := c.queries.SetPolicy(ctx, db.SetPolicyParams{Queue: queue, Name: name, Policy: fields})
+	return translate("set policy", err)
+}
+
+// RetryPreview is the wait after one failure of a job that keeps failing.
+type RetryPreview struct {
+	Failures   int          `json:"failures"`
+	Least      Milliseconds `json:"least"` // jitter at its lowest
+	Usual      Milliseconds `json:"usual"` // without jitter
+	Most       Milliseconds `json:"most"`
+	UsualTotal Milliseconds `json:"usualTotal"` // from the first failure on
+}
+
+// PreviewPolicy is the schedule a job of this queue and name would see that keeps
+// failing: an element per failure that is retried.
+func (c *Client) PreviewPolicy(ctx context.Context, queue, name string, retry *RetryStrategy) ([]RetryPreview, error) {
+	own, err := retryText(retry)
+	if err != nil {
+		return nil, err
+	}
+	rows, err := c.queries.PreviewPolicy(ctx, db.PreviewPolicyParams{Queue: queue, Name: name, Retry: own})
+	if err != nil {
+		return nil, translate("preview policy", err)
+	}
+	schedule := make([]RetryPreview, len(rows))
+	for i, r := range rows {
+		schedule[i] = RetryPreview{
+			int(r.Failures), Milliseconds(r.Least), Milliseconds(r.Usual), Milliseconds(r.Most), Milliseconds(r.UsualTotal),
+		}
+	}
+	return schedule, nil
+}
+
+func retryText(retry *RetryStrategy) (json.RawMessage, error) {
+	if retry == nil {
+		return nil, nil
+	}
+	text, err := json.Marshal(retry)
+	if err != nil {
+		return nil, refuse("retry", "finite numbers", err)
+	}
+	return text, nil
+}
+
+func policy(r db.RetryPolicy) Policy {
+	p := Policy{
+		Queue: r.Queue, Name: r.Name, Strategy: (*Strategy)(r.Strategy), Delay: (*Milliseconds)(r.Delay),
+		Multiplier: r.Multiplier, MaxDelay: (*Milliseconds)(r.MaxDelay), Jitter: r.Jitter,
+		NonRetryable: r.NonRetryable, Retryable: r.Retryable,
+	}
+	if r.MaxAttempts != nil {
+		n := int(*r.MaxAttempts)
+		p.MaxAttempts = &n
+	}
+	return p
+}
