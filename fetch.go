@@ -19,9 +19,9 @@ type fetcher struct {
 	local <-chan struct{} // enqueued by this process
 
 	// How it rests between claims that found too little.
-	busySince  time.Time     // last time it woke up from sleep
+	notified   bool          // enqueue notifies; else the fetcher polls
 	lingerTill time.Time     // it polls until then, then sleeps
-	pollEvery  time.Duration // what claims cost, times four
+	pollEvery  time.Duration // while not notified: what claims cost, times four
 
 	// unsure is set when a claim's reply was lost: what it leased must be released.
 	unsure      bool
@@ -34,7 +34,7 @@ const (
 	mostPoll       = 10 * time.Millisecond
 	lingerNotified = 8 * time.Millisecond  // enqueue keeps still for 5 ms after a notify
 	lingerPolling  = 25 * time.Millisecond // without notifications, a little longer
-	busyAfter      = 200 * time.Millisecond
+	busyRate       = 2000 // jobs per second from which polling spares the enqueuers their notifications
 	reconcileEvery = 10 * time.Second
 	claimTimeout   = 30 * time.Second
 )
@@ -164,42 +164,37 @@ func (f *fetcher) reconcile(ctx context.Context, inc *incarnation) {
 // keeps coming it polls; after a quiet moment it sleeps until it is notified,
 // the next job falls due, or a second has passed.
 func (f *fetcher) rest(ctx context.Context, got int) {
-	now := time.Now()
 	listener := f.q.worker.listener
-	notified := now.Sub(f.busySince) < busyAfter
+	if f.notified && f.q.throughput() > busyRate {
+		listener.wish(f.q.name, false)
+		f.notified = false
+	}
+	linger, poll := lingerPolling, f.pollEvery
+	if f.notified {
+		linger, poll = lingerNotified, leastPoll
+	}
+	now := time.Now()
 	if got > 0 {
-		if linger := now.Add(f.linger(notified)); linger.After(f.lingerTill) {
-			f.lingerTill = linger
-		}
-		if !notified { // busy: spare the enqueuers their notifications
-			listener.wish(f.q.name, false)
-		}
+		f.lingerTill = now.Add(linger)
 	}
 	if now.Before(f.lingerTill) {
-		f.wait(ctx, f.pollEvery)
+		f.wait(ctx, poll)
 		return
 	}
-	asleep := listener.wish(f.q.name, true)
-	if !notified {
-		// Enqueue may have seen nobody asleep until just now: look once more after
-		// the lock is held, for as long as an enqueue keeps still.
-		select {
-		case <-asleep:
-		case <-time.After(fallbackPoll):
-		case <-ctx.Done():
-		}
-		f.busySince, f.lingerTill = time.Now(), time.Now().Add(lingerNotified)
+	if f.notified {
+		f.wait(ctx, f.untilDue(ctx))
 		return
 	}
-	f.wait(ctx, f.untilDue(ctx))
-	f.busySince = time.Now()
-}
-
-func (f *fetcher) linger(notified bool) time.Duration {
-	if notified {
-		return lingerNotified
+	// Enqueue may have seen nobody asleep until just now: look again after the lock
+	// is held, for as long as an enqueue keeps still.
+	timer := time.NewTimer(fallbackPoll)
+	defer timer.Stop()
+	select {
+	case <-listener.wish(f.q.name, true):
+	case <-timer.C:
+	case <-ctx.Done():
 	}
-	return lingerPolling
+	f.notified, f.lingerTill = true, time.Now().Add(lingerNotified)
 }
 
 // untilDue is how long to sleep if nobody calls.

@@ -75,6 +75,13 @@ func (q *servedQueue) wanted() int {
 	return min(capacity-active, maxClaim)
 }
 
+// throughput is how many attempts end per second now.
+func (q *servedQueue) throughput() float64 {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	return q.rate
+}
+
 // take starts what a claim brought.
 func (q *servedQueue) take(leases []db.Lease, inc *incarnation) {
 	q.mu.Lock()
