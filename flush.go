@@ -227,7 +227,11 @@ func add(p *db.FinishParams, e *ending) {
 	p.Outcomes, p.ErrorClasses = append(p.Outcomes, e.outcome), append(p.ErrorClasses, cleanText(classes, 2000))
 	p.Messages = append(p.Messages, cleanText(e.message, 2000))
 	p.Details = append(p.Details, cleanText(e.detail, 16000))
-	p.Results, p.Delays = append(p.Results, result), append(p.Delays, min(e.delay, mostDelay))
+	delay := min(e.delay, mostDelay)
+	if delay < 0 {
+		delay = -time.Second // Postgres counts microseconds: a nanosecond would be sent as 0
+	}
+	p.Results, p.Delays = append(p.Results, result), append(p.Delays, delay)
 }
 
 // answer notes what Postgres said of each end.
