@@ -62,6 +62,7 @@ type Worker struct {
 	// Made by Run.
 	queries      *db.Queries
 	stopFetching context.CancelFunc
+	stopBeating  func() // returns when the last beat is over
 }
 
 const (
@@ -153,7 +154,10 @@ func (w *Worker) Run(ctx context.Context) error {
 	// alive outlives ctx: beats, flushes and upkeep go on through the drain.
 	alive, die := context.WithCancel(context.WithoutCancel(ctx))
 	var background sync.WaitGroup
-	background.Go(func() { w.lease.hold(alive) })
+	beating, lastBeat := context.WithCancel(alive)
+	var beats sync.WaitGroup
+	beats.Go(func() { w.lease.hold(beating) })
+	w.stopBeating = func() { lastBeat(); beats.Wait() }
 	background.Go(func() { w.listener.listen(alive) })
 	background.Go(func() { w.flusher.run(alive) })
 	background.Go(func() {
@@ -163,6 +167,7 @@ func (w *Worker) Run(ctx context.Context) error {
 	})
 	defer w.lease.set(nil)
 	defer background.Wait()
+	defer w.stopBeating()
 	defer die()
 
 	fetching, stop := context.WithCancel(ctx)
@@ -221,6 +226,7 @@ func (w *Worker) drain(alive context.Context) {
 	flushing, cancel := context.WithTimeout(alive, releaseGrace+w.cfg.ShutdownTimeout)
 	defer cancel()
 	w.flusher.drain(flushing)
+	w.stopBeating() // a beat after the leave would find the worker gone and register it anew
 	if id := w.lease.id(); id != 0 {
 		if _, err := w.queries.Leave(flushing, id); err != nil {
 			w.log.Warn("could not sign off; the jobs held run again after the lease", zap.Error(err))
