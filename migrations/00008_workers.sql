@@ -64,7 +64,9 @@ END $$;
 
 -- +goose StatementBegin
 -- Removes a worker whose beat is still the one given and ends its attempts as
--- lost; returns how many, or null when the worker beat meanwhile or is gone.
+-- lost; returns how many, or null when the worker beat meanwhile or is gone. A row
+-- that an open transaction keeps (CompleteTx of a frozen worker) must not hold up
+-- the others: it is passed over, and an orphan from now on.
 CREATE FUNCTION penstock.bury(worker_id bigint, beat bigint) RETURNS integer
 LANGUAGE plpgsql SECURITY DEFINER SET search_path = penstock, pg_temp AS $$
 #variable_conflict use_column
@@ -73,19 +75,20 @@ BEGIN
     IF NOT found THEN
         RETURN NULL;
     END IF;
-    RETURN settle_all(ARRAY(SELECT r FROM running r WHERE r.worker_id = bury.worker_id), 'lost', 'WorkerLost',
+    RETURN settle_all(ARRAY(SELECT r FROM running r WHERE r.worker_id = bury.worker_id
+        FOR UPDATE SKIP LOCKED), 'lost', 'WorkerLost',
         'the worker stopped beating');
 END $$;
 -- +goose StatementEnd
 
 -- +goose StatementBegin
 -- Ends as lost what is leased to workers that have no row: a claim can commit
--- just after its worker was buried.
+-- just after its worker was buried, and a burial passes over what is locked.
 CREATE FUNCTION penstock.bury_orphans() RETURNS integer
 LANGUAGE sql SECURITY DEFINER SET search_path = penstock, pg_temp AS $$
     SELECT penstock.settle_all(ARRAY(SELECT r FROM penstock.running r
-        WHERE NOT EXISTS (SELECT FROM penstock.workers w WHERE w.id = r.worker_id)), 'lost', 'WorkerLost',
-        'the worker was buried before this claim committed')
+        WHERE NOT EXISTS (SELECT FROM penstock.workers w WHERE w.id = r.worker_id)
+        FOR UPDATE OF r SKIP LOCKED), 'lost', 'WorkerLost', 'the worker was buried during this attempt')
 $$;
 -- +goose StatementEnd
 
@@ -97,7 +100,8 @@ LANGUAGE plpgsql SECURITY DEFINER SET search_path = penstock, pg_temp AS $$
 DECLARE
     released integer;
 BEGIN
-    released := settle_all(ARRAY(SELECT r FROM running r WHERE r.worker_id = leave.worker_id), 'released', '', '');
+    released := settle_all(ARRAY(SELECT r FROM running r WHERE r.worker_id = leave.worker_id
+        FOR UPDATE SKIP LOCKED), 'released', '', '');
     DELETE FROM workers WHERE id = leave.worker_id;
     RETURN released;
 END $$;
@@ -110,7 +114,7 @@ CREATE FUNCTION penstock.release_unheld(queue text, worker_id bigint, held bigin
 LANGUAGE sql SECURITY DEFINER SET search_path = penstock, pg_temp AS $$
     SELECT penstock.settle_all(ARRAY(SELECT r FROM penstock.running r
         WHERE r.worker_id = release_unheld.worker_id AND r.queue = release_unheld.queue
-          AND r.job_id <> ALL (coalesce(held, '{}'))), 'released', '', '')
+          AND r.job_id <> ALL (coalesce(held, '{}')) FOR UPDATE SKIP LOCKED), 'released', '', '')
 $$;
 -- +goose StatementEnd
 
@@ -119,7 +123,8 @@ $$;
 -- but does not end them. Such a failure counts like any other.
 CREATE FUNCTION penstock.fail_overdue(grace interval DEFAULT '30 seconds') RETURNS integer
 LANGUAGE sql SECURITY DEFINER SET search_path = penstock, pg_temp AS $$
-    SELECT penstock.settle_all(ARRAY(SELECT r FROM penstock.running r WHERE r.deadline < clock_timestamp() - grace),
+    SELECT penstock.settle_all(ARRAY(SELECT r FROM penstock.running r WHERE r.deadline < clock_timestamp() - grace
+        FOR UPDATE SKIP LOCKED),
         'failed', 'Timeout', 'not ended by its deadline')
 $$;
 -- +goose StatementEnd
