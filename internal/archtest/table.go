@@ -62,6 +62,11 @@ var Table = []Row{
 		"tests of every other package stand on it",
 	},
 	{
+		[]string{"internal/faulttest"},
+		[]string{Root},
+		"it breaks the library from outside, as the world does",
+	},
+	{
 		[]string{"internal/withpostgres"},
 		[]string{"internal/postgres"},
 		"it starts a server for another command and needs no more",

@@ -1,0 +1,22 @@
+// Package faulttest breaks things and checks the promises P1–P13 of package
+// penstock: worker processes that are killed or frozen, a server that crashes,
+// replies that are lost after their commit, handlers that misbehave.
+//
+// All of it runs on real PostgreSQL. Worker processes are this test binary, run
+// again as a child (child_test.go); connections that lose replies are those of
+// wire_test.go.
+package faulttest
+
+import (
+	"os"
+	"testing"
+
+	"github.com/penstock/penstock/internal/dbtest"
+)
+
+func TestMain(m *testing.M) {
+	if setup := os.Getenv(childEnv); setup != "" {
+		os.Exit(childMain(setup))
+	}
+	dbtest.Main(m)
+}

@@ -1,0 +1,179 @@
+package faulttest
+
+import (
+	"context"
+	"errors"
+	"testing"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgxpool"
+	"github.com/stretchr/testify/require"
+
+	"github.com/penstock/penstock"
+	"github.com/penstock/penstock/internal/dbtest"
+)
+
+// wired is a fixture whose client and workers connect through a wire.
+func wired(t *testing.T) (*fixture, *wire) {
+	t.Helper()
+	w := &wire{}
+	f := fixtureOn(t, dbtest.New(t), w.through, func(cfg *pgxpool.Config) { cfg.MaxConns = 20 })
+	return f, w
+}
+
+func noop(context.Context, *penstock.Job[struct{}]) error { return nil }
+
+func handleNoop(w *penstock.Worker) { penstock.Handle(w, "q", "noop", noop) }
+
+func noops(n int) []penstock.NewJob {
+	jobs := make([]penstock.NewJob, n)
+	for i := range jobs {
+		jobs[i] = penstock.NewJob{Queue: "q", Name: "noop"}
+	}
+	return jobs
+}
+
+func TestJobsOfAClaimWhoseReplyWasLostRunSoonAndAtNoCost(t *testing.T) { // P3, P13
+	t.Parallel()
+	f, w := wired(t)
+	const n = 5
+	ids, err := f.client.EnqueueMany(t.Context(), noops(n))
+	require.NoError(t, err)
+	lost := w.cut("penstock.claim(")
+	f.work(t, penstock.WorkerConfig{}, handleNoop)
+	await(t, "the claim", lost.committed)
+	for _, id := range ids {
+		require.Equal(t, 2, f.end(t, id, 1).Attempt)
+		require.Equal(t, "released completed", f.outcomes(t, id), "reconciled, not buried")
+		info := f.job(t, id)
+		require.Zero(t, info.Failures)
+		require.Less(t, info.Attempts[1].ClaimedAt.Sub(*info.Attempts[0].ClaimedAt), 10*time.Second,
+			"sooner than any lease or the regular reconciliation")
+	}
+	f.finished(t, n)
+	require.Empty(t, f.buried.which(func(penstock.BuryEvent) bool { return true }))
+}
+
+func TestAnEndWhoseReplyWasLostIsRepeatedAndRecordedOnce(t *testing.T) { // P3, P8
+	t.Parallel()
+	for name, c := range map[string]struct {
+		result  error
+		outcome string
+		state   penstock.State
+	}{
+		"a completion": {nil, "completed", penstock.Completed},
+		"a failure":    {errors.New("no luck"), "failed", penstock.Retrying},
+		"a snooze":     {penstock.Snooze(time.Hour), "snoozed", penstock.Scheduled},
+		"a dead end":   {penstock.Dead(errors.New("no luck")), "failed", penstock.DeadState},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			f, w := wired(t)
+			lost := w.cut("penstock.finish(")
+			f.work(t, penstock.WorkerConfig{}, func(w *penstock.Worker) {
+				penstock.Handle(w, "q", "noop", func(context.Context, *penstock.Job[struct{}]) error { return c.result })
+			})
+			id := f.enqueue(t, penstock.NewJob{Name: "noop", Retry: &penstock.RetryStrategy{Delay: time.Hour}})
+			await(t, "the end's commit", lost.committed)
+			require.False(t, f.end(t, id, 1).LeaseLost)
+			flushes := f.flushed.await(t, "two flushes", 2, func(penstock.FlushEvent) bool { return true })
+			require.Error(t, flushes[0].Err)
+			require.NoError(t, flushes[1].Err)
+			info := f.job(t, id)
+			require.Equal(t, c.state, info.State)
+			require.Equal(t, c.outcome, f.outcomes(t, id), "%+v", info)
+			require.LessOrEqual(t, info.Failures, 1)
+		})
+	}
+}
+
+func TestAnEnqueueWhoseReplyWasLostSaysThatItsOutcomeIsUnknown(t *testing.T) { // P1
+	t.Parallel()
+	f, w := wired(t)
+	lost := w.cut("penstock.enqueue_many(")
+	_, err := f.client.Enqueue(t.Context(), penstock.NewJob{Queue: "q", Name: "noop"})
+	require.ErrorIs(t, err, penstock.ErrOutcomeUnknown)
+	await(t, "the enqueue's commit", lost.committed)
+	require.Equal(t, 1, ask[int](t, f, `SELECT count(*) FROM penstock.jobs`))
+}
+
+func TestAnEnqueueWithAKeyWhoseReplyWasLostGivesTheSameJob(t *testing.T) { // P7
+	t.Parallel()
+	f, w := wired(t)
+	lost := w.cut("penstock.enqueue_many(")
+	id := f.enqueue(t, penstock.NewJob{Name: "noop", IdempotencyKey: "once"})
+	await(t, "the enqueue's commit", lost.committed)
+	require.Equal(t, id, f.enqueue(t, penstock.NewJob{Name: "noop", IdempotencyKey: "once"}))
+	require.Equal(t, []int64{id}, ask[[]int64](t, f, `SELECT array_agg(id) FROM penstock.jobs`))
+}
+
+func TestATransactionsCommitWhoseReplyWasLostHasCompletedTheJob(t *testing.T) { // P6, P8
+	t.Parallel()
+	f, w := wired(t)
+	f.exec(t, `CREATE TABLE effects (job_id bigint)`)
+	pool := wiredPool(t, f, w)
+	f.work(t, penstock.WorkerConfig{}, func(worker *penstock.Worker) {
+		penstock.Handle(worker, "q", "effect", func(ctx context.Context, job *penstock.Job[struct{}]) error {
+			return pgx.BeginFunc(ctx, pool, func(tx pgx.Tx) error {
+				if _, err := tx.Exec(ctx, `INSERT INTO effects VALUES ($1)`, job.ID); err != nil {
+					return err
+				}
+				w.cut("commit")
+				return job.CompleteTx(ctx, tx)
+			})
+		})
+	})
+	id := f.enqueue(t, penstock.NewJob{Name: "effect"})
+	end := f.end(t, id, 1)
+	require.Equal(t, "completed", end.Outcome, "the handler returned an error, Postgres knows better")
+	require.False(t, end.LeaseLost)
+	require.Equal(t, "completed", f.outcomes(t, id))
+	require.Equal(t, 1, ask[int](t, f, `SELECT count(*) FROM effects`))
+}
+
+// wiredPool is an application's pool on the wire.
+func wiredPool(t *testing.T, f *fixture, w *wire) *pgxpool.Pool {
+	t.Helper()
+	cfg := f.Pool.Config()
+	w.through(cfg)
+	pool, err := pgxpool.NewWithConfig(t.Context(), cfg)
+	require.NoError(t, err)
+	t.Cleanup(pool.Close)
+	return pool
+}
+
+func TestAHeartbeatWhoseReplyWasLostCostsNothing(t *testing.T) { // P4
+	t.Parallel()
+	f, w := wired(t)
+	lost := w.cut("penstock.heartbeat(")
+	again, deliver := w.hold(t, "penstock.heartbeat(")
+	worker := f.work(t, penstock.WorkerConfig{}, handleNoop)
+	await(t, "the heartbeat", lost.committed)
+	await(t, "the next heartbeat", again.committed)
+	deliver()
+	id := worker.ID()
+	f.end(t, f.enqueue(t, penstock.NewJob{Name: "noop"}), 1)
+	require.Equal(t, id, worker.ID())
+	require.Equal(t, []int64{id}, ask[[]int64](t, f, `SELECT array_agg(id) FROM penstock.workers`))
+}
+
+func TestAWorkerThatLeavesStaysAway(t *testing.T) { // P4
+	t.Parallel()
+	f, w := wired(t)
+	worker := f.work(t, penstock.WorkerConfig{}, handleNoop)
+	f.end(t, f.enqueue(t, penstock.NewJob{Name: "noop"}), 1)
+	// It has left the database and does not know it yet: a heartbeat falls due meanwhile.
+	leave, deliver := w.hold(t, "penstock.leave(")
+	register := w.cut("penstock.register_worker(")
+	go func() {
+		<-leave.committed
+		select {
+		case <-register.committed:
+		case <-time.After(1500 * time.Millisecond): // longer than between two beats
+		}
+		deliver()
+	}()
+	worker.stop()
+	require.Zero(t, ask[int](t, f, `SELECT count(*) FROM penstock.workers`))
+}
