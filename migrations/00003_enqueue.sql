@@ -100,6 +100,18 @@ BEGIN
 END $$;
 -- +goose StatementEnd
 
+-- +goose StatementBegin
+-- The length of a JSON value as text, null if it holds numbers of more than 400
+-- digits. A kilobyte of those (1e131071) is over a megabyte of text, which a value of
+-- 2,000 bytes or less may cost and a larger one must not; so it is not written out.
+CREATE FUNCTION penstock.json_bytes(value jsonb) RETURNS integer
+LANGUAGE sql STABLE AS $$
+    SELECT CASE WHEN pg_column_size(value) <= 2000 OR NOT jsonb_path_exists(value,
+            'strict $.** ? (@ > 1e400 || @ < -1e400 || (@ < 1e-400 && @ > -1e-400 && @ != 0))')
+        THEN octet_length(value::text) END
+$$;
+-- +goose StatementEnd
+
 CREATE TYPE penstock.job_options AS (
     priority smallint, run_at timestamptz, retry jsonb, max_attempts smallint, timeout interval,
     expires_at timestamptz, tags text[], idempotency_key text, trace_context text);
@@ -117,6 +129,8 @@ DECLARE
 BEGIN
     IF jsonb_typeof(options) <> 'object' THEN
         PERFORM penstock.refuse('options', 'a JSON object', jsonb_typeof(options), job);
+    ELSIF coalesce(penstock.json_bytes(options), 1048577) > 1048576 THEN
+        PERFORM penstock.refuse('options', 'JSON of at most 1048576 bytes', 'more', job);
     END IF;
     SELECT k INTO odd FROM jsonb_object_keys(options) k WHERE k NOT IN ('priority', 'delay', 'runAt',
         'retryStrategy', 'maxAttempts', 'timeout', 'expiresIn', 'tags', 'idempotencyKey', 'traceContext');
@@ -172,5 +186,5 @@ END $$;
 -- +goose Down
 DROP FUNCTION penstock.read_options(jsonb, timestamptz, bigint), penstock.priority_weight(jsonb, bigint),
     penstock.read_milliseconds(text, jsonb, float8, bigint), penstock.check_name(text, text, bigint),
-    penstock.fall_asleep(text), penstock.wake_up(text), penstock.wake(text);
+    penstock.json_bytes(jsonb), penstock.fall_asleep(text), penstock.wake_up(text), penstock.wake(text);
 DROP TYPE penstock.job_options;

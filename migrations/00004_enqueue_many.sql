@@ -75,15 +75,15 @@ BEGIN
         RETURN '{}';
     END IF;
     FOR bad IN
-        SELECT u.name, u.nth, u.data IS NULL AS empty, octet_length(u.data::text) AS size
+        SELECT u.name, u.nth, u.data IS NULL AS empty, json_bytes(u.data) AS size
         FROM unnest(names, enqueue_many.data) WITH ORDINALITY u(name, data, nth)
         WHERE u.name IS NULL OR u.name !~ '^[A-Za-z0-9._:/-]{1,128}$'
-           OR u.data IS NULL OR octet_length(u.data::text) > 1048576
+           OR coalesce(json_bytes(u.data), 1048577) > 1048576
         ORDER BY u.nth LIMIT 1
     LOOP
         PERFORM check_name('name', bad.name, bad.nth);
         PERFORM refuse('data', 'JSON of at most 1048576 bytes',
-            CASE WHEN bad.empty THEN 'null' ELSE bad.size || ' bytes' END, bad.nth);
+            CASE WHEN bad.empty THEN 'null' ELSE coalesce(bad.size || ' bytes', 'numbers of over 400 digits') END, bad.nth);
     END LOOP;
     SELECT coalesce((SELECT q.default_priority FROM queues q WHERE q.queue = enqueue_many.queue), 5) INTO usual;
     IF options IS NOT NULL THEN
@@ -162,7 +162,7 @@ BEGIN
     IF jobs IS NULL OR jsonb_typeof(jobs) <> 'array' THEN
         PERFORM refuse('jobs', 'an array of objects with name and data', jsonb_typeof(jobs));
     END IF;
-    PERFORM refuse('jobs', 'an array of objects with name and data', e.job::text, e.nth)
+    PERFORM refuse('jobs', 'an array of objects with name and data', jsonb_typeof(e.job), e.nth)
     FROM jsonb_array_elements(jobs) WITH ORDINALITY e(job, nth) WHERE jsonb_typeof(e.job) <> 'object';
     SELECT array_agg(e.job ->> 'name' ORDER BY e.nth), array_agg(e.job -> 'data' ORDER BY e.nth),
            array_agg(e.job - 'name' - 'data' ORDER BY e.nth)

@@ -194,7 +194,7 @@ BEGIN
         OR cardinality(messages) <> n OR cardinality(details) <> n OR cardinality(results) <> n
         OR cardinality(delays) <> n THEN
         PERFORM refuse('outcomes', 'as many as job_ids, as every array', n::text);
-    ELSIF EXISTS (SELECT FROM unnest(results) r WHERE octet_length(r::text) > 1048576) THEN
+    ELSIF EXISTS (SELECT FROM unnest(results) r WHERE r IS NOT NULL AND coalesce(json_bytes(r), 1048577) > 1048576) THEN
         PERFORM refuse('results', 'JSON of at most 1048576 bytes each', 'more');
     ELSIF EXISTS (SELECT FROM unnest(delays) d WHERE d > interval '366 days') THEN
         PERFORM refuse('delays', 'at most 366 days', (SELECT max(d) FROM unnest(delays) d)::text);
