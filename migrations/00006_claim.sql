@@ -128,38 +128,42 @@ BEGIN
                 CASE WHEN l.priority >= swept_from THEN since ELSE '-infinity' END), coalesce(seen_ids[l.place], 0)));
     END IF;
     FOREACH lane IN ARRAY coalesce(lane_order, '{}') LOOP
-        IF aging > 0 THEN
-            heads := aged_heads(claim.queue, lane_order, moment, aging, since, swept_from, seen_priorities, seen_run_ats,
-                seen_ids, shut, probes, room);
-        ELSE
-            place := array_position(seen_priorities, lane);
-            heads := lane_head(claim.queue, lane, moment, CASE WHEN since IS NULL THEN '-infinity'
-                WHEN place IS NOT NULL THEN seen_run_ats[place] WHEN lane >= swept_from THEN since ELSE '-infinity' END,
-                coalesce(seen_ids[place], 0), shut, probes, room);
-        END IF;
-        RETURN QUERY
-        WITH claimed AS (
-            DELETE FROM pending p WHERE p.ctid = ANY (heads) RETURNING p.*
-        ), lapsed AS (
-            INSERT INTO attempts (job_id, attempt, queue, name, priority, run_at, finished_at, outcome)
-            SELECT c.job_id, c.attempt + 1, c.queue, c.name, c.priority, c.run_at, moment, 'expired'
-            FROM claimed c WHERE c.expires_at <= moment
-        ), leased AS (
-            INSERT INTO running (job_id, queue, name, attempt, failures, crashes, priority, run_at, worker_id,
-                claimed_at, deadline)
-            SELECT c.job_id, c.queue, c.name, c.attempt + 1, c.failures, c.crashes, c.priority, c.run_at,
-                claim.worker_id, moment, moment + coalesce(c.timeout, default_timeout)
-            FROM claimed c WHERE c.expires_at IS NULL OR c.expires_at > moment
-            RETURNING *
-        )
-        -- The queue comes from leased, not from the argument: with a constant the planner
-        -- would rather scan all of a queue's jobs than probe for each id.
-        SELECT l.job_id, l.queue, l.name, l.attempt, l.failures, l.crashes, l.priority, l.run_at, l.claimed_at,
-            l.deadline - l.claimed_at, j.enqueued_at, j.data, j.tags, j.origin_id, j.generation, j.trace_context
-        FROM leased l JOIN jobs j ON j.id = l.job_id AND j.queue = l.queue
-        ORDER BY CASE WHEN aging > 0 THEN l.run_at - make_interval(secs => l.priority / aging) ELSE l.run_at END, l.job_id;
-        GET DIAGNOSTICS got = ROW_COUNT;
-        room := room - got;
+        LOOP
+            IF aging > 0 THEN
+                heads := aged_heads(claim.queue, lane_order, moment, aging, since, swept_from, seen_priorities, seen_run_ats,
+                    seen_ids, shut, probes, room);
+            ELSE
+                place := array_position(seen_priorities, lane);
+                heads := lane_head(claim.queue, lane, moment, CASE WHEN since IS NULL THEN '-infinity'
+                    WHEN place IS NOT NULL THEN seen_run_ats[place] WHEN lane >= swept_from THEN since ELSE '-infinity' END,
+                    coalesce(seen_ids[place], 0), shut, probes, room);
+            END IF;
+            RETURN QUERY
+            WITH claimed AS (
+                DELETE FROM pending p WHERE p.ctid = ANY (heads) RETURNING p.*
+            ), lapsed AS (
+                INSERT INTO attempts (job_id, attempt, queue, name, priority, run_at, finished_at, outcome)
+                SELECT c.job_id, c.attempt + 1, c.queue, c.name, c.priority, c.run_at, moment, 'expired'
+                FROM claimed c WHERE c.expires_at <= moment
+            ), leased AS (
+                INSERT INTO running (job_id, queue, name, attempt, failures, crashes, priority, run_at, worker_id,
+                    claimed_at, deadline)
+                SELECT c.job_id, c.queue, c.name, c.attempt + 1, c.failures, c.crashes, c.priority, c.run_at,
+                    claim.worker_id, moment, moment + coalesce(c.timeout, default_timeout)
+                FROM claimed c WHERE c.expires_at IS NULL OR c.expires_at > moment
+                RETURNING *
+            )
+            -- The queue comes from leased, not from the argument: with a constant the planner
+            -- would rather scan all of a queue's jobs than probe for each id.
+            SELECT l.job_id, l.queue, l.name, l.attempt, l.failures, l.crashes, l.priority, l.run_at, l.claimed_at,
+                l.deadline - l.claimed_at, j.enqueued_at, j.data, j.tags, j.origin_id, j.generation, j.trace_context
+            FROM leased l JOIN jobs j ON j.id = l.job_id AND j.queue = l.queue
+            ORDER BY CASE WHEN aging > 0 THEN l.run_at - make_interval(secs => l.priority / aging) ELSE l.run_at END, l.job_id;
+            GET DIAGNOSTICS got = ROW_COUNT;
+            room := room - got;
+            -- Where jobs had expired, the next of this lane come before any lower lane (P10).
+            EXIT WHEN room <= 0 OR got = cardinality(heads);
+        END LOOP;
         EXIT WHEN room <= 0 OR aging > 0;
     END LOOP;
 END $$;
