@@ -87,7 +87,7 @@ BEGIN
     END LOOP;
     SELECT coalesce((SELECT q.default_priority FROM queues q WHERE q.queue = enqueue_many.queue), 5) INTO usual;
     IF options IS NOT NULL THEN
-        tagged := ARRAY(SELECT nullif(o -> 'tags', '[]') FROM unnest(options) o);
+        tagged := ARRAY(SELECT nullif(nullif(o -> 'tags', '[]'), 'null') FROM unnest(options) o);
     END IF;
     IF EXISTS (SELECT FROM priority_rules r WHERE r.queue = enqueue_many.queue)
         OR EXISTS (SELECT FROM unnest(tagged) t WHERE t IS NOT NULL)
