@@ -133,6 +133,9 @@ type DataError struct{ err error }
 func (e *DataError) Error() string { return "decode data: " + e.err.Error() }
 func (e *DataError) Unwrap() error { return e.err }
 
+// ErrorClass is what the attempt is recorded under, whatever the decoder calls it.
+func (e *DataError) ErrorClass() string { return "DataError" }
+
 type deadError struct{ err error }
 
 func (e *deadError) Error() string { return e.err.Error() }
