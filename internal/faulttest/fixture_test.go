@@ -19,6 +19,7 @@ import (
 // fixture is a database, a client of it, and what its workers report.
 type fixture struct {
 	*dbtest.DB
+	pool    *pgxpool.Pool // the client's
 	client  *penstock.Client
 	claimed *record[claim]
 	started *record[penstock.StartEvent]
@@ -66,7 +67,7 @@ func fixtureOn(t *testing.T, d *dbtest.DB, configure ...func(*pgxpool.Config)) *
 		},
 	})
 	require.NoError(t, err)
-	f.client = client
+	f.pool, f.client = pool, client
 	return f
 }
 

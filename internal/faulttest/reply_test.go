@@ -112,10 +112,9 @@ func TestATransactionsCommitWhoseReplyWasLostHasCompletedTheJob(t *testing.T) { 
 	t.Parallel()
 	f, w := wired(t)
 	f.exec(t, `CREATE TABLE effects (job_id bigint)`)
-	pool := wiredPool(t, f, w)
 	f.work(t, penstock.WorkerConfig{}, func(worker *penstock.Worker) {
 		penstock.Handle(worker, "q", "effect", func(ctx context.Context, job *penstock.Job[struct{}]) error {
-			return pgx.BeginFunc(ctx, pool, func(tx pgx.Tx) error {
+			return pgx.BeginFunc(ctx, f.pool, func(tx pgx.Tx) error {
 				if _, err := tx.Exec(ctx, `INSERT INTO effects VALUES ($1)`, job.ID); err != nil {
 					return err
 				}
@@ -130,17 +129,6 @@ func TestATransactionsCommitWhoseReplyWasLostHasCompletedTheJob(t *testing.T) { 
 	require.False(t, end.LeaseLost)
 	require.Equal(t, "completed", f.outcomes(t, id))
 	require.Equal(t, 1, ask[int](t, f, `SELECT count(*) FROM effects`))
-}
-
-// wiredPool is an application's pool on the wire.
-func wiredPool(t *testing.T, f *fixture, w *wire) *pgxpool.Pool {
-	t.Helper()
-	cfg := f.Pool.Config()
-	w.through(cfg)
-	pool, err := pgxpool.NewWithConfig(t.Context(), cfg)
-	require.NoError(t, err)
-	t.Cleanup(pool.Close)
-	return pool
 }
 
 func TestAHeartbeatWhoseReplyWasLostCostsNothing(t *testing.T) { // P4
