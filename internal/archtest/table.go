@@ -67,6 +67,11 @@ var Table = []Row{
 		"it breaks the library from outside, as the world does",
 	},
 	{
+		[]string{"internal/sqltest"},
+		[]string{Root},
+		"it proves the verbs without the library, but for the one formula that both have",
+	},
+	{
 		[]string{"internal/withpostgres"},
 		[]string{"internal/postgres"},
 		"it starts a server for another command and needs no more",
