@@ -64,7 +64,7 @@ func (c *Client) Policy(ctx context.Context, queue, name string, retry *RetryStr
 	if err != nil {
 		return Policy{}, err
 	}
-	row, err := c.queries.EffectivePolicy(ctx, db.EffectivePolicyParams{Queue: queue, Name: name, Retry: own})
+	row, err := c.queries.GetPolicy(ctx, db.GetPolicyParams{Queue: queue, Name: name, Retry: own})
 	if err != nil {
 		return Policy{}, translate("get policy", err)
 	}

@@ -189,7 +189,7 @@ func (w *Worker) checkCustom(ctx context.Context) error {
 	defer cancel()
 	for _, q := range w.queues {
 		for name, h := range q.handlers {
-			p, err := w.queries.EffectivePolicy(ctx, db.EffectivePolicyParams{Queue: q.name, Name: name})
+			p, err := w.queries.GetPolicy(ctx, db.GetPolicyParams{Queue: q.name, Name: name})
 			if err != nil {
 				w.log.Warn("could not read the retry policies before starting", zap.Error(err))
 				return nil

@@ -10,18 +10,18 @@ import (
 	"encoding/json"
 )
 
-const effectivePolicy = `-- name: EffectivePolicy :one
-SELECT queue, name, strategy, delay, multiplier, max_delay, max_attempts, jitter, non_retryable, retryable FROM penstock.effective_policy($1::text, $2::text, penstock.check_retry($3::jsonb))
+const getPolicy = `-- name: GetPolicy :one
+SELECT queue, name, strategy, delay, multiplier, max_delay, max_attempts, jitter, non_retryable, retryable FROM penstock.get_policy($1::text, $2::text, $3::jsonb)
 `
 
-type EffectivePolicyParams struct {
+type GetPolicyParams struct {
 	Queue string
 	Name  string
 	Retry json.RawMessage
 }
 
-func (q *Queries) EffectivePolicy(ctx context.Context, arg EffectivePolicyParams) (RetryPolicy, error) {
-	row := q.db.QueryRow(ctx, effectivePolicy, arg.Queue, arg.Name, arg.Retry)
+func (q *Queries) GetPolicy(ctx context.Context, arg GetPolicyParams) (RetryPolicy, error) {
+	row := q.db.QueryRow(ctx, getPolicy, arg.Queue, arg.Name, arg.Retry)
 	var i RetryPolicy
 	err := row.Scan(
 		&i.Queue,

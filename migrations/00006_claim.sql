@@ -187,5 +187,7 @@ $$;
 
 -- +goose Down
 DROP FUNCTION penstock.next_due(text, boolean), penstock.claim(text, bigint, integer, interval, timestamptz, smallint,
-    smallint[], timestamptz[], bigint[]), penstock.lanes(text);
+    smallint[], timestamptz[], bigint[]), penstock.aged_heads(text, smallint[], timestamptz, float8, timestamptz, smallint, smallint[],
+    timestamptz[], bigint[], text[], bigint[], integer),
+    penstock.lane_head(text, smallint, timestamptz, timestamptz, bigint, text[], bigint[], integer), penstock.lanes(text);
 DROP VIEW penstock.leases;

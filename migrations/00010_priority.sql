@@ -103,7 +103,7 @@ $$;
 -- clamped to 1-100, and the error of a rule that was passed over, if any.
 CREATE FUNCTION penstock.decide_priority(queue text, data jsonb, tags text[] DEFAULT NULL,
     OUT weight smallint, OUT rule smallint, OUT base smallint, OUT shifting text[], OUT error_rule smallint, OUT error text)
-LANGUAGE plpgsql STABLE
+LANGUAGE plpgsql STABLE SECURITY DEFINER
 SET search_path = penstock, pg_temp AS $$
 #variable_conflict use_column
 DECLARE
@@ -218,7 +218,7 @@ END $$;
 -- +goose StatementBegin
 -- The name of the level a weight shows as: the nearest at or below it, else the lowest.
 CREATE FUNCTION penstock.priority_level(weight integer) RETURNS text
-LANGUAGE sql STABLE AS $$
+LANGUAGE sql STABLE SECURITY DEFINER SET search_path = penstock, pg_temp AS $$
     SELECT coalesce(
         (SELECT l.level FROM penstock.priority_levels l WHERE l.weight <= priority_level.weight ORDER BY l.weight DESC LIMIT 1),
         (SELECT l.level FROM penstock.priority_levels l ORDER BY l.weight LIMIT 1))

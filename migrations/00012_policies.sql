@@ -66,6 +66,16 @@ BEGIN
 END $$;
 -- +goose StatementEnd
 
+-- +goose StatementBegin
+-- What a failing job of this queue and name is retried by, every field filled;
+-- retry is what the job brought of its own.
+CREATE FUNCTION penstock.get_policy(queue text, name text DEFAULT '*', retry jsonb DEFAULT NULL)
+RETURNS SETOF penstock.retry_policies
+LANGUAGE sql STABLE SECURITY DEFINER SET search_path = penstock, pg_temp AS $$
+    SELECT * FROM penstock.effective_policy(get_policy.queue, get_policy.name, penstock.check_retry(get_policy.retry))
+$$;
+-- +goose StatementEnd
+
 -- The rows preview_policy returns.
 CREATE VIEW penstock.retry_previews AS
 SELECT r.failures, (r.deadline - r.claimed_at)::interval AS least, (r.deadline - r.claimed_at)::interval AS usual,
@@ -93,5 +103,6 @@ END $$;
 REVOKE EXECUTE ON ALL FUNCTIONS IN SCHEMA penstock FROM PUBLIC;
 
 -- +goose Down
-DROP FUNCTION penstock.preview_policy(text, text, jsonb), penstock.set_policy(text, text, jsonb);
+DROP FUNCTION penstock.preview_policy(text, text, jsonb), penstock.get_policy(text, text, jsonb),
+    penstock.set_policy(text, text, jsonb);
 DROP VIEW penstock.retry_previews;
