@@ -8,8 +8,6 @@
 // PENSTOCK_LISTEN never stops `penstock enqueue`.
 package config
 
-import "time"
-
 // Flag names, for Bind.
 const (
 	DatabaseURL = "database-url"
@@ -17,7 +15,6 @@ const (
 	DataDir     = "data-dir"
 	LogLevel    = "log-level"
 	LogFormat   = "log-format"
-	Retention   = "retention"
 	Demo        = "demo"
 	DemoSource  = "demo-source"
 )
@@ -39,9 +36,6 @@ type Config struct {
 
 	// LogFormat is auto, console or json; auto is console on a terminal, else json.
 	LogFormat string `flag:"log-format" env:"PENSTOCK_LOG_FORMAT" envDefault:"auto" type:"format" usage:"console, json, or auto: console on a terminal" want:"auto, console or json"`
-
-	// Retention is how long the history of ended jobs is kept, 1 to 3,650 days.
-	Retention time.Duration `flag:"retention" env:"PENSTOCK_RETENTION" envDefault:"7d" type:"duration" usage:"how long ended jobs are kept, such as 7d or 36h" want:"1d to 3650d, in days (7d) or as a Go duration (36h)"`
 
 	// Demo makes serve index a Go source tree as jobs; DemoSource is that tree, and
 	// empty means GOROOT's.

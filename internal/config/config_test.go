@@ -6,7 +6,6 @@ import (
 	"reflect"
 	"strings"
 	"testing"
-	"time"
 
 	"github.com/spf13/pflag"
 	"github.com/stretchr/testify/require"
@@ -24,9 +23,7 @@ func load(t *testing.T, environ, args []string, bound ...string) (Config, error)
 func TestNothingGivenMeansDefaults(t *testing.T) {
 	c, err := load(t, nil, nil)
 	require.NoError(t, err)
-	require.Equal(t, Config{
-		Listen: "127.0.0.1:8080", LogLevel: "info", LogFormat: "auto", Retention: 7 * 24 * time.Hour,
-	}, c)
+	require.Equal(t, Config{Listen: "127.0.0.1:8080", LogLevel: "info", LogFormat: "auto"}, c)
 }
 
 func TestDefaultsPassTheirOwnChecks(t *testing.T) {
@@ -39,12 +36,11 @@ func TestDefaultsPassTheirOwnChecks(t *testing.T) {
 
 func TestFlagsWinOverVariablesAndVariablesOverDefaults(t *testing.T) {
 	environ := []string{"PENSTOCK_LISTEN=:9000", "PENSTOCK_LOG_LEVEL=debug", "PENSTOCK_DEMO=true", "DATABASE_URL=postgres://env/db"}
-	c, err := load(t, environ, []string{"--listen", "[::1]:0", "--demo=false", "--retention=36h"})
+	c, err := load(t, environ, []string{"--listen", "[::1]:0", "--demo=false"})
 	require.NoError(t, err)
 	require.Equal(t, "[::1]:0", c.Listen)
 	require.Equal(t, "debug", c.LogLevel)
 	require.False(t, c.Demo)
-	require.Equal(t, 36*time.Hour, c.Retention)
 	require.Equal(t, "postgres://env/db", c.DatabaseURL.Reveal())
 }
 
@@ -84,7 +80,7 @@ func TestHelpNamesFlagVariableAndDefault(t *testing.T) {
 	flags := pflag.NewFlagSet("test", pflag.ContinueOnError)
 	Bind(flags)
 	usage := flags.FlagUsages()
-	for _, want := range []string{"--listen host:port", "PENSTOCK_LISTEN", "127.0.0.1:8080", "--retention duration", "7d", "DATABASE_URL"} {
+	for _, want := range []string{"--listen host:port", "PENSTOCK_LISTEN", "127.0.0.1:8080", "--log-level level", "DATABASE_URL"} {
 		require.Contains(t, usage, want)
 	}
 }
@@ -98,11 +94,6 @@ func TestARefusedSettingNamesFlagVariableAndWhatIsAllowed(t *testing.T) {
 		{"a port is a number", Listen, "PENSTOCK_LISTEN", "localhost:http", "host:port"},
 		{"a level has a name", LogLevel, "PENSTOCK_LOG_LEVEL", "verbose", "debug, info, warn or error"},
 		{"a format has a name", LogFormat, "PENSTOCK_LOG_FORMAT", "xml", "auto, console or json"},
-		{"retention has a unit", Retention, "PENSTOCK_RETENTION", "7", "1d to 3650d"},
-		{"retention is at least a day", Retention, "PENSTOCK_RETENTION", "23h", "1d to 3650d"},
-		{"retention is at most ten years", Retention, "PENSTOCK_RETENTION", "3651d", "1d to 3650d"},
-		{"retention is not negative", Retention, "PENSTOCK_RETENTION", "-7d", "1d to 3650d"},
-		{"retention does not overflow", Retention, "PENSTOCK_RETENTION", "99999999999d", "1d to 3650d"},
 		{"a switch is true or false", Demo, "PENSTOCK_DEMO", "perhaps", "true or false"},
 		{"a path has no NUL", DataDir, "PENSTOCK_DATA_DIR", "/var\x00/lib", "a directory's path"},
 	} {
@@ -121,9 +112,9 @@ func TestARefusedSettingNamesFlagVariableAndWhatIsAllowed(t *testing.T) {
 }
 
 func TestEveryRefusedSettingIsNamedAtOnce(t *testing.T) {
-	_, err := load(t, nil, []string{"--listen=x", "--retention=x", "--demo=x"})
+	_, err := load(t, nil, []string{"--listen=x", "--log-format=x", "--demo=x"})
 	require.ErrorContains(t, err, "--listen")
-	require.ErrorContains(t, err, "--retention")
+	require.ErrorContains(t, err, "--log-format")
 	require.ErrorContains(t, err, "--demo")
 }
 

@@ -7,8 +7,6 @@ import (
 	"reflect"
 	"slices"
 	"strconv"
-	"strings"
-	"time"
 
 	"github.com/caarlos0/env/v11"
 	"github.com/spf13/pflag"
@@ -71,12 +69,7 @@ func Load(flags *pflag.FlagSet, environ []string) (Config, error) {
 	}
 
 	var c Config
-	err := env.ParseWithOptions(&c, env.Options{
-		Environment: values,
-		FuncMap: map[reflect.Type]env.ParserFunc{
-			reflect.TypeFor[time.Duration](): func(text string) (any, error) { return parseDuration(text) },
-		},
-	})
+	err := env.ParseWithOptions(&c, env.Options{Environment: values})
 	mistyped, err := mistypedFields(err)
 	if err != nil {
 		return Config{}, fmt.Errorf("read the configuration: %w", err)
@@ -113,15 +106,6 @@ func (s setting) refuse(values map[string]string) error {
 		value = "what it holds (not repeated here)"
 	}
 	return fmt.Errorf("--%s or %s: %s will not do; give %s", s.flag, s.env, value, s.want)
-}
-
-// parseDuration reads whole days (7d) or what time.ParseDuration takes.
-func parseDuration(text string) (time.Duration, error) {
-	if days, ok := strings.CutSuffix(text, "d"); ok {
-		n, err := strconv.ParseUint(days, 10, 16) // 16 bits of days cannot overflow
-		return time.Duration(n) * 24 * time.Hour, err
-	}
-	return time.ParseDuration(text)
 }
 
 // flagValue keeps a flag's text for Load, which parses flags and variables alike.

@@ -6,12 +6,6 @@ import (
 	"slices"
 	"strconv"
 	"strings"
-	"time"
-)
-
-const (
-	minRetention = 24 * time.Hour
-	maxRetention = 3650 * 24 * time.Hour
 )
 
 // checks says, by flag, which values are allowed beyond being of their type; the
@@ -22,7 +16,6 @@ var checks = map[string]func(Config) bool{
 	DataDir:     func(c Config) bool { return isPath(c.DataDir) },
 	LogLevel:    func(c Config) bool { return slices.Contains([]string{"debug", "info", "warn", "error"}, c.LogLevel) },
 	LogFormat:   func(c Config) bool { return slices.Contains([]string{"auto", "console", "json"}, c.LogFormat) },
-	Retention:   func(c Config) bool { return c.Retention >= minRetention && c.Retention <= maxRetention },
 	DemoSource:  func(c Config) bool { return isPath(c.DemoSource) },
 }
 
