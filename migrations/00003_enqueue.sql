@@ -96,7 +96,8 @@ BEGIN
     IF jsonb_typeof(value) <> 'number' OR value::numeric NOT BETWEEN least_ms::numeric AND most::numeric THEN
         PERFORM penstock.refuse(argument, format('milliseconds from %s to %s (100 years)', least_ms, most::bigint), value::text, job);
     END IF;
-    RETURN make_interval(secs => value::float8 / 1000);
+    -- Rounded, since a number too small for a float does not become 0 by itself.
+    RETURN make_interval(secs => round(value::numeric, 6)::float8 / 1000);
 END $$;
 -- +goose StatementEnd
 

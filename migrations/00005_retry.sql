@@ -85,13 +85,15 @@ END $$;
 -- +goose StatementBegin
 -- Checks a job's retry overrides and returns them: an object with any of type
 -- (exponential, linear, fixed, custom), delay and maxDelay (ms), maxAttempts,
--- backoffMultiplier (1-1000), jitter (0-1).
+-- backoffMultiplier (1-1000), jitter (0-1). Numbers come back in a form that casts
+-- to their types: 3.0 is 3, and what is too small for a float is 0.
 CREATE FUNCTION penstock.check_retry(retry jsonb, job bigint DEFAULT NULL) RETURNS jsonb
 LANGUAGE plpgsql STABLE AS $$
 DECLARE
     field   text;
     value   jsonb;
     highest numeric;
+    checked jsonb := retry;
 BEGIN
     IF retry IS NULL THEN
         RETURN NULL;
@@ -117,8 +119,9 @@ BEGIN
                     WHEN 'maxDelay' THEN 'milliseconds' ELSE 'a number' END,
                 (field IN ('maxAttempts', 'backoffMultiplier'))::integer, highest), value #>> '{}', job);
         END IF;
+        checked := checked || jsonb_build_object(field, trim_scale(round(value::numeric, 9)));
     END LOOP;
-    RETURN nullif(retry, '{}');
+    RETURN nullif(checked, '{}');
 END $$;
 -- +goose StatementEnd
 

@@ -13,8 +13,9 @@ CREATE FUNCTION penstock.set_policy(queue text, name text, policy jsonb) RETURNS
 LANGUAGE plpgsql SECURITY DEFINER SET search_path = penstock, pg_temp AS $$
 #variable_conflict use_column
 DECLARE
-    list text;
-    old  retry_policies;
+    list  text;
+    odd   text;
+    given jsonb;
 BEGIN
     IF set_policy.queue IS DISTINCT FROM '*' THEN
         PERFORM check_name('queue', set_policy.queue);
@@ -33,7 +34,13 @@ BEGIN
     ELSIF jsonb_typeof(set_policy.policy) <> 'object' THEN
         PERFORM refuse('policy', 'a JSON object', jsonb_typeof(set_policy.policy));
     END IF;
-    PERFORM check_retry(jsonb_strip_nulls(set_policy.policy - 'nonRetryable' - 'retryable'));
+    SELECT f INTO odd FROM jsonb_object_keys(set_policy.policy) f WHERE f NOT IN ('type', 'delay', 'maxDelay',
+        'maxAttempts', 'backoffMultiplier', 'jitter', 'nonRetryable', 'retryable');
+    IF odd IS NOT NULL THEN
+        PERFORM refuse('policy', 'of type, delay, maxDelay, maxAttempts, backoffMultiplier, jitter, nonRetryable, retryable',
+            odd);
+    END IF;
+    given := set_policy.policy || coalesce(check_retry(jsonb_strip_nulls(set_policy.policy - 'nonRetryable' - 'retryable')), '{}');
     FOREACH list IN ARRAY ARRAY['nonRetryable', 'retryable'] LOOP
         CONTINUE WHEN set_policy.policy -> list IS NULL OR set_policy.policy -> list = 'null';
         IF jsonb_typeof(set_policy.policy -> list) <> 'array' OR jsonb_array_length(set_policy.policy -> list) > 200
@@ -46,10 +53,7 @@ BEGIN
     IF set_policy.queue = '*' AND EXISTS (SELECT FROM jsonb_each(set_policy.policy) f WHERE f.value = 'null') THEN
         PERFORM refuse('policy', 'without nulls for every queue: there is nothing broader', set_policy.policy::text);
     END IF;
-    SELECT r.* INTO old FROM retry_policies r WHERE r.queue = set_policy.queue AND r.name = set_policy.name FOR UPDATE;
-    IF NOT found THEN
-        INSERT INTO retry_policies (queue, name) VALUES (set_policy.queue, set_policy.name) ON CONFLICT DO NOTHING;
-    END IF;
+    INSERT INTO retry_policies (queue, name) VALUES (set_policy.queue, set_policy.name) ON CONFLICT DO NOTHING;
     UPDATE retry_policies r SET
         strategy = CASE WHEN f ? 'type' THEN f ->> 'type' ELSE r.strategy END,
         delay = CASE WHEN f ? 'delay' THEN make_interval(secs => (f ->> 'delay')::float8 / 1000) ELSE r.delay END,
@@ -61,7 +65,7 @@ BEGIN
             THEN ARRAY(SELECT jsonb_array_elements_text(f -> 'nonRetryable')) ELSE r.non_retryable END,
         retryable = CASE WHEN f -> 'retryable' = 'null' THEN NULL WHEN f ? 'retryable'
             THEN ARRAY(SELECT jsonb_array_elements_text(f -> 'retryable')) ELSE r.retryable END
-    FROM (SELECT set_policy.policy AS f) given
+    FROM (SELECT given AS f) g
     WHERE r.queue = set_policy.queue AND r.name = set_policy.name;
 END $$;
 -- +goose StatementEnd
