@@ -196,7 +196,7 @@ BEGIN
     END IF;
     BEGIN
         path := set_rule.condition::jsonpath;
-    EXCEPTION WHEN syntax_error OR data_exception OR invalid_regular_expression THEN
+    EXCEPTION WHEN OTHERS THEN -- bad syntax, a bad regular expression, what Postgres does not implement
         PERFORM refuse('condition', 'a jsonpath (' || SQLERRM || ')', set_rule.condition);
     END;
     BEGIN
@@ -207,8 +207,7 @@ BEGIN
     WHEN OTHERS THEN
         NULL; -- it may still hold for other data
     END;
-    PERFORM priority_weight(CASE WHEN set_rule.priority ~ '^\d{1,9}$' THEN set_rule.priority::jsonb
-        ELSE coalesce(to_jsonb(set_rule.priority), '""') END);
+    PERFORM priority_weight(coalesce(to_jsonb(set_rule.priority), '""'));
     DELETE FROM priority_rule_errors e WHERE e.queue = set_rule.queue AND e.position = set_rule.position;
     INSERT INTO priority_rules VALUES (set_rule.queue, set_rule.position, path, set_rule.priority)
     ON CONFLICT (queue, position) DO UPDATE SET condition = excluded.condition, priority = excluded.priority;
