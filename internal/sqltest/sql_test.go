@@ -95,7 +95,8 @@ func session(t *testing.T, db *dbtest.DB) *pgx.Conn {
 // begin opens a transaction that the test's end rolls back, unless it ended before.
 func begin(t *testing.T, q interface {
 	Begin(context.Context) (pgx.Tx, error)
-}) pgx.Tx {
+},
+) pgx.Tx {
 	t.Helper()
 	ctx, cancel := soon()
 	defer cancel()
@@ -169,5 +170,5 @@ func everything(t tester, q querier) string {
 var (
 	_ querier = (*pgxpool.Pool)(nil)
 	_ querier = (*pgx.Conn)(nil)
-	_ querier = (pgx.Tx)(nil)
+	_ querier = pgx.Tx(nil)
 )

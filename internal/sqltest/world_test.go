@@ -86,8 +86,14 @@ type keyRow struct {
 
 func newWorld() world {
 	return world{
-		map[int64]jobRow{}, map[int64]pendingRow{}, map[int64]runningRow{}, map[attemptKey]attemptRow{},
-		map[int64]deadRow{}, map[queueKey]keyRow{}, map[int64]int64{}, map[int64]string{},
+		map[int64]jobRow{},
+		map[int64]pendingRow{},
+		map[int64]runningRow{},
+		map[attemptKey]attemptRow{},
+		map[int64]deadRow{},
+		map[queueKey]keyRow{},
+		map[int64]int64{},
+		map[int64]string{},
 	}
 }
 
