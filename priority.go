@@ -2,6 +2,8 @@ package penstock
 
 import (
 	"context"
+	"encoding/json"
+	"fmt"
 	"time"
 
 	"github.com/penstock/penstock/db"
@@ -50,13 +52,12 @@ func (c *Client) RemovePriorityRule(ctx context.Context, queue string, position 
 
 // PriorityDecision tells which rule and tags give a job its weight.
 type PriorityDecision struct {
-	Weight    int      `json:"weight"`
-	Level     string   `json:"level"`
-	Rule      int      `json:"rule,omitempty"` // its position; 0: none held, the queue's default is the base
-	Base      int      `json:"base"`
-	Tags      []string `json:"tags"`                // those that shift it
-	ErrorRule int      `json:"errorRule,omitempty"` // a rule that raised an error and was passed over
-	Error     string   `json:"error,omitempty"`
+	Weight int            `json:"weight"`
+	Level  string         `json:"level"`
+	Rule   int            `json:"rule,omitempty"` // its position; 0: none held, the queue's default is the base
+	Base   int            `json:"base"`
+	Tags   []string       `json:"tags"`             // those that shift it
+	Errors map[int]string `json:"errors,omitempty"` // of rules that were passed over, by position
 }
 
 // DecidePriority tells what a job with this data and these tags would be given.
@@ -69,9 +70,11 @@ func (c *Client) DecidePriority(ctx context.Context, queue string, data any, tag
 	if err != nil {
 		return PriorityDecision{}, translate("decide priority", err)
 	}
-	return PriorityDecision{
-		int(d.Weight), d.Level, int(d.Rule), int(d.Base), d.Shifting, int(d.ErrorRule), d.Error,
-	}, nil
+	decision := PriorityDecision{int(d.Weight), d.Level, int(d.Rule), int(d.Base), d.Shifting, nil}
+	if err := json.Unmarshal(d.Errors, &decision.Errors); err != nil {
+		return PriorityDecision{}, fmt.Errorf("decide priority: read errors: %w", err)
+	}
+	return decision, nil
 }
 
 // PriorityShare is how many jobs of a queue stand at one weight.
@@ -180,7 +183,8 @@ func (c *Client) SetBreaker(ctx context.Context, b Breaker) error {
 	return translate("set breaker", c.queries.SetBreaker(ctx, p))
 }
 
-// RemoveBreaker turns a breaker off, which lets what it held back run.
+// RemoveBreaker turns a breaker off. What it has put off runs by the moment its next
+// probe would have.
 func (c *Client) RemoveBreaker(ctx context.Context, queue, name string) error {
 	err := c.queries.SetBreaker(ctx, db.SetBreakerParams{Queue: queue, Name: name})
 	return translate("remove breaker", err)

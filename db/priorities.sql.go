@@ -13,8 +13,7 @@ import (
 
 const decidePriority = `-- name: DecidePriority :one
 SELECT (d).weight::integer AS weight, penstock.priority_level((d).weight)::text AS level, coalesce((d).rule, 0)::integer AS rule, (d).base::integer AS base,
-    (d).shifting::text[] AS shifting, coalesce((d).error_rule, 0)::integer AS error_rule,
-    coalesce((d).error, '')::text AS error
+    (d).shifting::text[] AS shifting, (d).errors::jsonb AS errors
 FROM penstock.decide_priority($1::text, $2::jsonb, $3::text[]) AS d
 `
 
@@ -25,13 +24,12 @@ type DecidePriorityParams struct {
 }
 
 type DecidePriorityRow struct {
-	Weight    int32
-	Level     string
-	Rule      int32
-	Base      int32
-	Shifting  []string
-	ErrorRule int32
-	Error     string
+	Weight   int32
+	Level    string
+	Rule     int32
+	Base     int32
+	Shifting []string
+	Errors   json.RawMessage
 }
 
 // Zero and the empty text stand for none: the parts of one decision.
@@ -44,8 +42,7 @@ func (q *Queries) DecidePriority(ctx context.Context, arg DecidePriorityParams) 
 		&i.Rule,
 		&i.Base,
 		&i.Shifting,
-		&i.ErrorRule,
-		&i.Error,
+		&i.Errors,
 	)
 	return i, err
 }

@@ -17,14 +17,15 @@ CREATE TABLE penstock.priority_rules (
 );
 COMMENT ON COLUMN penstock.priority_rules.priority IS 'A level or a weight 1-100.';
 
--- Rules that raised an error when they were last evaluated; such a rule is passed over.
+-- Rules that raised an error when they were last evaluated; such a rule is passed
+-- over. No foreign key: an enqueue that notes one must not wait for whoever changes
+-- the rule, nor fail because it is gone.
 CREATE TABLE penstock.priority_rule_errors (
     queue     text        NOT NULL,
     position  smallint    NOT NULL,
     message   text        NOT NULL,
     last_seen timestamptz NOT NULL,
-    PRIMARY KEY (queue, position),
-    FOREIGN KEY (queue, position) REFERENCES penstock.priority_rules ON DELETE CASCADE
+    PRIMARY KEY (queue, position)
 );
 
 -- Each tag a job carries shifts the weight that a rule or the queue's default gave.
@@ -100,9 +101,9 @@ $$;
 -- +goose StatementBegin
 -- Which rule and tags decide, and what: the position of the first rule that holds
 -- (null: none, the queue's default is the base), the tags that shift, the weight
--- clamped to 1-100, and the error of a rule that was passed over, if any.
+-- clamped to 1-100, and the errors of the rules that were passed over, by position.
 CREATE FUNCTION penstock.decide_priority(queue text, data jsonb, tags text[] DEFAULT NULL,
-    OUT weight smallint, OUT rule smallint, OUT base smallint, OUT shifting text[], OUT error_rule smallint, OUT error text)
+    OUT weight smallint, OUT rule smallint, OUT base smallint, OUT shifting text[], OUT errors jsonb)
 LANGUAGE plpgsql STABLE SECURITY DEFINER
 SET search_path = penstock, pg_temp AS $$
 #variable_conflict use_column
@@ -114,6 +115,7 @@ DECLARE
     one     record;
     answer  jsonb;
 BEGIN
+    errors := '{}';
     FOR one IN
         SELECT r.position, r.condition, r.condition::text ~ '\$"(now|ago_)' AS timed,
             CASE WHEN r.priority ~ '^\d+$' THEN r.priority::smallint ELSE l.weight END AS weight
@@ -133,12 +135,10 @@ BEGIN
                     base := one.weight;
                     EXIT;
                 END IF;
-                error_rule := one.position;
-                error := 'its priority is neither a weight nor a known level';
+                errors := errors || jsonb_build_object(one.position, 'its priority is neither a weight nor a known level');
             END IF;
         EXCEPTION WHEN OTHERS THEN -- whatever a condition does, it does not fail an enqueue
-            error_rule := one.position;
-            error := SQLERRM;
+            errors := errors || jsonb_build_object(one.position, left(SQLERRM, 500));
         END;
     END LOOP;
     base := coalesce(base, (SELECT q.default_priority FROM queues q WHERE q.queue = decide_priority.queue), 5);
@@ -157,18 +157,20 @@ SET search_path = penstock, pg_temp AS $$
 #variable_conflict use_column
 DECLARE
     weights smallint[];
-    broken  smallint;
-    message text;
+    errors  jsonb[];
 BEGIN
-    SELECT array_agg(d.weight ORDER BY u.nth), max(d.error_rule), max(d.error)
-    INTO weights, broken, message
+    SELECT array_agg(d.weight ORDER BY u.nth), array_agg(d.errors) FILTER (WHERE d.errors <> '{}') INTO weights, errors
     FROM unnest(decide_priorities.data, tags) WITH ORDINALITY u(data, tags, nth)
     CROSS JOIN LATERAL decide_priority(decide_priorities.queue, u.data,
         ARRAY(SELECT jsonb_array_elements_text(coalesce(u.tags, '[]')))) d;
-    IF broken IS NOT NULL AND NOT EXISTS (SELECT FROM priority_rule_errors e WHERE e.queue = decide_priorities.queue
-            AND e.position = broken AND e.last_seen > clock_timestamp() - interval '1 minute')
+    IF errors IS NOT NULL
         AND pg_try_advisory_xact_lock(hashtext('penstock rule'), hashtext(decide_priorities.queue)) THEN
-        INSERT INTO priority_rule_errors VALUES (decide_priorities.queue, broken, message, clock_timestamp())
+        INSERT INTO priority_rule_errors AS e (queue, position, message, last_seen)
+        SELECT DISTINCT ON (m.position) decide_priorities.queue, m.position::smallint, m.message, clock_timestamp()
+        FROM unnest(errors) o CROSS JOIN LATERAL jsonb_each_text(o) m(position, message)
+        WHERE NOT EXISTS (SELECT FROM priority_rule_errors x WHERE x.queue = decide_priorities.queue
+            AND x.position = m.position::smallint AND x.last_seen > clock_timestamp() - interval '1 minute')
+        ORDER BY m.position
         ON CONFLICT (queue, position) DO UPDATE SET message = excluded.message, last_seen = excluded.last_seen;
     END IF;
     RETURN weights;
@@ -187,6 +189,7 @@ BEGIN
     IF set_rule.position IS NULL OR set_rule.position NOT BETWEEN 1 AND 1000 THEN
         PERFORM refuse('position', '1 to 1000', set_rule.position::text);
     END IF;
+    DELETE FROM priority_rule_errors e WHERE e.queue = set_rule.queue AND e.position = set_rule.position;
     IF set_rule.condition IS NULL THEN
         DELETE FROM priority_rules r WHERE r.queue = set_rule.queue AND r.position = set_rule.position;
         RETURN;
@@ -208,7 +211,6 @@ BEGIN
         NULL; -- it may still hold for other data
     END;
     PERFORM priority_weight(coalesce(to_jsonb(set_rule.priority), '""'));
-    DELETE FROM priority_rule_errors e WHERE e.queue = set_rule.queue AND e.position = set_rule.position;
     INSERT INTO priority_rules VALUES (set_rule.queue, set_rule.position, path, set_rule.priority)
     ON CONFLICT (queue, position) DO UPDATE SET condition = excluded.condition, priority = excluded.priority;
 END $$;
@@ -238,6 +240,8 @@ BEGIN
     ELSIF set_level.weight = 0 THEN
         IF EXISTS (SELECT FROM priority_rules r WHERE r.priority = set_level.level) THEN
             PERFORM refuse('level', 'one that no rule uses', set_level.level);
+        ELSIF NOT EXISTS (SELECT FROM priority_levels l WHERE l.level <> set_level.level) THEN
+            PERFORM refuse('level', 'another than the last one', set_level.level);
         END IF;
         DELETE FROM priority_levels l WHERE l.level = set_level.level;
         RETURN;

@@ -11,8 +11,7 @@ SELECT penstock.set_rule(@queue::text, @position::integer, sqlc.narg(condition):
 -- name: DecidePriority :one
 -- Zero and the empty text stand for none: the parts of one decision.
 SELECT (d).weight::integer AS weight, penstock.priority_level((d).weight)::text AS level, coalesce((d).rule, 0)::integer AS rule, (d).base::integer AS base,
-    (d).shifting::text[] AS shifting, coalesce((d).error_rule, 0)::integer AS error_rule,
-    coalesce((d).error, '')::text AS error
+    (d).shifting::text[] AS shifting, (d).errors::jsonb AS errors
 FROM penstock.decide_priority(@queue::text, @data::jsonb, @tags::text[]) AS d;
 
 -- name: ListLevels :many
