@@ -1,6 +1,10 @@
 package penstock
 
-import "context"
+import (
+	"context"
+
+	"github.com/penstock/penstock/db"
+)
 
 // QueueCounts is how many jobs of a queue are in each state but the finished ones.
 type QueueCounts struct {
@@ -24,4 +28,38 @@ func (c *Client) Counts(ctx context.Context, queue string) ([]QueueCounts, error
 		counts[i] = QueueCounts{r.Queue, r.Waiting, r.Scheduled, r.Retrying, r.Running, r.Dead}
 	}
 	return counts, nil
+}
+
+// QueueSettings is how one queue treats its jobs.
+type QueueSettings struct {
+	Queue           string  `json:"queueName"`
+	Paused          bool    `json:"paused"`
+	DefaultPriority int     `json:"defaultPriority"` // weight of jobs that state none and that no rule matches
+	Aging           float64 `json:"aging"`           // weight a waiting job gains per second; 0: none
+}
+
+// QueueSettings tells the settings of a queue; one that nobody has set anything of
+// has the usual ones.
+func (c *Client) QueueSettings(ctx context.Context, queue string) (QueueSettings, error) {
+	r, err := c.queries.GetQueue(ctx, queue)
+	if err != nil {
+		return QueueSettings{}, translate("get queue", err)
+	}
+	return QueueSettings{r.Queue, r.Paused, int(r.DefaultPriority), r.Aging}, nil
+}
+
+// QueueChange is what SetQueue changes; zero fields stay as they are.
+type QueueChange struct {
+	DefaultPriority Priority // a level or a weight; from the next enqueue on
+	Aging           *float64 // 0, or 0.00001–1000; from the next claim on
+}
+
+// SetQueue changes settings of a queue. With aging, a waiting job is overtaken only
+// by those enqueued less than (difference in weight / aging) seconds after it.
+// Errors: *ArgumentError.
+func (c *Client) SetQueue(ctx context.Context, queue string, change QueueChange) error {
+	err := c.queries.SetQueue(ctx, db.SetQueueParams{
+		Queue: queue, DefaultPriority: optional(string(change.DefaultPriority)), Aging: change.Aging,
+	})
+	return translate("set queue", err)
 }

@@ -60,3 +60,44 @@ func (q *Queries) CountByState(ctx context.Context, queue *string) ([]CountBySta
 	}
 	return items, nil
 }
+
+const getQueue = `-- name: GetQueue :one
+SELECT n.queue::text AS queue, coalesce(q.paused, false)::boolean AS paused,
+    coalesce(q.default_priority, 5)::integer AS default_priority, coalesce(q.aging, 0)::float8 AS aging
+FROM (SELECT $1::text AS queue) n LEFT JOIN penstock.queues q ON q.queue = n.queue
+`
+
+type GetQueueRow struct {
+	Queue           string
+	Paused          bool
+	DefaultPriority int32
+	Aging           float64
+}
+
+// A queue's settings; one without a row has the usual ones.
+func (q *Queries) GetQueue(ctx context.Context, queue string) (GetQueueRow, error) {
+	row := q.db.QueryRow(ctx, getQueue, queue)
+	var i GetQueueRow
+	err := row.Scan(
+		&i.Queue,
+		&i.Paused,
+		&i.DefaultPriority,
+		&i.Aging,
+	)
+	return i, err
+}
+
+const setQueue = `-- name: SetQueue :exec
+SELECT penstock.set_queue($1::text, $2::text, $3::float8)
+`
+
+type SetQueueParams struct {
+	Queue           string
+	DefaultPriority *string
+	Aging           *float64
+}
+
+func (q *Queries) SetQueue(ctx context.Context, arg SetQueueParams) error {
+	_, err := q.db.Exec(ctx, setQueue, arg.Queue, arg.DefaultPriority, arg.Aging)
+	return err
+}

@@ -152,7 +152,7 @@ CREATE TABLE penstock.queues (
     queue            text PRIMARY KEY,
     paused           boolean  NOT NULL DEFAULT false,
     default_priority smallint NOT NULL DEFAULT 5 CHECK (default_priority BETWEEN 1 AND 100),
-    aging            float8   NOT NULL DEFAULT 0 CHECK (aging BETWEEN 0 AND 1000)
+    aging            float8   NOT NULL DEFAULT 0 CHECK (aging = 0 OR aging BETWEEN 0.00001 AND 1000)
 );
 COMMENT ON COLUMN penstock.queues.aging IS
     'Weight a waiting job gains per second in a claim''s eyes; 0: none. A job is overtaken only by those enqueued less than (difference in weight / aging) seconds after it.';

@@ -12,3 +12,12 @@ FROM (
 ) c
 WHERE sqlc.narg(queue)::text IS NULL OR c.queue = sqlc.narg(queue)::text
 GROUP BY c.queue ORDER BY c.queue;
+
+-- name: GetQueue :one
+-- A queue's settings; one without a row has the usual ones.
+SELECT n.queue::text AS queue, coalesce(q.paused, false)::boolean AS paused,
+    coalesce(q.default_priority, 5)::integer AS default_priority, coalesce(q.aging, 0)::float8 AS aging
+FROM (SELECT @queue::text AS queue) n LEFT JOIN penstock.queues q ON q.queue = n.queue;
+
+-- name: SetQueue :exec
+SELECT penstock.set_queue(@queue::text, sqlc.narg(default_priority)::text, sqlc.narg(aging)::float8);

@@ -35,6 +35,7 @@ var functions = []functionGrant{
 	{"drop_partitions()", worker},
 
 	{"cancel(bigint)", operator},
+	{"set_queue(text, text, double precision)", operator},
 	{"set_policy(text, text, jsonb)", operator},
 	{"get_policy(text, text, jsonb)", worker | operator},
 	{"preview_policy(text, text, jsonb)", operator},
@@ -85,8 +86,6 @@ type tableGrant struct {
 	to         duty
 }
 
-const readWrite = "SELECT, INSERT, UPDATE, DELETE"
-
 var relations = []relationGrant{
 	// Every command first asks whether the schema fits it.
 	{"schema_migrations", []tableGrant{{"SELECT", everyone}}},
@@ -119,10 +118,10 @@ var relations = []relationGrant{
 	{"leases", []tableGrant{{"SELECT", operator}}},
 	{"idempotency_keys", []tableGrant{{"SELECT", operator}}},
 
-	// Policy is data, and setting it is the operator's.
-	{"queues", []tableGrant{{readWrite, operator}, {"SELECT", reporter}}},
-	{"retry_policies", []tableGrant{{"SELECT", operator}, {"SELECT", reporter}}},
-	{"priority_levels", []tableGrant{{"SELECT", operator}, {"SELECT", reporter}}},
+	// Policy is data, and setting it is the operator's, through functions that check it.
+	{"queues", []tableGrant{{"SELECT", operator | reporter}}},
+	{"retry_policies", []tableGrant{{"SELECT", operator | reporter}}},
+	{"priority_levels", []tableGrant{{"SELECT", operator | reporter}}},
 	{"priority_tags", []tableGrant{{"SELECT", operator | reporter}}},
 	{"priority_rules", []tableGrant{{"SELECT", operator}, {"SELECT (queue, position, priority)", reporter}}},
 	{"priority_rule_errors", []tableGrant{{"SELECT", operator}, {"SELECT (queue, position, last_seen)", reporter}}},
