@@ -40,8 +40,8 @@ type Policy struct {
 	MaxDelay     *Milliseconds `json:"maxDelay,omitempty"`          // 0 to 366 days
 	MaxAttempts  *int          `json:"maxAttempts,omitempty"`       // runs, 1–100
 	Jitter       *float64      `json:"jitter,omitempty"`            // 0–1
-	NonRetryable []string      `json:"nonRetryable,omitempty"`      // class patterns, * for any text
-	Retryable    []string      `json:"retryable,omitempty"`         // retried even if NonRetryable matches
+	NonRetryable []string      `json:"nonRetryable,omitzero"`       // class patterns, * for any text; empty: none
+	Retryable    []string      `json:"retryable,omitzero"`          // retried even if NonRetryable matches
 }
 
 // Policies lists the policy rows as they are, the broadest first.
@@ -71,9 +71,10 @@ func (c *Client) Policy(ctx context.Context, queue, name string, retry *RetryStr
 	return policy(row), nil
 }
 
-// SetPolicy changes the fields that p has and leaves the others; it holds at once
-// for every job that did not bring its own. An empty, non-nil list matches nothing.
-func (c *Client) SetPolicy(ctx context.Context, p Policy) error {
+// SetPolicy changes the fields that p has, takes those that reset names (as in
+// JSON: delay, maxAttempts …) back to the broader row, and leaves the others. It
+// holds at once for every job that did not bring its own. Errors: *ArgumentError.
+func (c *Client) SetPolicy(ctx context.Context, p Policy, reset ...string) error {
 	fields := map[string]any{}
 	encoded, err := json.Marshal(p)
 	if err != nil {
@@ -84,11 +85,11 @@ func (c *Client) SetPolicy(ctx context.Context, p Policy) error {
 	}
 	delete(fields, "queueName")
 	delete(fields, "name")
-	if p.NonRetryable != nil {
-		fields["nonRetryable"] = p.NonRetryable
-	}
-	if p.Retryable != nil {
-		fields["retryable"] = p.Retryable
+	for _, field := range reset {
+		if _, set := fields[field]; set {
+			return refuse("reset", "fields that are not set in the same call", field)
+		}
+		fields[field] = nil
 	}
 	if encoded, err = json.Marshal(fields); err != nil {
 		return fmt.Errorf("set policy: %w", err)
