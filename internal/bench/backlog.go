@@ -1,0 +1,88 @@
+package bench
+
+import (
+	"context"
+	"fmt"
+	"time"
+
+	"github.com/penstock/penstock"
+)
+
+var backlogScenario = Scenario{
+	Name:  "backlog",
+	Short: "Claim with nothing else waiting, with a long backlog, and with much scheduled",
+	Long: `Works off 100,000 jobs (or --jobs, if that is less) on an empty queue; on one where
+--jobs wait; on one where --jobs are scheduled for tomorrow; and on an empty one again,
+to tell drift from effect. The backlogs stay in their tables until the end.`,
+	Usual: Load{Jobs: 1_000_000, Concurrency: 100, PayloadBytes: 100},
+	run:   (*bench).backlog,
+}
+
+// probeJobs is how many jobs are worked off beside the backlog.
+const probeJobs = 100_000
+
+func (b *bench) backlog(ctx context.Context) error {
+	backlog, probe := b.load.Jobs, min(probeJobs, b.load.Jobs)
+	tomorrow := func(job *penstock.NewJob) { job.Delay = 24 * time.Hour }
+	for _, c := range []struct {
+		name, queue        string
+		waiting, scheduled int
+	}{
+		{"nothing else", "backlog-none", probe, 0},
+		{fmt.Sprintf("%d waiting", backlog), "backlog-waiting", backlog, 0},
+		{fmt.Sprintf("%d scheduled", backlog), "backlog-scheduled", probe, backlog},
+		{"nothing else, again", "backlog-none-again", probe, 0},
+	} {
+		if _, err := b.enqueueBulk(ctx, c.queue, c.scheduled, tomorrow); err != nil {
+			return err
+		}
+		if _, err := b.enqueueBulk(ctx, c.queue, c.waiting, nil); err != nil {
+			return err
+		}
+		row, perClaim, err := b.probe(ctx, c.queue, probe)
+		if err != nil {
+			return err
+		}
+		if err := b.check(ctx, c.queue, int64(c.waiting+c.scheduled), perClaim.completed); err != nil {
+			return err
+		}
+		row.Name = c.name
+		b.report.Rows = append(b.report.Rows, row)
+		b.report.find("Claims with %s cost %.1f µs a job.", c.name, perClaim.micros)
+	}
+	rows := b.report.Rows
+	b.report.headline(rows[1])
+	none := mean(rows[0].JobsPerSecond, rows[3].JobsPerSecond)
+	b.report.find("Against an empty queue: %.0f%% with %s, %.0f%% with %s.",
+		100*rows[1].JobsPerSecond/none, rows[1].Name, 100*rows[2].JobsPerSecond/none, rows[2].Name)
+	b.report.find("No job has more than one completed attempt, and each has one or waits.")
+	return nil
+}
+
+// claimCost is what claims took.
+type claimCost struct {
+	micros    float64 // a job
+	completed int64
+}
+
+// probe works off some of a queue's jobs and leaves the rest.
+func (b *bench) probe(ctx context.Context, queue string, jobs int) (row Row, cost claimCost, err error) {
+	start := time.Now()
+	c, err := b.start(ctx, work{queue: queue, concurrency: b.load.Concurrency, target: int64(jobs)})
+	if err != nil {
+		return row, cost, err
+	}
+	defer c.stop()
+	end := b.stage("working off "+fmt.Sprint(jobs), int64(jobs), c.completed.Load)
+	last, err := c.await(ctx)
+	end()
+	if err != nil {
+		return row, cost, c.abandon(err)
+	}
+	if err := c.dismiss(); err != nil {
+		return row, cost, err
+	}
+	cost.completed = c.completed.Load()
+	cost.micros = float64(c.claiming.Load()) / 1000 / float64(max(c.claimed.Load(), 1))
+	return Row{Speed: speed(int64(jobs), last.Sub(start))}, cost, nil
+}

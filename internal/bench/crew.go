@@ -1,0 +1,142 @@
+package bench
+
+import (
+	"context"
+	"fmt"
+	"sync/atomic"
+	"time"
+
+	"github.com/jackc/pgx/v5/pgxpool"
+
+	"github.com/penstock/penstock"
+)
+
+// crew is one worker on one queue, on a pool and a client of its own so that what
+// enqueues cannot wake it without Postgres, and the counts of what it did.
+type crew struct {
+	client *penstock.Client // the worker's own
+
+	completed atomic.Int64 // ends that Postgres has recorded
+	odd       atomic.Int64 // any other end but released, and leases lost
+	claimed   atomic.Int64
+	claiming  atomic.Int64 // nanoseconds spent in claims that brought something
+
+	target  int64
+	reached chan time.Time // gets the moment when target ends were recorded
+	more    chan struct{}  // one signal: more ends are recorded
+	stop    context.CancelFunc
+	over    chan error // what Run returned
+}
+
+// work is what a crew is to do.
+type work struct {
+	queue       string
+	concurrency int               // 0: the library's default
+	target      int64             // ends to wait for; 0: none
+	untilEmpty  bool              // StopWhenDrained
+	handle      func(job payload) // nil does nothing
+}
+
+// start runs a worker. Its error, and that of what it runs on, comes from wait.
+func (b *bench) start(ctx context.Context, w work) (*crew, error) {
+	c := &crew{target: w.target, reached: make(chan time.Time, 1), more: make(chan struct{}, 1), over: make(chan error, 1)}
+	pool, err := pgxpool.NewWithConfig(ctx, b.config.Copy())
+	if err != nil {
+		return nil, fmt.Errorf("open a pool: %w", err)
+	}
+	c.client, err = penstock.NewClient(pool, penstock.Config{
+		Logger: b.opts.Log, Hooks: penstock.Hooks{Ended: c.ended, Claimed: c.claim},
+	})
+	if err != nil {
+		pool.Close()
+		return nil, err
+	}
+	worker, err := penstock.NewWorker(c.client, penstock.WorkerConfig{
+		Queues:          map[string]penstock.QueueConfig{w.queue: {Concurrency: w.concurrency}},
+		StopWhenDrained: w.untilEmpty,
+	})
+	if err != nil {
+		pool.Close()
+		return nil, err
+	}
+	penstock.Handle(worker, w.queue, jobName, func(_ context.Context, job *penstock.Job[payload]) error {
+		if w.handle != nil {
+			w.handle(job.Data)
+		}
+		return nil
+	})
+	ctx, c.stop = context.WithCancel(ctx)
+	go func() {
+		defer pool.Close()
+		c.over <- worker.Run(ctx)
+	}()
+	return c, nil
+}
+
+func (c *crew) ended(e penstock.EndEvent) {
+	switch {
+	case e.LeaseLost || e.Outcome != "completed" && e.Outcome != "released":
+		c.odd.Add(1)
+	case e.Outcome == "completed":
+		if c.completed.Add(1) == c.target {
+			c.reached <- time.Now()
+		}
+		select {
+		case c.more <- struct{}{}:
+		default:
+		}
+	}
+}
+
+// awaitTotal waits until as many ends are recorded.
+func (c *crew) awaitTotal(ctx context.Context, total int64) error {
+	for c.completed.Load() < total {
+		select {
+		case <-c.more:
+		case <-ctx.Done():
+			return context.Cause(ctx)
+		}
+	}
+	return nil
+}
+
+func (c *crew) claim(e penstock.ClaimEvent) {
+	if e.Jobs > 0 {
+		c.claimed.Add(int64(e.Jobs))
+		c.claiming.Add(int64(e.Took))
+	}
+}
+
+// await waits until the target is reached and returns when that was.
+func (c *crew) await(ctx context.Context) (time.Time, error) {
+	select {
+	case at := <-c.reached:
+		return at, nil
+	case <-ctx.Done():
+		return time.Time{}, context.Cause(ctx)
+	case err := <-c.over:
+		c.over <- err // for dismiss
+		select {
+		case at := <-c.reached:
+			return at, nil
+		default:
+		}
+		return time.Time{}, fmt.Errorf("%w: the worker stopped after %d of %d jobs (%v)", ErrMiscounted, c.completed.Load(), c.target, err)
+	}
+}
+
+// dismiss lets the worker drain and returns when it has.
+func (c *crew) dismiss() error {
+	c.stop()
+	if err := <-c.over; err != nil {
+		return fmt.Errorf("run the worker: %w", err)
+	}
+	return nil
+}
+
+// abandon ends the worker after err, which is what the caller says.
+func (c *crew) abandon(err error) error {
+	c.stop()
+	<-c.over
+	return err
+}

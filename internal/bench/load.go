@@ -1,0 +1,133 @@
+package bench
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/jackc/pgx/v5/pgxpool"
+
+	"github.com/penstock/penstock"
+)
+
+// payload is a job's data: a number, and padding up to the size asked for. It goes
+// through encoding/json like any application's.
+type payload struct {
+	N   int    `json:"n"`
+	Pad string `json:"pad"`
+}
+
+// A job's data takes at least MinPayload, and a job may have no more than MaxPayload.
+const (
+	MinPayload = 30
+	MaxPayload = 1 << 20
+)
+
+// newPayload is size bytes of JSON for any n of up to 13 digits.
+func newPayload(n, size int) payload {
+	const empty = len(`{"n":,"pad":""}`)
+	return payload{n, padding(size - empty - len(fmt.Sprint(n)))}
+}
+
+var pads = strings.Repeat("x", MaxPayload)
+
+func padding(n int) string { return pads[:min(max(n, 0), len(pads))] }
+
+func (p payload) json() json.RawMessage {
+	text, _ := json.Marshal(p) // a number and a string
+	return text
+}
+
+const (
+	jobName   = "noop"
+	bulkBatch = 1000 // jobs of one EnqueueMany
+)
+
+// newJob is the n-th job of a queue.
+func (b *bench) newJob(queue string, n int) penstock.NewJob {
+	return penstock.NewJob{Queue: queue, Name: jobName, Data: newPayload(n, b.load.PayloadBytes)}
+}
+
+// client is one application's: a pool by pgx's defaults and a client on it.
+func (b *bench) client(ctx context.Context) (*penstock.Client, func(), error) {
+	pool, err := pgxpool.NewWithConfig(ctx, b.config.Copy())
+	if err != nil {
+		return nil, nil, fmt.Errorf("open a pool: %w", err)
+	}
+	client, err := penstock.NewClient(pool, penstock.Config{Logger: b.opts.Log})
+	if err != nil {
+		pool.Close()
+		return nil, nil, err
+	}
+	return client, pool.Close, nil
+}
+
+// enqueueBulk enqueues jobs from one goroutine, 1,000 to a call, each changed by
+// shape if that is not nil.
+func (b *bench) enqueueBulk(ctx context.Context, queue string, jobs int, shape func(*penstock.NewJob)) (time.Duration, error) {
+	client, closePool, err := b.client(ctx)
+	if err != nil {
+		return 0, err
+	}
+	defer closePool()
+	var enqueued atomic.Int64
+	defer b.stage("enqueueing in bulk", int64(jobs), enqueued.Load)()
+	start := time.Now()
+	for n := 0; n < jobs; n += bulkBatch {
+		batch := make([]penstock.NewJob, min(bulkBatch, jobs-n))
+		for i := range batch {
+			batch[i] = b.newJob(queue, n+i)
+			if shape != nil {
+				shape(&batch[i])
+			}
+		}
+		if _, err := client.EnqueueMany(ctx, batch); err != nil {
+			return 0, err
+		}
+		enqueued.Add(int64(len(batch)))
+	}
+	return time.Since(start), nil
+}
+
+// enqueueSingly enqueues jobs one by one from callers goroutines, each of which waits
+// for its commit.
+func (b *bench) enqueueSingly(ctx context.Context, queue string, jobs, callers int) (time.Duration, error) {
+	client, closePool, err := b.client(ctx)
+	if err != nil {
+		return 0, err
+	}
+	defer closePool()
+	var taken, enqueued atomic.Int64
+	defer b.stage(fmt.Sprintf("enqueueing from %d callers", callers), int64(jobs), enqueued.Load)()
+	start := time.Now()
+	err = together(ctx, callers, func(ctx context.Context) error {
+		for n := taken.Add(1); n <= int64(jobs); n = taken.Add(1) {
+			if _, err := client.Enqueue(ctx, b.newJob(queue, int(n))); err != nil {
+				return err
+			}
+			enqueued.Add(1)
+		}
+		return nil
+	})
+	return time.Since(start), err
+}
+
+// together runs n of f and returns the first error, which ends the others' context.
+func together(ctx context.Context, n int, f func(context.Context) error) error {
+	ctx, cancel := context.WithCancelCause(ctx)
+	defer cancel(nil)
+	var all sync.WaitGroup
+	for range n {
+		all.Go(func() {
+			if err := f(ctx); err != nil {
+				cancel(err)
+			}
+		})
+	}
+	all.Wait()
+	return context.Cause(ctx)
+}

@@ -1,0 +1,73 @@
+package bench
+
+import (
+	"context"
+	"fmt"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+)
+
+var pinnedScenario = Scenario{
+	Name:  "pinned",
+	Short: "Throughput while a snapshot is held, against without",
+	Long: `Enqueues and works at once, as steady does, three times on queues of their own: without
+a snapshot, with one that a transaction holds throughout, and without again. A held
+snapshot, such as a long report's or a backup's, keeps Postgres from cleaning up.`,
+	Usual: Load{Concurrency: 100, PayloadBytes: 100, Duration: 20 * time.Second},
+	run:   (*bench).pinned,
+}
+
+func (b *bench) pinned(ctx context.Context) error {
+	measure := func(name, queue string) error {
+		f, err := b.flow(ctx, queue, 0, 0)
+		if err != nil {
+			return err
+		}
+		b.report.Rows = append(b.report.Rows, Row{Name: name, Speed: speed(f.completed, f.took)})
+		return nil
+	}
+	if err := measure("without a snapshot", "pinned-before"); err != nil {
+		return err
+	}
+	if err := b.whilePinned(ctx, func() error { return measure("a snapshot held", "pinned") }); err != nil {
+		return err
+	}
+	if err := measure("without, again", "pinned-after"); err != nil {
+		return err
+	}
+	rows := b.report.Rows
+	b.report.headline(rows[1])
+	b.report.find("A held snapshot leaves %.0f%% of the throughput.",
+		100*rows[1].JobsPerSecond/mean(rows[0].JobsPerSecond, rows[2].JobsPerSecond))
+	b.report.find("Each job has exactly one completed attempt.")
+	return nil
+}
+
+// whilePinned runs f while a transaction holds a snapshot, and fails if the snapshot
+// did not last.
+func (b *bench) whilePinned(ctx context.Context, f func() error) error {
+	conn, err := pgx.ConnectConfig(ctx, b.config.ConnConfig.Copy())
+	if err != nil {
+		return err
+	}
+	defer conn.Close(context.WithoutCancel(ctx))
+	tx, err := conn.BeginTx(ctx, pgx.TxOptions{IsoLevel: pgx.RepeatableRead, AccessMode: pgx.ReadOnly})
+	if err != nil {
+		return err
+	}
+	var before, after string
+	if err := tx.QueryRow(ctx, "SELECT pg_current_snapshot()::text").Scan(&before); err != nil {
+		return fmt.Errorf("take a snapshot: %w", err)
+	}
+	if err := f(); err != nil {
+		return err
+	}
+	if err := tx.QueryRow(ctx, "SELECT pg_current_snapshot()::text").Scan(&after); err != nil {
+		return fmt.Errorf("the snapshot did not last: %w", err)
+	}
+	if before != after {
+		return fmt.Errorf("the snapshot did not last: it was %s and is %s", before, after)
+	}
+	return tx.Rollback(ctx)
+}

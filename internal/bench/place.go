@@ -1,0 +1,121 @@
+package bench
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"path/filepath"
+	"strconv"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgxpool"
+
+	"github.com/penstock/penstock/internal/postgres"
+)
+
+// ErrRemote: the server is on another machine, and nobody said that this is meant. A
+// benchmark takes all that a server has, and DATABASE_URL may well name a busy one.
+var ErrRemote = errors.New("the server of DATABASE_URL is not on this machine: a benchmark would take all it has; " +
+	"add --remote if that is what you want, or unset DATABASE_URL to use a private server")
+
+// databasePrefix begins the name of a run's own database.
+const databasePrefix = "penstock_bench_"
+
+// cleanupPatience bounds dropping the database and stopping the server.
+const cleanupPatience = time.Minute
+
+// durable is what `penstock serve` runs its server with, on a server that is as
+// temporary as the run.
+var durable = map[string]string{
+	"fsync": "on", "synchronous_commit": "on", "full_page_writes": "on", "max_connections": "100",
+}
+
+// place is the run's database and what there is around it.
+type place struct {
+	server *postgres.Server // nil on a given URL
+	url    string
+	name   string // of the database, once it is made
+	config *pgxpool.Config
+	pool   *pgxpool.Pool
+}
+
+// open makes a database of its own on the server of opts, with the schema in it.
+func open(ctx context.Context, opts Options) (_ *place, err error) {
+	p := &place{url: opts.URL}
+	defer func() {
+		if err != nil {
+			err = errors.Join(err, p.close())
+		}
+	}()
+	if p.url == "" {
+		if p.server, err = postgres.Start(ctx, postgres.Options{Temporary: true, Settings: durable}); err != nil {
+			return nil, err
+		}
+		p.url = p.server.URL("postgres")
+	}
+	given, err := pgx.ParseConfig(p.url)
+	if err != nil {
+		return nil, fmt.Errorf("read the database URL: %w", err)
+	}
+	if !opts.Remote && !local(given.Host) {
+		return nil, ErrRemote
+	}
+	if err := p.create(ctx); err != nil {
+		return nil, err
+	}
+	p.pool, err = postgres.Open(ctx, p.url, func(c *pgxpool.Config) { c.ConnConfig.Database = p.name })
+	if err != nil {
+		return nil, err
+	}
+	p.config = p.pool.Config()
+	_, err = postgres.Migrator{Pool: p.pool}.Up(ctx)
+	return p, err
+}
+
+// local is true for a Unix socket and for an address that only this machine has.
+func local(host string) bool {
+	ip := net.ParseIP(host)
+	return filepath.IsAbs(host) || host == "localhost" || ip != nil && ip.IsLoopback()
+}
+
+// create makes the database. Its name holds the time, so that one left by a run that
+// was killed tells its age.
+func (p *place) create(ctx context.Context) error {
+	name := databasePrefix + strconv.FormatInt(time.Now().UnixMilli(), 10)
+	if err := p.administer(ctx, "CREATE DATABASE "+pgx.Identifier{name}.Sanitize()); err != nil {
+		return fmt.Errorf("make a database for the benchmark: %w: its role needs CREATEDB, or unset DATABASE_URL to use a private server", err)
+	}
+	p.name = name
+	return nil
+}
+
+func (p *place) administer(ctx context.Context, statement string) error {
+	conn, err := pgx.Connect(ctx, p.url)
+	if err != nil {
+		return err
+	}
+	defer conn.Close(ctx)
+	_, err = conn.Exec(ctx, statement)
+	return err
+}
+
+// close drops the database and stops the server, whatever of them there is.
+func (p *place) close() error {
+	ctx, cancel := context.WithTimeout(context.Background(), cleanupPatience)
+	defer cancel()
+	if p.pool != nil {
+		p.pool.Close()
+	}
+	if p.server != nil {
+		return p.server.Stop(ctx)
+	}
+	if p.name == "" {
+		return nil
+	}
+	if err := p.administer(ctx, "DROP DATABASE "+pgx.Identifier{p.name}.Sanitize()+" WITH (FORCE)"); err != nil {
+		return fmt.Errorf("drop the benchmark's database %s: %w", p.name, err)
+	}
+	return nil
+}

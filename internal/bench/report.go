@@ -1,0 +1,58 @@
+package bench
+
+import (
+	"fmt"
+	"time"
+
+	"github.com/HdrHistogram/hdrhistogram-go"
+)
+
+const (
+	againstRows    = "rows"
+	againstCommits = "commits"
+)
+
+// headline makes a row's figures the report's.
+func (r *Report) headline(row Row) { r.Speed, r.Latency = row.Speed, row.Latency }
+
+func (r *Report) find(format string, args ...any) {
+	r.Findings = append(r.Findings, fmt.Sprintf(format, args...))
+}
+
+func speed(jobs int64, took time.Duration) *Speed {
+	return &Speed{jobs, took.Seconds(), float64(jobs) / max(took.Seconds(), 1e-6)}
+}
+
+// compare sets every row against the mean of the limits.
+func (r *Report) compare(before, after Limit) {
+	r.Limit = Limits{before, after}
+	for i := range r.Rows {
+		row := &r.Rows[i]
+		switch {
+		case row.Speed == nil:
+		case row.Against == againstCommits:
+			row.OfLimit = row.JobsPerSecond / mean(before.CommitsPerSecond, after.CommitsPerSecond)
+		default:
+			row.Against = againstRows
+			row.OfLimit = row.JobsPerSecond / mean(before.RowsPerSecond, after.RowsPerSecond)
+		}
+	}
+}
+
+func mean(a, b float64) float64 { return (a + b) / 2 }
+
+// times is a distribution of durations up to a minute, in microseconds to three
+// digits. It is not safe for concurrent use.
+type times struct{ histogram *hdrhistogram.Histogram }
+
+func newTimes() times { return times{hdrhistogram.New(1, time.Minute.Microseconds(), 3)} }
+
+// record takes what is longer than a minute for a minute.
+func (t times) record(d time.Duration) {
+	_ = t.histogram.RecordValue(min(max(d, 0), time.Minute).Microseconds()) // in range, so never refused
+}
+
+func (t times) latency() *Latency {
+	at := func(q float64) float64 { return float64(t.histogram.ValueAtQuantile(q)) / 1000 }
+	return &Latency{t.histogram.TotalCount(), at(50), at(95), at(99), float64(t.histogram.Max()) / 1000}
+}

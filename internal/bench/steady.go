@@ -1,0 +1,195 @@
+package bench
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/penstock/penstock"
+)
+
+var steadyScenario = Scenario{
+	Name:  "steady",
+	Short: "Enqueue and work at once",
+	Long: `Enqueues and works at once, on an empty queue at first. With --rate, that many jobs a
+second are enqueued whatever waits; without it, as many as the machine takes while fewer
+than 50,000 wait, as an application does that minds its backlog. They go in bulk from one
+goroutine, or one by one from --callers. The backlog grew if more waits at the end than
+half-way, by over 1% of what was enqueued between. What is left then is worked off too.`,
+	Usual: Load{Concurrency: 100, PayloadBytes: 100, Callers: []int{0}, Duration: 30 * time.Second, Rates: []int{0}},
+	run:   (*bench).steady,
+}
+
+// backpressure is the backlog at which an enqueuer without a rate waits.
+const backpressure = 50_000
+
+func (b *bench) steady(ctx context.Context) error {
+	for _, callers := range b.load.Callers {
+		for _, rate := range b.load.Rates {
+			f, err := b.flow(ctx, fmt.Sprintf("steady-%d-%d", callers, rate), callers, rate)
+			if err != nil {
+				return err
+			}
+			suffix := ""
+			if callers > 0 {
+				suffix += fmt.Sprintf(", %d callers", callers)
+			}
+			if rate > 0 {
+				suffix += fmt.Sprintf(", asked %d/s", rate)
+			}
+			worked := Row{Name: "worked" + suffix, Speed: speed(f.completed, f.took)}
+			if len(b.report.Rows) == 0 {
+				b.report.headline(worked)
+			}
+			b.report.Rows = append(b.report.Rows, Row{Name: "enqueued meanwhile" + suffix, Speed: speed(f.enqueued, f.took)}, worked)
+			b.report.find("%s", f.backlog(suffix))
+		}
+	}
+	b.report.find("Each job has exactly one completed attempt.")
+	return nil
+}
+
+// flow is what went in and out of a queue within took.
+type flow struct {
+	took                      time.Duration
+	enqueued, completed       int64
+	halfEnqueued, halfWaiting int64
+}
+
+// grew is by how many the backlog grew in the second half.
+func (f flow) grew() int64 { return f.enqueued - f.completed - f.halfWaiting }
+
+func (f flow) backlog(suffix string) string {
+	verdict := "did not grow"
+	if f.grew() > (f.enqueued-f.halfEnqueued)/100 {
+		verdict = fmt.Sprintf("grew by %.0f jobs/s", float64(f.grew())/f.took.Seconds()*2)
+	}
+	return fmt.Sprintf("The backlog%s %s: %d jobs half-way, %d at the end.", suffix, verdict, f.halfWaiting, f.enqueued-f.completed)
+}
+
+// producer is what enqueues while a crew works.
+type producer struct {
+	b        *bench
+	client   *penstock.Client
+	crew     *crew
+	queue    string
+	rate     int // jobs a second; 0: as backpressure lets it
+	started  time.Time
+	taken    atomic.Int64 // numbers given to jobs
+	enqueued atomic.Int64
+}
+
+// flow enqueues and works for the load's duration, and then works off the rest.
+func (b *bench) flow(ctx context.Context, queue string, callers, rate int) (f flow, err error) {
+	client, closePool, err := b.client(ctx)
+	if err != nil {
+		return f, err
+	}
+	defer closePool()
+	c, err := b.start(ctx, work{queue: queue, concurrency: b.load.Concurrency})
+	if err != nil {
+		return f, err
+	}
+	defer c.stop()
+	p := &producer{b: b, client: client, crew: c, queue: queue, rate: rate, started: time.Now()}
+	end := b.stage("enqueueing and working", b.load.Duration.Milliseconds(), nil)
+	defer func() { end() }()
+
+	within, cancel := context.WithTimeout(ctx, b.load.Duration)
+	defer cancel()
+	var watching sync.WaitGroup
+	watching.Go(func() {
+		half := time.NewTimer(b.load.Duration / 2)
+		defer half.Stop()
+		select {
+		case <-half.C:
+			f.halfEnqueued = p.enqueued.Load()
+			f.halfWaiting = f.halfEnqueued - c.completed.Load()
+		case <-within.Done():
+		}
+		<-within.Done()
+		f.took, f.enqueued, f.completed = time.Since(p.started), p.enqueued.Load(), c.completed.Load()
+	})
+	err = together(within, max(callers, 1), func(within context.Context) error {
+		if callers > 0 {
+			return p.singly(ctx, within)
+		}
+		return p.bulk(ctx, within)
+	})
+	watching.Wait()
+	if err != nil && !errors.Is(err, context.DeadlineExceeded) || ctx.Err() != nil {
+		return f, c.abandon(err)
+	}
+	end()
+	end = b.stage("working off the rest", p.enqueued.Load(), c.completed.Load)
+	if err := c.awaitTotal(ctx, p.enqueued.Load()); err != nil {
+		return f, c.abandon(err)
+	}
+	if err := c.dismiss(); err != nil {
+		return f, err
+	}
+	return f, b.check(ctx, queue, p.enqueued.Load(), c.completed.Load())
+}
+
+// bulk enqueues 1,000 jobs to a call until within ends. A call under way then is
+// finished, so that what was enqueued is known.
+func (p *producer) bulk(ctx, within context.Context) error {
+	for p.admitted(within) {
+		n := int(p.taken.Add(bulkBatch)) - bulkBatch
+		batch := make([]penstock.NewJob, bulkBatch)
+		for i := range batch {
+			batch[i] = p.b.newJob(p.queue, n+i)
+		}
+		if _, err := p.client.EnqueueMany(ctx, batch); err != nil {
+			return err
+		}
+		p.enqueued.Add(bulkBatch)
+	}
+	return nil
+}
+
+// singly enqueues one job after another until within ends.
+func (p *producer) singly(ctx, within context.Context) error {
+	for p.admitted(within) {
+		if _, err := p.client.Enqueue(ctx, p.b.newJob(p.queue, int(p.taken.Add(1)))); err != nil {
+			return err
+		}
+		p.enqueued.Add(1)
+	}
+	return nil
+}
+
+// admitted waits until the rate or the backlog permits more; false when within ended.
+func (p *producer) admitted(within context.Context) bool {
+	if p.rate > 0 {
+		due := p.started.Add(time.Duration(float64(p.taken.Load()) / float64(p.rate) * float64(time.Second)))
+		return waitUntil(within, due)
+	}
+	for p.enqueued.Load()-p.crew.completed.Load() >= backpressure {
+		select {
+		case <-p.crew.more:
+		case <-within.Done():
+			return false
+		}
+	}
+	return within.Err() == nil
+}
+
+// waitUntil is false when ctx ended first.
+func waitUntil(ctx context.Context, at time.Time) bool {
+	d := time.Until(at)
+	if d <= 0 {
+		return ctx.Err() == nil
+	}
+	timer := time.NewTimer(d)
+	defer timer.Stop()
+	select {
+	case <-timer.C:
+		return true
+	case <-ctx.Done():
+		return false
+	}
+}
