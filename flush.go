@@ -19,85 +19,112 @@ import (
 // halved until the one bad end is alone; that one becomes a failure.
 type flusher struct {
 	worker *Worker
-	work   chan struct{} // one signal
 
-	// mu guards what follows.
+	// mu guards what follows, the lanes' waiting too.
 	mu      sync.Mutex
-	waiting map[*servedQueue][]ending
+	plain   flushLane
+	inTx    flushLane
 	flights int             // flushes under way
 	idlers  []chan struct{} // closed when nothing waits or is under way
 }
 
+// flushLane is ends that share flushes. Those after CompleteTx have one of their
+// own: where the handler left its transaction open, that holds the row, and
+// the flush waits for it.
+type flushLane struct {
+	work    chan struct{} // one signal
+	waiting map[*servedQueue][]ending
+}
+
 const (
-	flushers  = 2 // one fills while the other's commit is under way
+	flushers  = 2 // of the plain lane: one fills while the other's commit is under way
 	maxFlush  = 2000
 	mostDelay = 366 * 24 * time.Hour
 )
 
 func newFlusher(w *Worker) *flusher {
-	return &flusher{worker: w, work: make(chan struct{}, 1), waiting: map[*servedQueue][]ending{}}
+	return &flusher{worker: w, plain: newFlushLane(), inTx: newFlushLane()}
+}
+
+func newFlushLane() flushLane {
+	return flushLane{work: make(chan struct{}, 1), waiting: map[*servedQueue][]ending{}}
+}
+
+func (l *flushLane) signal() {
+	select {
+	case l.work <- struct{}{}:
+	default:
+	}
 }
 
 func (f *flusher) submit(q *servedQueue, e ending) {
-	f.mu.Lock()
-	f.waiting[q] = append(f.waiting[q], e)
-	f.mu.Unlock()
-	f.signal()
-}
-
-func (f *flusher) signal() {
-	select {
-	case f.work <- struct{}{}:
-	default:
+	lane := &f.plain
+	if e.x.inTx {
+		lane = &f.inTx
 	}
+	f.mu.Lock()
+	lane.waiting[q] = append(lane.waiting[q], e)
+	f.mu.Unlock()
+	lane.signal()
 }
 
 // run flushes until ctx ends.
 func (f *flusher) run(ctx context.Context) {
 	var running sync.WaitGroup
 	for range flushers {
-		running.Go(func() {
-			for {
-				select {
-				case <-ctx.Done():
-					return
-				case <-f.work:
-				}
-				for q, ends := f.next(); q != nil; q, ends = f.next() {
-					f.flush(ctx, q, ends)
-					f.landed()
-				}
-			}
-		})
+		running.Go(func() { f.serve(ctx, &f.plain) })
 	}
+	running.Go(func() { f.serve(ctx, &f.inTx) })
 	running.Wait()
 }
 
+func (f *flusher) serve(ctx context.Context, lane *flushLane) {
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-lane.work:
+		}
+		for q, ends := f.next(lane); q != nil; q, ends = f.next(lane) {
+			f.flush(ctx, q, ends)
+			f.landed()
+			if ctx.Err() != nil {
+				return
+			}
+		}
+	}
+}
+
 // next takes a batch of one queue.
-func (f *flusher) next() (*servedQueue, []ending) {
+func (f *flusher) next(lane *flushLane) (*servedQueue, []ending) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	for q, ends := range f.waiting {
+	for q, ends := range lane.waiting {
 		n := min(len(ends), maxFlush)
 		if n == len(ends) {
-			delete(f.waiting, q)
+			delete(lane.waiting, q)
 		} else {
-			f.waiting[q] = ends[n:]
+			lane.waiting[q] = ends[n:]
 		}
 		f.flights++
-		if len(f.waiting) > 0 {
-			f.signal()
+		if len(lane.waiting) > 0 {
+			lane.signal()
 		}
 		return q, ends[:n:n]
 	}
 	return nil, nil
 }
 
+// busy reports whether an end waits or is under way. REQUIRES: mu.
+func (f *flusher) busy() bool {
+	return f.flights > 0 || len(f.plain.waiting) > 0 || len(f.inTx.waiting) > 0
+}
+
 func (f *flusher) landed() {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	f.flights--
-	if f.flights == 0 && len(f.waiting) == 0 {
+	if !f.busy() {
 		for _, c := range f.idlers {
 			close(c)
 		}
@@ -108,13 +135,13 @@ func (f *flusher) landed() {
 func (f *flusher) pending() bool {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	return f.flights > 0 || len(f.waiting) > 0
+	return f.busy()
 }
 
 // drain waits until every end submitted is answered, or ctx ends.
 func (f *flusher) drain(ctx context.Context) {
 	f.mu.Lock()
-	if f.flights == 0 && len(f.waiting) == 0 {
+	if !f.busy() {
 		f.mu.Unlock()
 		return
 	}
@@ -143,7 +170,11 @@ func (f *flusher) flush(ctx context.Context, q *servedQueue, ends []ending) {
 			f.flush(ctx, q, ends[len(ends)/2:])
 			return
 		case aboutContent(err) && lockTimedOut(err):
-			// The handler's own transaction still holds the row; it ends sooner or later.
+			// The handler's own transaction still holds the row; it ends sooner or later,
+			// and others need not wait for that.
+			f.submit(q, ends[0])
+			pause(ctx, jitter(20*time.Millisecond))
+			return
 		case aboutContent(err):
 			if refused(&ends[0], err) {
 				continue

@@ -203,11 +203,11 @@ func (w *Worker) checkCustom(ctx context.Context) error {
 	return nil
 }
 
-// connect makes the worker's own pool: a connection for each fetcher, two
-// flushers, upkeep and a spare.
+// connect makes the worker's own pool: a connection for each fetcher, three
+// flushers and the two loops of upkeep.
 func (w *Worker) connect() (*pgxpool.Pool, error) {
 	cfg := w.client.pool.Config()
-	cfg.MaxConns = int32(min(len(w.queues), 8) + 4)
+	cfg.MaxConns = int32(min(len(w.queues), 8) + 5)
 	cfg.MinConns, cfg.MinIdleConns = 0, 0
 	return pgxpool.NewWithConfig(context.Background(), cfg)
 }
