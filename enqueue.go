@@ -206,7 +206,8 @@ func (c *Client) enqueueRows(ctx context.Context, rows []row) ([]int64, error) {
 	calls, places := groupRows(rows)
 	ids := make([]int64, len(rows))
 	var failed error
-	c.queries.EnqueueGroups(ctx, calls).QueryRow(func(n int, got []int64, err error) {
+	batch := c.queries.EnqueueGroups(ctx, calls)
+	batch.QueryRow(func(n int, got []int64, err error) {
 		if err != nil {
 			if failed == nil {
 				failed = err
@@ -217,6 +218,10 @@ func (c *Client) enqueueRows(ctx context.Context, rows []row) ([]int64, error) {
 			ids[place] = got[i]
 		}
 	})
+	// The ids came before the commit, which can still fail: only this knows.
+	if err := batch.Close(); failed == nil {
+		failed = err
+	}
 	if failed != nil {
 		return nil, translate("enqueue", failed)
 	}
