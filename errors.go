@@ -86,6 +86,9 @@ func translate(verb string, err error) error {
 // batch without the offending item can pass: bad data, a broken constraint, a
 // limit, or a row somebody else keeps locked.
 func aboutContent(err error) bool {
+	if errors.Is(err, ErrInvalidArgument) { // translated already
+		return true
+	}
 	var pg *pgconn.PgError
 	if !errors.As(err, &pg) {
 		return false
