@@ -72,6 +72,11 @@ var Table = []Row{
 		"it proves the verbs without the library, but for the one formula that both have",
 	},
 	{
+		[]string{"internal/policytest"},
+		[]string{Root},
+		"it holds policies and priorities to what their users read",
+	},
+	{
 		[]string{"internal/withpostgres"},
 		[]string{"internal/postgres"},
 		"it starts a server for another command and needs no more",
