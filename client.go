@@ -24,7 +24,8 @@ type Config struct {
 type Client struct {
 	pool    *pgxpool.Pool // nil inside a transaction
 	queries *db.Queries
-	group   *enqueueGroup // nil inside a transaction
+	group   *enqueueGroup // nil inside a transaction, as keyed
+	keyed   *enqueueGroup // of jobs with an idempotency key: those may wait for others' transactions
 	log     *zap.Logger
 	hooks   Hooks
 	nudges  *nudges
@@ -42,7 +43,7 @@ func NewClient(pool *pgxpool.Pool, cfg Config) (*Client, error) {
 	c := &Client{
 		pool: pool, queries: db.New(pool), log: cfg.Logger, hooks: cfg.Hooks.filled(), nudges: newNudges(),
 	}
-	c.group = &enqueueGroup{client: c}
+	c.group, c.keyed = &enqueueGroup{client: c}, &enqueueGroup{client: c}
 	return c, nil
 }
 
@@ -50,7 +51,7 @@ func NewClient(pool *pgxpool.Pool, cfg Config) (*Client, error) {
 // if and only if the caller commits (P2).
 func (c *Client) InTx(tx pgx.Tx) *Client {
 	inside := *c
-	inside.pool, inside.group, inside.queries = nil, nil, c.queries.WithTx(tx)
+	inside.pool, inside.group, inside.keyed, inside.queries = nil, nil, nil, c.queries.WithTx(tx)
 	return &inside
 }
 

@@ -182,6 +182,9 @@ func (c *Client) Enqueue(ctx context.Context, job NewJob) (int64, error) {
 		}
 		return ids[0], nil
 	}
+	if r.repeatable {
+		return c.keyed.enqueue(ctx, r)
+	}
 	return c.group.enqueue(ctx, r)
 }
 
