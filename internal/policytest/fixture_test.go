@@ -163,7 +163,9 @@ func (f *fixture) policy(t testing.TB, queue, name, fields string) {
 // work runs a worker of one queue until the test ends or stop is called.
 func (f *fixture) work(t *testing.T, queue string, register func(*penstock.Worker)) (stop func()) {
 	t.Helper()
-	w, err := penstock.NewWorker(f.client, penstock.WorkerConfig{Queues: map[string]penstock.QueueConfig{queue: {}}})
+	w, err := penstock.NewWorker(f.client, penstock.WorkerConfig{
+		Queues: map[string]penstock.QueueConfig{queue: {}}, ShutdownTimeout: time.Second,
+	})
 	require.NoError(t, err)
 	register(w)
 	ctx, cancel := context.WithCancel(context.Background())
