@@ -71,6 +71,8 @@ verify: ## generated code fresh, every query prepares, modules tidy, imports as 
 	@echo "verify: modules are tidy"
 	@go test ./internal/archtest
 
-bench: ## Go benchmarks, on the PostgreSQL the tests would use
-	@scripts/prepare
-	go test -run '^$$' -bench . -benchmem $(ARGS) ./...
+bench: bin/penstock ## measure throughput and latency, a minute and a half; penstock bench --help has more
+	@for row in 'drain --jobs 100000' 'enqueue --jobs 100000' 'steady --duration 5s' \
+		'latency --duration 5s --rate 20,100,300' 'backlog --jobs 300000' 'pinned --duration 5s'; do \
+		echo "penstock bench $$row"; bin/penstock bench $$row $(ARGS) || exit 1; echo; \
+	done

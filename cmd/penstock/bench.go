@@ -50,13 +50,15 @@ func newScenario(d *deps, s *bench.Scenario) *cobra.Command {
 		flags.IntVar(&f.load.Concurrency, "concurrency", s.Usual.Concurrency, "handlers at once, 1 to 10000")
 	}
 	if s.Usual.Callers != nil {
-		flags.IntSliceVar(&f.load.Callers, "callers", s.Usual.Callers, "goroutines that enqueue one by one, such as 32,256")
+		flags.IntSliceVar(&f.load.Callers, "callers", s.Usual.Callers,
+			"goroutines that enqueue one by one, such as 32,256"+zeroMeans(s.Usual.Callers, "in bulk from one"))
 	}
 	if s.Usual.Duration != 0 {
 		flags.DurationVar(&f.load.Duration, "duration", s.Usual.Duration, "how long each phase lasts, at least 1s")
 	}
 	if s.Usual.Rates != nil {
-		flags.IntSliceVar(&f.load.Rates, "rate", s.Usual.Rates, "jobs a second to enqueue, such as 2,100")
+		flags.IntSliceVar(&f.load.Rates, "rate", s.Usual.Rates,
+			"jobs a second to enqueue, such as 2,100"+zeroMeans(s.Usual.Rates, "as many as the machine takes"))
 	}
 	flags.IntVar(&f.load.PayloadBytes, "payload-bytes", s.Usual.PayloadBytes, "size of each job's data, as JSON")
 	flags.BoolVar(&f.remote, "remote", false, "permit a server on another machine; the network counts then")
@@ -72,6 +74,14 @@ func newScenario(d *deps, s *bench.Scenario) *cobra.Command {
 		return runBench(cmd.Context(), d, cfg, s, f)
 	}
 	return cmd
+}
+
+// zeroMeans ends the usage of a flag that may be zero.
+func zeroMeans(usual []int, meaning string) string {
+	if slices.Contains(usual, 0) {
+		return "; 0: " + meaning
+	}
+	return ""
 }
 
 // check finds what the scenario cannot be put under. Zero callers or rate are fine

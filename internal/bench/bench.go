@@ -12,6 +12,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"sync"
 	"time"
 
 	"github.com/jackc/pgx/v5/pgxpool"
@@ -142,7 +143,8 @@ func (s *Scenario) Run(ctx context.Context, opts Options) (_ *Report, err error)
 	return b.report, nil
 }
 
-// stage shows progress until the returned function is called. count says how much of
+// stage shows progress until the returned function is called, once or more often; one
+// stage ends before the next begins. count says how much of
 // total is done; with a nil count the time passed is, in milliseconds.
 func (b *bench) stage(name string, total int64, count func() int64) (end func()) {
 	if b.opts.Progress == nil {
@@ -166,5 +168,5 @@ func (b *bench) stage(name string, total int64, count func() int64) (end func())
 			}
 		}
 	}()
-	return func() { close(stop); <-stopped }
+	return sync.OnceFunc(func() { close(stop); <-stopped })
 }

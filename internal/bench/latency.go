@@ -77,7 +77,8 @@ func (b *bench) pickup(ctx context.Context, rate int, own bool) (row Row, err er
 	if own {
 		client = c.client
 	}
-	defer b.stage("enqueueing "+name, total, c.completed.Load)()
+	end := b.stage("enqueueing "+name, total, c.completed.Load)
+	defer end()
 	enqueue := func(n int) error {
 		_, err := client.Enqueue(ctx, b.newJob(queue, n))
 		p.returned[n].Store(p.now())
@@ -89,6 +90,7 @@ func (b *bench) pickup(ctx context.Context, rate int, own bool) (row Row, err er
 	if _, err := c.await(ctx); err != nil {
 		return row, c.abandon(err)
 	}
+	end()
 	if err := c.dismiss(); err != nil {
 		return row, err
 	}

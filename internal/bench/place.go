@@ -5,8 +5,8 @@ import (
 	"errors"
 	"fmt"
 	"net"
+	"os"
 	"path/filepath"
-	"strconv"
 	"time"
 
 	"github.com/jackc/pgx/v5"
@@ -20,7 +20,8 @@ import (
 var ErrRemote = errors.New("the server of DATABASE_URL is not on this machine: a benchmark would take all it has; " +
 	"add --remote if that is what you want, or unset DATABASE_URL to use a private server")
 
-// databasePrefix begins the name of a run's own database.
+// databasePrefix begins the name of a run's own database. Process id and time follow,
+// so that one left by a run that was killed tells whose it was.
 const databasePrefix = "penstock_bench_"
 
 // cleanupPatience bounds dropping the database and stopping the server.
@@ -80,10 +81,8 @@ func local(host string) bool {
 	return filepath.IsAbs(host) || host == "localhost" || ip != nil && ip.IsLoopback()
 }
 
-// create makes the database. Its name holds the time, so that one left by a run that
-// was killed tells its age.
 func (p *place) create(ctx context.Context) error {
-	name := databasePrefix + strconv.FormatInt(time.Now().UnixMilli(), 10)
+	name := fmt.Sprintf("%s%d_%d", databasePrefix, os.Getpid(), time.Now().UnixMilli())
 	if err := p.administer(ctx, "CREATE DATABASE "+pgx.Identifier{name}.Sanitize()); err != nil {
 		return fmt.Errorf("make a database for the benchmark: %w: its role needs CREATEDB, or unset DATABASE_URL to use a private server", err)
 	}

@@ -128,6 +128,7 @@ func (b *bench) flow(ctx context.Context, queue string, callers, rate int) (f fl
 	if err := c.awaitTotal(ctx, p.enqueued.Load()); err != nil {
 		return f, c.abandon(err)
 	}
+	end()
 	if err := c.dismiss(); err != nil {
 		return f, err
 	}
