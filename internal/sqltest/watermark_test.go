@@ -2,7 +2,9 @@ package sqltest_test
 
 import (
 	"context"
+	"encoding/json"
 	"fmt"
+	"maps"
 	"testing"
 	"time"
 
@@ -92,16 +94,22 @@ func TestMarksHideNothingThatCameAfterTheSweep(t *testing.T) { // P10
 		empty(t, conn)
 		by := worker(t, conn, "q")
 		lane, room := rapid.SampledFrom([]int{1, 5, 6, 20, 100}), rapid.IntRange(1, 6)
-		waits := rapid.SampledFrom([]string{"0 ms", "0 ms", "1 ms", "2 ms"})
+		times := rapid.SampledFrom([]map[string]any{
+			{}, {}, {"delay": 1}, {"delay": 2}, {"expiresIn": 1}, {"runAt": "2001-01-01T00:00:00Z"},
+		})
 		var mark *marks
 		var held []taken
 		t.Repeat(map[string]func(*rapid.T){
+			// Batches, so that jobs of a lane share their run_at.
 			"enqueue": func(t *rapid.T) {
+				var jobs []map[string]any
 				for range rapid.IntRange(1, 8).Draw(t, "jobs") {
-					do(t, conn, `SELECT penstock.enqueue('q', 'n', '{}', $1::integer, delay => $2::text::interval,
-						expires_in => $3::text::interval)`, lane.Draw(t, "lane"), waits.Draw(t, "delay"),
-						rapid.SampledFrom([]any{nil, nil, nil, "1 ms"}).Draw(t, "expiry"))
+					jobs = append(jobs, map[string]any{"name": "n", "data": 1, "priority": lane.Draw(t, "lane")})
+					maps.Copy(jobs[len(jobs)-1], times.Draw(t, "times"))
 				}
+				text, err := json.Marshal(jobs)
+				require.NoError(t, err)
+				do(t, conn, "SELECT penstock.enqueue_many('q', $1::jsonb)", string(text))
 			},
 			"sweep": func(t *rapid.T) {
 				var got []taken
@@ -121,7 +129,7 @@ func TestMarksHideNothingThatCameAfterTheSweep(t *testing.T) { // P10
 				job := held[0]
 				held = held[1:]
 				do(t, conn, `SELECT penstock.finish('q', ARRAY[$1::bigint], ARRAY[$2::integer], ARRAY[$3], delays => ARRAY[$4::text::interval])`,
-					job.ID, job.Attempt, rapid.SampledFrom([]string{"snoozed", "released"}).Draw(t, "how"), waits.Draw(t, "wait"))
+					job.ID, job.Attempt, rapid.SampledFrom([]string{"snoozed", "released"}).Draw(t, "how"), rapid.SampledFrom([]string{"0 ms", "1 ms"}).Draw(t, "wait"))
 			},
 		})
 	})
