@@ -64,27 +64,30 @@ $$;
 -- +goose StatementEnd
 
 -- +goose StatementBegin
+-- The epoch milliseconds of what looks like a time in JSON's quotes, null when it is none.
+CREATE FUNCTION penstock.epoch_of(quoted text) RETURNS text
+LANGUAGE plpgsql IMMUTABLE STRICT AS $$
+BEGIN
+    RETURN trunc(extract(epoch FROM trim('"' FROM quoted)::timestamptz) * 1000)::text;
+EXCEPTION WHEN data_exception THEN
+    RETURN NULL;
+END $$;
+-- +goose StatementEnd
+
+-- +goose StatementBegin
 -- The data with every value that is an ISO 8601 date and time with a zone, as
 -- JavaScript's toISOString() writes it, as epoch milliseconds: jsonpath of
 -- Postgres 15 reads neither a Z nor fractions, and numbers compare with $ago_*.
+-- Keys, and what is within a longer string, stay as they are. One pass: data may
+-- be a long series of times.
 CREATE FUNCTION penstock.epoch_times(data jsonb) RETURNS jsonb
 LANGUAGE plpgsql IMMUTABLE AS $$
 DECLARE
-    found text;
-    text_ text := data::text;
+    a_time CONSTANT text := '(?<!\\)("\d{4}-\d\d-\d\dT\d\d:\d\d(?::\d\d(?:\.\d{1,9})?)?(?:Z|[+-]\d\d(?::?\d\d)?)")(?!:)';
 BEGIN
-    FOR found IN SELECT DISTINCT m[1] FROM regexp_matches(text_,
-        '(?<!\\)("\d{4}-\d\d-\d\dT\d\d:\d\d(?::\d\d(?:\.\d{1,9})?)?(?:Z|[+-]\d\d(?::?\d\d)?)")(?!:)', 'g') m
-    LOOP
-        BEGIN
-            text_ := replace(text_, found, trunc(extract(epoch FROM trim('"' FROM found)::timestamptz) * 1000)::text);
-        EXCEPTION WHEN data_exception THEN
-            CONTINUE; -- it only looks like a time
-        END;
-    END LOOP;
-    RETURN text_::jsonb;
-EXCEPTION WHEN data_exception THEN
-    RETURN data; -- a key looks like a time
+    RETURN (SELECT string_agg(u.other || coalesce(penstock.epoch_of(u.found[1]), u.found[1], ''), '' ORDER BY u.nth)
+        FROM ROWS FROM (regexp_split_to_table(data::text, a_time), regexp_matches(data::text, a_time, 'g'))
+            WITH ORDINALITY u(other, found, nth))::jsonb;
 END $$;
 -- +goose StatementEnd
 
@@ -290,5 +293,5 @@ DROP VIEW penstock.priority_distribution;
 DROP FUNCTION penstock.set_tag(text, integer), penstock.set_level(text, integer), penstock.priority_level(integer),
     penstock.set_rule(text, integer, text, text),
     penstock.decide_priorities(text, jsonb[], jsonb[]), penstock.decide_priority(text, jsonb, text[]),
-    penstock.rule_moments(timestamptz), penstock.epoch_times(jsonb), penstock.job_tags(jsonb, text[]);
+    penstock.rule_moments(timestamptz), penstock.epoch_times(jsonb), penstock.epoch_of(text), penstock.job_tags(jsonb, text[]);
 DROP TABLE penstock.priority_tags, penstock.priority_rule_errors, penstock.priority_rules;

@@ -53,6 +53,7 @@ var functions = []functionGrant{
 	{"count_for_breakers(text, text[], bigint[], integer[], boolean[])", nobody},
 	{"decide_priorities(text, jsonb[], jsonb[])", nobody},
 	{"effective_policy(text, text, jsonb, smallint)", nobody},
+	{"epoch_of(text)", nobody},
 	{"epoch_times(jsonb)", nobody},
 	{"fingerprint(text, text)", nobody},
 	{"hold_back(text, integer)", nobody},
