@@ -2,6 +2,7 @@ package bench
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"sync/atomic"
 	"time"
@@ -17,7 +18,6 @@ type crew struct {
 	client *penstock.Client // the worker's own
 
 	completed atomic.Int64 // ends that Postgres has recorded
-	odd       atomic.Int64 // any other end but released, and leases lost
 	claimed   atomic.Int64
 	claiming  atomic.Int64 // nanoseconds spent in claims that brought something
 
@@ -74,17 +74,15 @@ func (b *bench) start(ctx context.Context, w work) (*crew, error) {
 }
 
 func (c *crew) ended(e penstock.EndEvent) {
-	switch {
-	case e.LeaseLost || e.Outcome != "completed" && e.Outcome != "released":
-		c.odd.Add(1)
-	case e.Outcome == "completed":
-		if c.completed.Add(1) == c.target {
-			c.reached <- time.Now()
-		}
-		select {
-		case c.more <- struct{}{}:
-		default:
-		}
+	if e.LeaseLost || e.Outcome != "completed" {
+		return
+	}
+	if c.completed.Add(1) == c.target {
+		c.reached <- time.Now()
+	}
+	select {
+	case c.more <- struct{}{}:
+	default:
 	}
 }
 
@@ -95,9 +93,20 @@ func (c *crew) awaitTotal(ctx context.Context, total int64) error {
 		case <-c.more:
 		case <-ctx.Done():
 			return context.Cause(ctx)
+		case err := <-c.over:
+			return c.early(err, total)
 		}
 	}
 	return nil
+}
+
+// early is the error of a worker that stopped too soon, of which err is what it said.
+func (c *crew) early(err error, total int64) error {
+	c.over <- err // dismiss and abandon still want it
+	if err == nil {
+		err = errors.New("it found nothing left to do")
+	}
+	return fmt.Errorf("%w: the worker stopped after %d of %d jobs (%v)", ErrMiscounted, c.completed.Load(), total, err)
 }
 
 func (c *crew) claim(e penstock.ClaimEvent) {
@@ -115,13 +124,13 @@ func (c *crew) await(ctx context.Context) (time.Time, error) {
 	case <-ctx.Done():
 		return time.Time{}, context.Cause(ctx)
 	case err := <-c.over:
-		c.over <- err // for dismiss
+		early := c.early(err, c.target)
 		select {
-		case at := <-c.reached:
+		case at := <-c.reached: // just now
 			return at, nil
 		default:
+			return time.Time{}, early
 		}
-		return time.Time{}, fmt.Errorf("%w: the worker stopped after %d of %d jobs (%v)", ErrMiscounted, c.completed.Load(), c.target, err)
 	}
 }
 

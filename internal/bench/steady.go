@@ -94,24 +94,37 @@ func (b *bench) flow(ctx context.Context, queue string, callers, rate int) (f fl
 		return f, err
 	}
 	defer c.stop()
-	p := &producer{b: b, client: client, crew: c, queue: queue, rate: rate, started: time.Now()}
-	end := b.stage("enqueueing and working", b.load.Duration.Milliseconds(), nil)
-	defer func() { end() }()
+	p := &producer{b: b, client: client, crew: c, queue: queue, rate: rate}
+	if f, err = p.measure(ctx, callers); err != nil {
+		return f, c.abandon(err)
+	}
+	end := b.stage("working off the rest", p.enqueued.Load(), c.completed.Load)
+	err = c.awaitTotal(ctx, p.enqueued.Load())
+	end()
+	if err != nil {
+		return f, c.abandon(err)
+	}
+	if err := c.dismiss(); err != nil {
+		return f, err
+	}
+	return f, b.check(ctx, queue, p.enqueued.Load(), c.completed.Load())
+}
 
-	within, cancel := context.WithTimeout(ctx, b.load.Duration)
+// measure enqueues for the load's duration and counts what went in and out meanwhile.
+func (p *producer) measure(ctx context.Context, callers int) (f flow, err error) {
+	duration := p.b.load.Duration
+	defer p.b.stage("enqueueing and working", duration.Milliseconds(), nil)()
+	within, cancel := context.WithTimeout(ctx, duration)
 	defer cancel()
-	var watching sync.WaitGroup
-	watching.Go(func() {
-		half := time.NewTimer(b.load.Duration / 2)
-		defer half.Stop()
-		select {
-		case <-half.C:
+	p.started = time.Now()
+	var counting sync.WaitGroup
+	counting.Go(func() {
+		if waitUntil(within, p.started.Add(duration/2)) {
 			f.halfEnqueued = p.enqueued.Load()
-			f.halfWaiting = f.halfEnqueued - c.completed.Load()
-		case <-within.Done():
+			f.halfWaiting = f.halfEnqueued - p.crew.completed.Load()
 		}
 		<-within.Done()
-		f.took, f.enqueued, f.completed = time.Since(p.started), p.enqueued.Load(), c.completed.Load()
+		f.took, f.enqueued, f.completed = time.Since(p.started), p.enqueued.Load(), p.crew.completed.Load()
 	})
 	err = together(within, max(callers, 1), func(within context.Context) error {
 		if callers > 0 {
@@ -119,20 +132,12 @@ func (b *bench) flow(ctx context.Context, queue string, callers, rate int) (f fl
 		}
 		return p.bulk(ctx, within)
 	})
-	watching.Wait()
-	if err != nil && !errors.Is(err, context.DeadlineExceeded) || ctx.Err() != nil {
-		return f, c.abandon(err)
+	cancel()
+	counting.Wait()
+	if ctx.Err() == nil && errors.Is(err, context.DeadlineExceeded) {
+		err = nil // that is how it ends
 	}
-	end()
-	end = b.stage("working off the rest", p.enqueued.Load(), c.completed.Load)
-	if err := c.awaitTotal(ctx, p.enqueued.Load()); err != nil {
-		return f, c.abandon(err)
-	}
-	end()
-	if err := c.dismiss(); err != nil {
-		return f, err
-	}
-	return f, b.check(ctx, queue, p.enqueued.Load(), c.completed.Load())
+	return f, err
 }
 
 // bulk enqueues 1,000 jobs to a call until within ends. A call under way then is
