@@ -99,16 +99,18 @@ func (f *fetcher) claim(ctx context.Context, inc *incarnation, n int) (int, erro
 		Queue: f.q.name, WorkerID: inc.id, MaxJobs: int32(n), DefaultTimeout: f.q.cfg.Timeout, SweptFrom: 1,
 	}
 	var before time.Time
-	plain := f.mark.sweeps(time.Now())
+	start := time.Now()
+	plain := f.mark.sweeps(start)
 	if !plain {
 		f.mark.apply(&params)
 	} else if f.mark.on {
 		var err error
 		if before, err = w.queries.Now(within); err != nil {
-			return 0, err
+			w.hooks.Claimed(ClaimEvent{f.q.name, n, 0, time.Since(start), err})
+			return 0, translate("read the clock", err)
 		}
+		start = time.Now()
 	}
-	start := time.Now()
 	leases, err := w.queries.Claim(within, params)
 	end := time.Now()
 	w.hooks.Claimed(ClaimEvent{f.q.name, n, len(leases), end.Sub(start), err})
