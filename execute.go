@@ -63,7 +63,7 @@ func (q *servedQueue) run(x *execution, after func(ending)) {
 	guard(ctx, h.run, x.job(), func(err error) {
 		e := x.judge(ctx, err)
 		e.ran = time.Since(started)
-		if e.outcome == outcomeFailed && e.delay < 0 && h.retry != nil {
+		if err != nil && e.outcome == outcomeFailed && e.delay < 0 && h.retry != nil {
 			e.delay = h.retry(int(x.lease.Failures)+1, err)
 		}
 		cancel()
