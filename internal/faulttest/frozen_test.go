@@ -2,6 +2,7 @@ package faulttest
 
 import (
 	"context"
+	"slices"
 	"syscall"
 	"testing"
 
@@ -70,4 +71,46 @@ func TestAFrozenWorkersOpenTransactionHoldsUpItsOwnJobOnly(t *testing.T) { // P9
 	f.end(t, inTx, 1)
 	require.Equal(t, "lost completed", f.outcomes(t, inTx))
 	require.Zero(t, ask[int](t, f, `SELECT count(*) FROM effects`))
+}
+
+func TestWhatWasLeasedAheadIsNotStartedOnceTheLeaseIsLost(t *testing.T) { // P4, P5
+	t.Parallel()
+	f := newFixture(t)
+	goOn, entered := make(chan struct{}), make(chan int64, 1)
+	jobs := noops(4000)
+	jobs[2000].Name = "gate"
+	ids, err := f.client.EnqueueMany(t.Context(), jobs)
+	require.NoError(t, err)
+	f.work(t, penstock.WorkerConfig{
+		Queues: map[string]penstock.QueueConfig{"q": {Concurrency: 1}},
+	}, func(w *penstock.Worker) {
+		penstock.Handle(w, "q", "noop", noop)
+		penstock.Handle(w, "q", "gate", func(_ context.Context, job *penstock.Job[struct{}]) error {
+			if job.Attempt == 1 {
+				entered <- job.ID
+				<-goOn
+			}
+			return nil
+		})
+	})
+	gate := await(t, "the gate", entered)
+	until(t, "jobs leased ahead", func() bool {
+		return ask[int](t, f, `SELECT count(*) FROM penstock.running WHERE job_id > $1`, gate) > 0
+	})
+	require.NotZero(t, ask[int](t, f, `SELECT penstock.bury(id, beat) FROM penstock.workers`))
+	until(t, "the worker to register anew", func() bool { return ask[int](t, f, `SELECT count(*) FROM penstock.workers`) == 1 })
+	close(goOn)
+	for _, id := range ids {
+		f.ended.await(t, "every job's end", 1, func(e penstock.EndEvent) bool {
+			return e.JobID == id && !e.LeaseLost && e.Outcome == "completed"
+		})
+	}
+	require.Zero(t, ask[int](t, f, `SELECT count(*) FROM penstock.attempts WHERE outcome = 'failed'`), "nobody failed")
+	f.finished(t, len(ids))
+	lost := ask[[]int64](t, f, `SELECT array_agg(job_id) FROM penstock.attempts
+		WHERE attempt = 1 AND outcome IN ('lost', 'released') AND job_id > $1`, gate)
+	require.NotEmpty(t, lost)
+	require.Empty(t, f.started.which(func(e penstock.StartEvent) bool {
+		return e.Attempt == 1 && slices.Contains(lost, e.JobID)
+	}))
 }
