@@ -16,7 +16,7 @@ import (
 
 func TestMain(m *testing.M) {
 	flag.Parse()
-	modest(map[string]string{"rapid.checks": "80", "rapid.steps": "70", "rapid.nofailfile": "true"})
+	modest(map[string]string{"rapid.checks": "50", "rapid.steps": "70", "rapid.nofailfile": "true"})
 	dbtest.Main(m)
 }
 
