@@ -47,6 +47,10 @@ const (
 // run executes one attempt and hands its end to after, also when the handler
 // panics or calls runtime.Goexit.
 func (q *servedQueue) run(x *execution, after func(ending)) {
+	if cause := context.Cause(x.ctx); cause != nil { // while it waited: the lease was lost, or a cancel came
+		after(x.judge(x.ctx, cause))
+		return
+	}
 	h := q.handler(x.lease.Name)
 	if h == nil {
 		q.worker.log.Warn("no handler here knows the name", zap.String("queue", q.name),
@@ -117,7 +121,8 @@ func (x *execution) judge(ctx context.Context, err error) ending {
 		e.detail = string(panicked.stack)
 	case errors.As(err, &retryIn):
 		e.delay = retryIn.delay
-	case errors.Is(cause, ErrShutdown):
+	case errors.Is(cause, ErrShutdown), errors.Is(cause, ErrLeaseLost):
+		// A lost lease is past releasing, unless the claim committed after the burial.
 		e.outcome, e.message, e.classes = outcomeReleased, "", nil
 	case errors.Is(cause, ErrTimeout):
 		e.classes = []string{"Timeout"}
