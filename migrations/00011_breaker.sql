@@ -62,6 +62,11 @@ DECLARE
     one    record;
     sums   record;
 BEGIN
+    -- Failures of one queue are counted one batch after the other, so that the last
+    -- of several that end at once sees them all. Successes wait for nobody.
+    IF true = ANY (failed) THEN
+        PERFORM pg_advisory_xact_lock(hashtext('penstock breaker'), hashtext(count_for_breakers.queue));
+    END IF;
     INSERT INTO breaker_tallies (queue, name, at, attempts, failures)
     SELECT count_for_breakers.queue, e.name, moment, count(*), count(*) FILTER (WHERE e.failed)
     FROM unnest(names, failed) e(name, failed) WHERE e.failed IS NOT NULL GROUP BY e.name;
