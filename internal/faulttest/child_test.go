@@ -190,7 +190,7 @@ func (c *child) effect(ctx context.Context, job *penstock.Job[effect]) error {
 			c.say(reached)
 			select {}
 		case "reply":
-			fault, _ := c.wire.hold(nil, "commit")
+			fault := c.wire.stop("commit")
 			go func() {
 				<-fault.committed
 				c.say(reached)

@@ -75,7 +75,8 @@ func TestACompletionWithALostLeaseFailsTheHandlersTransaction(t *testing.T) { //
 	t.Parallel()
 	f := newFixture(t)
 	f.exec(t, `CREATE TABLE effects (job_id bigint, attempt integer)`)
-	told, goOn := make(chan error, 1), make(chan struct{})
+	told := make(chan error, 1)
+	goOn, open := gate(t)
 	f.work(t, penstock.WorkerConfig{}, func(w *penstock.Worker) {
 		penstock.Handle(w, "q", "effect", func(ctx context.Context, job *penstock.Job[struct{}]) error {
 			ctx = context.WithoutCancel(ctx)
@@ -97,7 +98,7 @@ func TestACompletionWithALostLeaseFailsTheHandlersTransaction(t *testing.T) { //
 	f.started.await(t, "the first attempt", 1, func(e penstock.StartEvent) bool { return e.JobID == id })
 	require.Equal(t, 1, ask[int](t, f, `SELECT penstock.bury(id, beat) FROM penstock.workers`))
 	f.started.await(t, "the second attempt", 1, func(e penstock.StartEvent) bool { return e.Attempt == 2 })
-	close(goOn)
+	open()
 	require.ErrorIs(t, await(t, "the refusal", told), penstock.ErrLeaseLost)
 	f.ended.await(t, "the end of the first attempt", 1, func(e penstock.EndEvent) bool { return e.Attempt == 1 && e.LeaseLost })
 	f.ended.await(t, "the end of the second attempt", 1, func(e penstock.EndEvent) bool { return e.Attempt == 2 && !e.LeaseLost })

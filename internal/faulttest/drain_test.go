@@ -13,7 +13,8 @@ import (
 func TestADrainReleasesWhatHasNotStartedAndAwaitsWhatRuns(t *testing.T) { // P1, P3
 	t.Parallel()
 	f := newFixture(t)
-	goOn, entered := make(chan struct{}), make(chan int64, 1)
+	entered := make(chan int64, 1)
+	goOn, open := gate(t)
 	jobs := noops(4000)
 	jobs[2000].Name = "gate" // behind it others are leased ahead and wait for the one handler
 	ids, err := f.client.EnqueueMany(t.Context(), jobs)
@@ -28,23 +29,23 @@ func TestADrainReleasesWhatHasNotStartedAndAwaitsWhatRuns(t *testing.T) { // P1,
 			return ctx.Err()
 		})
 	})
-	gate := await(t, "the gate", entered)
-	require.Equal(t, ids[2000], gate)
+	at := await(t, "the gate", entered)
+	require.Equal(t, ids[2000], at)
 	until(t, "jobs leased ahead", func() bool {
-		return ask[int](t, f, `SELECT count(*) FROM penstock.running WHERE job_id > $1`, gate) > 0
+		return ask[int](t, f, `SELECT count(*) FROM penstock.running WHERE job_id > $1`, at) > 0
 	})
 	stopped := make(chan struct{})
 	go func() { worker.stop(); close(stopped) }()
 	released := f.ended.await(t, "a release", 1, func(e penstock.EndEvent) bool { return e.Outcome == "released" })[0]
-	require.Equal(t, penstock.Running, f.job(t, gate).State, "it is waited for")
-	close(goOn)
+	require.Equal(t, penstock.Running, f.job(t, at).State, "it is waited for")
+	open()
 	await(t, "the end of the drain", stopped)
 
-	require.Equal(t, "completed", f.end(t, gate, 1).Outcome)
+	require.Equal(t, "completed", f.end(t, at, 1).Outcome)
 	info := f.job(t, released.JobID)
 	require.Equal(t, penstock.Waiting, info.State, "due at once, for whoever claims next")
 	require.Zero(t, info.Failures)
-	require.Empty(t, f.started.which(func(e penstock.StartEvent) bool { return e.JobID > gate }))
+	require.Empty(t, f.started.which(func(e penstock.StartEvent) bool { return e.JobID > at }))
 	require.Zero(t, ask[int](t, f, `SELECT count(*) FROM penstock.running`))
 	require.Zero(t, ask[int](t, f, `SELECT count(*) FROM penstock.workers`))
 	require.Equal(t, 1999, ask[int](t, f, `SELECT count(*) FROM penstock.pending`))
@@ -77,7 +78,8 @@ func TestADrainThatWaitedLongEnoughCancelsAndReleasesAtNoCost(t *testing.T) { //
 func TestADrainGivesUpOnAHandlerThatIgnoresItsContext(t *testing.T) { // P1, P5
 	t.Parallel()
 	f := newFixture(t)
-	goOn, gone := make(chan struct{}), make(chan struct{})
+	gone := make(chan struct{})
+	goOn, open := gate(t)
 	worker := f.work(t, penstock.WorkerConfig{ShutdownTimeout: 10 * time.Millisecond}, func(w *penstock.Worker) {
 		penstock.Handle(w, "q", "deaf", func(context.Context, *penstock.Job[struct{}]) error {
 			defer close(gone)
@@ -92,7 +94,7 @@ func TestADrainGivesUpOnAHandlerThatIgnoresItsContext(t *testing.T) { // P1, P5
 	require.Equal(t, penstock.Waiting, info.State)
 	require.Equal(t, "released", f.outcomes(t, id))
 	require.Zero(t, ask[int](t, f, `SELECT count(*) FROM penstock.workers`))
-	close(goOn)
+	open()
 	await(t, "the leftover handler", gone)
 	require.Equal(t, penstock.Waiting, f.job(t, id).State, "nobody hears of its end any more")
 }

@@ -19,7 +19,7 @@ func TestAFrozenWorkersCompletionsAreRefusedAndItGoesOnAsAnother(t *testing.T) {
 	stubborn := f.enqueue(t, penstock.NewJob{Name: "stubborn"})
 	frozen.await(t, "handling", 2)
 
-	heirGoes := make(chan struct{})
+	heirGoes, open := gate(t)
 	heir := f.work(t, penstock.WorkerConfig{Lease: shortLease}, func(w *penstock.Worker) {
 		wait := func(context.Context, *penstock.Job[struct{}]) error { <-heirGoes; return nil }
 		penstock.Handle(w, "q", "hang", wait)
@@ -36,7 +36,7 @@ func TestAFrozenWorkersCompletionsAreRefusedAndItGoesOnAsAnother(t *testing.T) {
 		require.Equal(t, penstock.Running, f.job(t, id).State, "a stale end changes nothing")
 		require.Equal(t, "lost", f.outcomes(t, id))
 	}
-	close(heirGoes)
+	open()
 	for _, id := range []int64{obedient, stubborn} {
 		require.Equal(t, "completed", f.end(t, id, 1).Outcome)
 		require.Equal(t, "lost completed", f.outcomes(t, id))
@@ -76,7 +76,8 @@ func TestAFrozenWorkersOpenTransactionHoldsUpItsOwnJobOnly(t *testing.T) { // P9
 func TestWhatWasLeasedAheadIsNotStartedOnceTheLeaseIsLost(t *testing.T) { // P4, P5
 	t.Parallel()
 	f := newFixture(t)
-	goOn, entered := make(chan struct{}), make(chan int64, 1)
+	entered := make(chan int64, 1)
+	goOn, open := gate(t)
 	jobs := noops(4000)
 	jobs[2000].Name = "gate"
 	ids, err := f.client.EnqueueMany(t.Context(), jobs)
@@ -93,13 +94,13 @@ func TestWhatWasLeasedAheadIsNotStartedOnceTheLeaseIsLost(t *testing.T) { // P4,
 			return nil
 		})
 	})
-	gate := await(t, "the gate", entered)
+	at := await(t, "the gate", entered)
 	until(t, "jobs leased ahead", func() bool {
-		return ask[int](t, f, `SELECT count(*) FROM penstock.running WHERE job_id > $1`, gate) > 0
+		return ask[int](t, f, `SELECT count(*) FROM penstock.running WHERE job_id > $1`, at) > 0
 	})
 	require.NotZero(t, ask[int](t, f, `SELECT penstock.bury(id, beat) FROM penstock.workers`))
 	until(t, "the worker to register anew", func() bool { return ask[int](t, f, `SELECT count(*) FROM penstock.workers`) == 1 })
-	close(goOn)
+	open()
 	for _, id := range ids {
 		f.ended.await(t, "every job's end", 1, func(e penstock.EndEvent) bool {
 			return e.JobID == id && !e.LeaseLost && e.Outcome == "completed"
@@ -108,7 +109,7 @@ func TestWhatWasLeasedAheadIsNotStartedOnceTheLeaseIsLost(t *testing.T) { // P4,
 	require.Zero(t, ask[int](t, f, `SELECT count(*) FROM penstock.attempts WHERE outcome = 'failed'`), "nobody failed")
 	f.finished(t, len(ids))
 	lost := ask[[]int64](t, f, `SELECT array_agg(job_id) FROM penstock.attempts
-		WHERE attempt = 1 AND outcome IN ('lost', 'released') AND job_id > $1`, gate)
+		WHERE attempt = 1 AND outcome IN ('lost', 'released') AND job_id > $1`, at)
 	require.NotEmpty(t, lost)
 	require.Empty(t, f.started.which(func(e penstock.StartEvent) bool {
 		return e.Attempt == 1 && slices.Contains(lost, e.JobID)

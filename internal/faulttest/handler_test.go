@@ -114,7 +114,7 @@ func TestAHandlerPastItsTimeoutIsToldAndFails(t *testing.T) {
 func TestAnAttemptThatIgnoresItsDeadlineIsEndedByPostgres(t *testing.T) { // P5
 	t.Parallel()
 	f := newFixture(t)
-	goOn := make(chan struct{})
+	goOn, open := gate(t)
 	f.work(t, penstock.WorkerConfig{}, func(w *penstock.Worker) {
 		penstock.Handle(w, "q", "deaf", func(context.Context, *penstock.Job[struct{}]) error { <-goOn; return nil })
 	})
@@ -123,7 +123,7 @@ func TestAnAttemptThatIgnoresItsDeadlineIsEndedByPostgres(t *testing.T) { // P5
 	})
 	f.started.await(t, "the start", 1, func(e penstock.StartEvent) bool { return e.JobID == id })
 	until(t, "the deadline passed", func() bool { return ask[int](t, f, `SELECT penstock.fail_overdue('0')`) == 1 })
-	close(goOn)
+	open()
 	require.True(t, f.end(t, id, 1).LeaseLost, "its late completion changes nothing")
 	info := f.job(t, id)
 	require.Equal(t, penstock.Retrying, info.State)
@@ -195,7 +195,7 @@ func TestHandlersThatHoldEveryConnectionDoNotStarveTheWorker(t *testing.T) { // 
 	t.Parallel()
 	f := fixtureOn(t, dbtest.New(t), func(cfg *pgxpool.Config) { cfg.MaxConns = 1 })
 	pool := f.pool
-	goOn := make(chan struct{})
+	goOn, open := gate(t)
 	worker := f.work(t, penstock.WorkerConfig{Lease: shortLease}, func(w *penstock.Worker) {
 		penstock.Handle(w, "q", "greedy", func(ctx context.Context, _ *penstock.Job[struct{}]) error {
 			conn, err := pool.Acquire(ctx)
@@ -208,7 +208,8 @@ func TestHandlersThatHoldEveryConnectionDoNotStarveTheWorker(t *testing.T) { // 
 		})
 		penstock.Handle(w, "q", "noop", noop)
 	})
-	greedy := []int64{f.enqueue(t, penstock.NewJob{Name: "greedy"}), f.enqueue(t, penstock.NewJob{Name: "greedy"})}
+	greedy, err := f.client.EnqueueMany(t.Context(), []penstock.NewJob{{Queue: "q", Name: "greedy"}, {Queue: "q", Name: "greedy"}})
+	require.NoError(t, err)
 	f.started.await(t, "the greedy", 2, func(penstock.StartEvent) bool { return true })
 	until(t, "the pool is used up", func() bool { return pool.Stat().AcquiredConns() == 1 && pool.Stat().EmptyAcquireCount() > 0 })
 	for range 3 { // its own results and heartbeats flow
@@ -217,7 +218,7 @@ func TestHandlersThatHoldEveryConnectionDoNotStarveTheWorker(t *testing.T) { // 
 		require.Equal(t, "completed", f.end(t, id, 1).Outcome)
 		until(t, "a beat", func() bool { return ask[int64](t, f, `SELECT beat FROM penstock.workers`) > beat })
 	}
-	close(goOn)
+	open()
 	for _, id := range greedy {
 		require.Equal(t, "completed", f.end(t, id, 1).Outcome)
 	}

@@ -142,7 +142,8 @@ func TestAnOutageLongerThanTheLeaseBuriesNobody(t *testing.T) { // P12, P13
 	elsewhere := f.spawn(t, childSetup{Lease: shortLease, Concurrency: 1})
 	there := f.enqueue(t, penstock.NewJob{Name: "hang"})
 	elsewhere.awaitJob(t, "handling", there)
-	goOn, cause := make(chan struct{}), make(chan error, 1)
+	cause := make(chan error, 1)
+	goOn, open := gate(t)
 	worker := f.work(t, penstock.WorkerConfig{Lease: shortLease}, func(w *penstock.Worker) {
 		penstock.Handle(w, "q", "here", func(ctx context.Context, _ *penstock.Job[struct{}]) error {
 			<-goOn
@@ -165,7 +166,7 @@ func TestAnOutageLongerThanTheLeaseBuriesNobody(t *testing.T) { // P12, P13
 		return c.Err == nil && c.at.Sub(up) > 3*shortLease/2
 	})
 
-	close(goOn)
+	open()
 	require.NoError(t, await(t, "the handler", cause), "nobody ended its context")
 	require.Equal(t, "completed", f.end(t, here, 1).Outcome)
 	elsewhere.say(t, "go")

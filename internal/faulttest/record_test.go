@@ -76,3 +76,12 @@ func await[T any](t testing.TB, what string, c <-chan T) (v T) {
 	}
 	return v
 }
+
+// gate returns a channel that is closed by open, or else by the end of the test, so
+// that what waits for it does not outlive a test that failed.
+func gate(t testing.TB) (shut <-chan struct{}, open func()) {
+	c := make(chan struct{})
+	open = sync.OnceFunc(func() { close(c) })
+	t.Cleanup(open)
+	return c, open
+}

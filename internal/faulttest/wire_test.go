@@ -26,8 +26,8 @@ type wire struct {
 // contains marker.
 type fault struct {
 	marker    string
-	committed chan struct{} // closed when Postgres has sent the whole reply
-	deliver   chan struct{} // closed to hand the reply on; nil: it is dropped and the connection cut
+	committed chan struct{}   // closed when Postgres has sent the whole reply
+	deliver   <-chan struct{} // closed to hand the reply on; nil: it is dropped and the connection cut
 }
 
 // cut drops the reply to the next statement with marker in it.
@@ -35,15 +35,16 @@ func (w *wire) cut(marker string) *fault {
 	return w.plan(&fault{marker: marker, committed: make(chan struct{})})
 }
 
+// stop keeps the reply to the next statement with marker in it for good.
+func (w *wire) stop(marker string) *fault {
+	return w.plan(&fault{marker: marker, committed: make(chan struct{}), deliver: make(chan struct{})})
+}
+
 // hold keeps the reply to the next statement with marker in it from the client
 // until deliver is closed, which the end of the test also does.
 func (w *wire) hold(t *testing.T, marker string) (f *fault, deliver func()) {
-	f = &fault{marker: marker, committed: make(chan struct{}), deliver: make(chan struct{})}
-	deliver = sync.OnceFunc(func() { close(f.deliver) })
-	if t != nil {
-		t.Cleanup(deliver)
-	}
-	return w.plan(f), deliver
+	shut, deliver := gate(t)
+	return w.plan(&fault{marker: marker, committed: make(chan struct{}), deliver: shut}), deliver
 }
 
 func (w *wire) plan(f *fault) *fault {
