@@ -8,6 +8,7 @@
 package faulttest
 
 import (
+	"flag"
 	"os"
 	"testing"
 
@@ -17,6 +18,10 @@ import (
 func TestMain(m *testing.M) {
 	if setup := os.Getenv(childEnv); setup != "" {
 		os.Exit(childMain(setup))
+	}
+	// These tests wait more than they work, whatever the number of cores.
+	if err := flag.Set("test.parallel", "6"); err != nil {
+		panic(err)
 	}
 	dbtest.Main(m)
 }
