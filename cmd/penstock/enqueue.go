@@ -131,12 +131,12 @@ func readData(stdin io.Reader, arg string) (json.RawMessage, error) {
 			return nil, fmt.Errorf("read data from stdin: %w", err)
 		}
 		if len(data) == maxInput {
-			return nil, usagef("enqueue: data must be JSON of at most 1048576 bytes, stdin has more")
+			return nil, usagef("data must be JSON of at most 1048576 bytes, stdin has more")
 		}
 	}
 	data = bytes.TrimSpace(data)
 	if !json.Valid(data) {
-		return nil, usagef("enqueue: DATA must be JSON, such as '{\"key\":\"value\"}' or '\"text\"' or 42, in one argument")
+		return nil, usagef("DATA must be JSON, such as '{\"key\":\"value\"}' or '\"text\"' or 42, in one argument")
 	}
 	return data, nil
 }
@@ -147,16 +147,16 @@ func parseRetry(text string) (*penstock.RetryStrategy, error) {
 	known := retryKeys()
 	var given map[string]json.RawMessage
 	if err := json.Unmarshal([]byte(text), &given); err != nil || given == nil {
-		return nil, usagef("enqueue: --retry must be a JSON object with any of %s", strings.Join(known, ", "))
+		return nil, usagef("--retry must be a JSON object with any of %s", strings.Join(known, ", "))
 	}
 	for key := range given {
 		if !slices.Contains(known, key) {
-			return nil, usagef("enqueue: --retry may have %s, got %q", strings.Join(known, ", "), key)
+			return nil, usagef("--retry may have %s, got %q", strings.Join(known, ", "), key)
 		}
 	}
 	strategy := new(penstock.RetryStrategy)
 	if err := json.Unmarshal([]byte(text), strategy); err != nil {
-		return nil, usagef("enqueue: --retry: %w", err)
+		return nil, usagef("--retry: %w", err)
 	}
 	return strategy, nil
 }
@@ -182,7 +182,7 @@ func notEmpty(flags *pflag.FlagSet, names ...string) error {
 	for _, name := range names {
 		f := flags.Lookup(name)
 		if f.Changed && (f.Value.String() == "" || f.Value.String() == "0") {
-			return usagef("enqueue: --%s was given without a value; leave it out to take the default", name)
+			return usagef("--%s was given without a value; leave it out to take the default", name)
 		}
 	}
 	return nil

@@ -107,8 +107,18 @@ func TestEachRoleDoesItsWorkThroughTheCommands(t *testing.T) {
 	require.Regexp(t, `state +completed`, shown.stdout)
 	cancelled := command(t, as["operator"], "", "job", "cancel", id)
 	require.Equal(t, exitDone, cancelled.code, cancelled.stderr)
-	dead := command(t, as["operator"], "", "dlq", "list")
-	require.Equal(t, exitDone, dead.code, dead.stderr)
+	for _, args := range [][]string{
+		{"dlq", "list"},
+		{"policy", "list"}, {"policy", "set", "q", "--delay", "1s"}, {"policy", "preview", "q"}, {"policy", "remove", "q"},
+		{"rule", "set", "q", "1", "$.a", "high"}, {"rule", "test", "q", "{}"}, {"rule", "remove", "q", "1"},
+		{"level", "set", "l", "7"}, {"level", "remove", "l"}, {"tag", "set", "t", "-4"}, {"tag", "remove", "t"},
+		{"breaker", "set", "q"}, {"breaker", "remove", "q"}, {"queue", "set", "q", "--aging", "0.1"}, {"queue", "show", "q"},
+	} {
+		done := command(t, as["operator"], "", args...)
+		require.Equal(t, exitDone, done.code, "%v: %s", args, done.stderr)
+	}
+	counted := command(t, as["reporter"], "", "queue", "show", "q")
+	require.Equal(t, exitDone, counted.code, counted.stderr)
 
 	for _, c := range []struct {
 		who  string
@@ -123,6 +133,11 @@ func TestEachRoleDoesItsWorkThroughTheCommands(t *testing.T) {
 		{"reporter", []string{"dlq", "list"}},
 		{"producer", []string{"job", "cancel", id}},
 		{"worker", []string{"job", "cancel", id}},
+		{"worker", []string{"policy", "set", "q", "--delay", "1s"}},
+		{"reporter", []string{"policy", "get", "q"}},
+		{"reporter", []string{"rule", "list"}},
+		{"reporter", []string{"queue", "set", "q", "--aging", "1"}},
+		{"producer", []string{"queue", "show", "q"}},
 	} {
 		got := command(t, as[c.who], "", c.args...)
 		require.Equal(t, exitFailed, got.code, "%s %v", c.who, c.args)

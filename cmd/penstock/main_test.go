@@ -75,6 +75,19 @@ func TestWrongCallsAreUsageErrors(t *testing.T) {
 		{"a time that is not one", []string{"enqueue", "q", "n", "--run-at", "noon"}, "such as 2026-01-31T12:00:00Z"},
 		{"a retry field that does not exist", []string{"enqueue", "q", "n", "--retry", `{"tries":3}`}, `got "tries"`},
 		{"a retry strategy that is no object", []string{"enqueue", "q", "n", "--retry", `null`}, "a JSON object"},
+		{"no attempts of a retry strategy", []string{"enqueue", "q", "n", "--retry", `{"maxAttempts":0}`}, "retry.maxAttempts must be a whole number from 1 to 100, got 0"},
+		{"a preview of no strategy", []string{"policy", "preview", "q", "--retry", ""}, "--retry must be a JSON object"},
+		{"a policy of nothing", []string{"policy", "set", "q"}, "say what to set"},
+		{"a field to reset that does not exist", []string{"policy", "set", "q", "--reset", "tries"}, `max-delay, multiplier, non-retryable, retryable, type, got "tries"`},
+		{"a field both set and reset", []string{"policy", "set", "q", "--delay", "1s", "--reset", "delay"}, "--delay is both set and reset"},
+		{"a rule without a place", []string{"rule", "set", "q", "first", "$.a", "high"}, `POSITION must be 1 to 1000, got "first"`},
+		{"a rule taken from nowhere", []string{"rule", "remove", "q", "0"}, `POSITION must be 1 to 1000, got "0"`},
+		{"a test of what is not JSON", []string{"rule", "test", "q", "{"}, "DATA must be JSON"},
+		{"a level beyond the highest", []string{"level", "set", "huge", "101"}, `WEIGHT must be 1 to 100, got "101"`},
+		{"a tag that shifts nothing", []string{"tag", "set", "t", "0"}, `SHIFT must be -99 to 99 and not 0, got "0"`},
+		{"a breaker that opens at nothing", []string{"breaker", "set", "q", "--failure-share", "0"}, "--failure-share was given without a value"},
+		{"a queue setting of nothing", []string{"queue", "set", "q"}, "--aging or --default-priority"},
+		{"a default priority that a shell left empty", []string{"queue", "set", "q", "--default-priority", "", "--aging", "1"}, "--default-priority was given without a value"},
 		{"an id that is not a number", []string{"job", "get", "abc"}, `got "abc"`},
 		{"an id that cannot be", []string{"job", "cancel", "0"}, `got "0"`},
 		{"work without a queue", []string{"work", "--", "cat"}, "--queue"},
@@ -119,7 +132,7 @@ func TestWithoutADatabaseCommandsSayHowToGetOne(t *testing.T) {
 }
 
 func TestHelpAndVersionNeedNoDatabase(t *testing.T) {
-	for _, args := range [][]string{{}, {"--help"}, {"work", "--help"}, {"job"}, {"dlq"}, {"migrate"}, {"version"}, {"version", "--json"}, {"completion", "bash"}, {"migrate", "sql"}} {
+	for _, args := range [][]string{{}, {"--help"}, {"work", "--help"}, {"job"}, {"dlq"}, {"queue"}, {"policy"}, {"rule"}, {"level"}, {"tag"}, {"breaker"}, {"migrate"}, {"version"}, {"version", "--json"}, {"completion", "bash"}, {"migrate", "sql"}} {
 		got := command(t, []string{"DATABASE_URL=not a url"}, "", args...)
 		require.Equal(t, exitDone, got.code, got.stderr)
 		require.NotEmpty(t, got.stdout)

@@ -1,0 +1,210 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"strings"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"github.com/penstock/penstock"
+)
+
+func newPolicy(d *deps) *cobra.Command {
+	cmd := group("policy", "See, change and preview how failing jobs are retried",
+		newPolicyList(d), newPolicyGet(d), newPolicySet(d), newPolicyRemove(d), newPolicyPreview(d))
+	cmd.Long = `See, change and preview how failing jobs are retried.
+
+A policy belongs to a queue and a name. What it leaves open comes from the queue's
+(name *), and then from every queue's (queue * and name *). A change holds at once
+for every job that did not bring its own, also for those that wait for a retry.`
+	return cmd
+}
+
+// target is the queue and the name that arguments name; without a name it is *.
+func target(args []string) (queue, name string) {
+	if len(args) > 1 {
+		return args[0], args[1]
+	}
+	return args[0], "*"
+}
+
+func newPolicyList(d *deps) *cobra.Command {
+	cmd := &cobra.Command{Use: "list", Short: "List the policies as they are set; - is left to the broader one", Args: cobra.NoArgs}
+	return asking(d, cmd, func(ctx context.Context, client *penstock.Client, _ []string, asJSON bool) error {
+		return runPolicyList(ctx, d, client, d.stdout, asJSON)
+	})
+}
+
+func runPolicyList(ctx context.Context, d *deps, client *penstock.Client, out io.Writer, asJSON bool) error {
+	policies, err := client.Policies(ctx)
+	if err != nil {
+		return err
+	}
+	if asJSON {
+		return writeJSON(out, struct {
+			Policies []penstock.Policy `json:"policies"`
+		}{policies})
+	}
+	list := table{heads: []string{"QUEUE", "NAME", "TYPE", "DELAY", "MULTIPLIER", "MAX DELAY", "ATTEMPTS", "JITTER", "RETRYABLE", "NON-RETRYABLE"}}
+	for _, p := range policies {
+		row := []cell{text(p.Queue), text(p.Name)}
+		for _, field := range policyFields(p) {
+			if field.value == "" {
+				field.value = "-"
+			}
+			row = append(row, text(field.value))
+		}
+		list.add(row...)
+	}
+	return list.write(out, d.screen)
+}
+
+type policyField struct{ label, value string }
+
+// policyFields are a policy's fields for people, empty where it leaves one open.
+func policyFields(p penstock.Policy) []policyField {
+	shown := func(given bool, value func() string) string {
+		if !given {
+			return ""
+		}
+		return value()
+	}
+	classes := func(list []string) string {
+		return shown(list != nil, func() string {
+			if len(list) == 0 {
+				return "none"
+			}
+			return strings.Join(list, ", ")
+		})
+	}
+	return []policyField{
+		{"type", shown(p.Strategy != nil, func() string { return string(*p.Strategy) })},
+		{"delay", shown(p.Delay != nil, func() string { return exact(time.Duration(*p.Delay)) })},
+		{"multiplier", shown(p.Multiplier != nil, func() string { return fmt.Sprintf("%g", *p.Multiplier) })},
+		{"max delay", shown(p.MaxDelay != nil, func() string { return exact(time.Duration(*p.MaxDelay)) })},
+		{"max attempts", shown(p.MaxAttempts != nil, func() string { return fmt.Sprint(*p.MaxAttempts) })},
+		{"jitter", shown(p.Jitter != nil, func() string { return percent(*p.Jitter) })},
+		{"retryable", classes(p.Retryable)},
+		{"non-retryable", classes(p.NonRetryable)},
+	}
+}
+
+func newPolicyGet(d *deps) *cobra.Command {
+	cmd := &cobra.Command{
+		Use: "get QUEUE [NAME]", Short: "Show what failing jobs of a queue and name are retried by",
+		Args: cobra.RangeArgs(1, 2),
+	}
+	return asking(d, cmd, func(ctx context.Context, client *penstock.Client, args []string, asJSON bool) error {
+		queue, name := target(args)
+		return runPolicyGet(ctx, d, client, d.stdout, queue, name, asJSON)
+	})
+}
+
+func runPolicyGet(ctx context.Context, d *deps, client *penstock.Client, out io.Writer, queue, name string, asJSON bool) error {
+	p, err := client.Policy(ctx, queue, name, nil)
+	if err != nil {
+		return err
+	}
+	if asJSON {
+		return writeJSON(out, p)
+	}
+	var f facts
+	f.add("queue", text(p.Queue))
+	f.add("name", text(p.Name))
+	for _, field := range policyFields(p) {
+		f.add(field.label, text(field.value))
+	}
+	return f.write(out, d.screen, "")
+}
+
+func newPolicyPreview(d *deps) *cobra.Command {
+	var retry string
+	cmd := &cobra.Command{
+		Use: "preview QUEUE [NAME]", Short: "Print the schedule that a job sees that keeps failing",
+		Example: `  penstock policy preview deploy-contract
+  penstock policy preview process-tts --retry '{"type":"fixed","delay":0}'`,
+		Args: cobra.RangeArgs(1, 2),
+	}
+	cmd.Flags().StringVar(&retry, "retry", "", "what the job brings of its own: a retry strategy as JSON")
+	var own *penstock.RetryStrategy
+	cmd.PreRunE = func(cmd *cobra.Command, _ []string) (err error) {
+		if cmd.Flags().Changed("retry") {
+			own, err = parseRetry(retry)
+		}
+		return err
+	}
+	return asking(d, cmd, func(ctx context.Context, client *penstock.Client, args []string, asJSON bool) error {
+		queue, name := target(args)
+		return runPolicyPreview(ctx, d, client, d.stdout, queue, name, own, asJSON)
+	})
+}
+
+func runPolicyPreview(ctx context.Context, d *deps, client *penstock.Client, out io.Writer, queue, name string, own *penstock.RetryStrategy, asJSON bool) error {
+	p, err := client.Policy(ctx, queue, name, own)
+	if err != nil {
+		return err
+	}
+	schedule, err := client.PreviewPolicy(ctx, queue, name, own)
+	if err != nil {
+		return err
+	}
+	if asJSON {
+		return writeJSON(out, struct {
+			Policy   penstock.Policy         `json:"policy"`
+			Schedule []penstock.RetryPreview `json:"schedule"`
+		}{p, schedule})
+	}
+	list := table{heads: []string{"FAILURE", "RETRIED AFTER", "WITH JITTER", "IN ALL"}}
+	for _, r := range schedule {
+		spread := ""
+		if r.Least != r.Most {
+			spread = about(r.Least) + " to " + about(r.Most)
+		}
+		list.add(number(r.Failures), text(about(r.Usual)), dimmed(spread), text(about(r.UsualTotal)))
+	}
+	if len(schedule) > 0 {
+		if err := list.write(out, d.screen); err != nil {
+			return err
+		}
+		fmt.Fprintln(out)
+	}
+	_, err = fmt.Fprintf(out, "Failure %d is final: the job goes to the dead letter queue.\n", len(schedule)+1)
+	if err == nil && *p.Strategy == penstock.Custom {
+		_, err = fmt.Fprintln(out, "The strategy is custom: these delays serve where the handler's function gives none.")
+	}
+	return err
+}
+
+// about is a duration to three digits or so: what jitter leaves of more is noise.
+func about(ms penstock.Milliseconds) string {
+	d := time.Duration(ms)
+	for _, step := range []struct{ from, unit time.Duration }{
+		{100 * time.Hour, time.Hour}, {2 * time.Hour, time.Minute}, {time.Minute, time.Second}, {time.Second, 10 * time.Millisecond},
+	} {
+		if d >= step.from {
+			return exact(d.Round(step.unit))
+		}
+	}
+	return exact(d.Round(time.Millisecond))
+}
+
+// exact is a duration as flags read it: 5m, 1h30m, 7d, 1.5s.
+func exact(d time.Duration) string {
+	const day = 24 * time.Hour
+	if d >= day && d%day == 0 {
+		return fmt.Sprintf("%dd", d/day)
+	}
+	text := d.String()
+	if strings.HasSuffix(text, "m0s") {
+		text = strings.TrimSuffix(text, "0s")
+	}
+	if strings.HasSuffix(text, "h0m") {
+		text = strings.TrimSuffix(text, "0m")
+	}
+	return text
+}
+
+func percent(share float64) string { return fmt.Sprintf("%.4g%%", share*100) }

@@ -1,0 +1,136 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"io"
+
+	"github.com/spf13/cobra"
+
+	"github.com/penstock/penstock"
+)
+
+func newQueue(d *deps) *cobra.Command {
+	return group("queue", "Look at a queue or change its settings", newQueueShow(d), newQueueSet(d))
+}
+
+func newQueueShow(d *deps) *cobra.Command {
+	cmd := &cobra.Command{
+		Use: "show QUEUE", Short: "Show a queue's jobs by state and priority, its settings and its breakers",
+		Args: cobra.ExactArgs(1),
+	}
+	return asking(d, cmd, func(ctx context.Context, client *penstock.Client, args []string, asJSON bool) error {
+		return runQueueShow(ctx, d, client, d.stdout, args[0], asJSON)
+	})
+}
+
+// queueReport is all that `queue show` tells.
+type queueReport struct {
+	penstock.QueueSettings
+	Counts     penstock.QueueCounts     `json:"counts"`
+	Priorities []penstock.PriorityShare `json:"priorities"`
+	breakers
+}
+
+func readQueue(ctx context.Context, client *penstock.Client, queue string) (r queueReport, err error) {
+	if r.QueueSettings, err = client.QueueSettings(ctx, queue); err != nil {
+		return r, err
+	}
+	counts, err := client.Counts(ctx, queue)
+	if err != nil {
+		return r, err
+	}
+	r.Counts = penstock.QueueCounts{Queue: queue}
+	if len(counts) > 0 {
+		r.Counts = counts[0]
+	}
+	if r.Priorities, err = client.PriorityDistribution(ctx, queue); err != nil {
+		return r, err
+	}
+	r.Breakers, r.States, err = client.Breakers(ctx, queue)
+	return r, err
+}
+
+func runQueueShow(ctx context.Context, d *deps, client *penstock.Client, out io.Writer, queue string, asJSON bool) error {
+	r, err := readQueue(ctx, client, queue)
+	if err != nil {
+		return err
+	}
+	if asJSON {
+		return writeJSON(out, r)
+	}
+	var f facts
+	f.add("queue", text(r.Queue))
+	if r.Paused {
+		f.add("state", cell{text: "paused", colour: yellow})
+	}
+	f.add("waiting", number(r.Counts.Waiting))
+	f.add("scheduled", number(r.Counts.Scheduled))
+	f.add("retrying", number(r.Counts.Retrying))
+	f.add("running", number(r.Counts.Running))
+	f.add("dead", number(r.Counts.Dead))
+	f.add("default priority", number(r.DefaultPriority))
+	f.add("aging", text(aging(r.Aging)))
+	if err := f.write(out, d.screen, ""); err != nil {
+		return err
+	}
+	if len(r.Priorities) > 0 {
+		list := table{heads: []string{"WEIGHT", "LEVEL", "WAITING", "SCHEDULED", "RUNNING"}}
+		for _, p := range r.Priorities {
+			list.add(number(p.Weight), text(p.Level), number(p.Waiting), number(p.Scheduled), number(p.Running))
+		}
+		fmt.Fprintln(out)
+		if err := list.write(out, d.screen); err != nil {
+			return err
+		}
+	}
+	if len(r.Breakers) > 0 {
+		fmt.Fprintln(out)
+		return r.breakers.write(out, d)
+	}
+	return nil
+}
+
+func aging(rate float64) string {
+	if rate == 0 {
+		return "off"
+	}
+	return fmt.Sprintf("%g weight per second of waiting", rate)
+}
+
+func newQueueSet(d *deps) *cobra.Command {
+	var rate float64
+	var priority string
+	var change penstock.QueueChange
+	cmd := &cobra.Command{
+		Use:   "set QUEUE",
+		Short: "Change settings of a queue, and show it",
+		Long: `Change settings of a queue, and show it. Settings that are not given stay.
+
+With aging a waiting job gains weight each second, in the eyes of whoever claims: one
+of weight W is overtaken only by those of weight V that come within (V - W) / aging
+seconds of it, however many there are.`,
+		Example: `  penstock queue set process-tts --aging 0.1
+  penstock queue set index-market-news --default-priority low`,
+		Args: cobra.ExactArgs(1),
+	}
+	flags := cmd.Flags()
+	flags.Float64Var(&rate, "aging", 0, "weight that a waiting job gains per second: 0 (off), or 0.00001 to 1000")
+	flags.StringVar(&priority, "default-priority", "", "of jobs that state none and that no rule matches: a level, or 1 to 100")
+	cmd.PreRunE = func(*cobra.Command, []string) error {
+		if flags.Changed("aging") {
+			change.Aging = &rate
+		}
+		change.DefaultPriority = penstock.Priority(priority)
+		if change == (penstock.QueueChange{}) {
+			return usagef("queue set: say what to set: --aging or --default-priority")
+		}
+		return notEmpty(flags, "default-priority")
+	}
+	return asking(d, cmd, func(ctx context.Context, client *penstock.Client, args []string, asJSON bool) error {
+		if err := client.SetQueue(ctx, args[0], change); err != nil {
+			return err
+		}
+		return runQueueShow(ctx, d, client, d.stdout, args[0], asJSON)
+	})
+}
