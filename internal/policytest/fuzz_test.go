@@ -11,6 +11,7 @@ import (
 
 	"github.com/jackc/pgx/v5/pgconn"
 	"github.com/stretchr/testify/require"
+	"pgregory.net/rapid"
 
 	"github.com/penstock/penstock"
 )
@@ -26,8 +27,7 @@ func storable(texts ...string) bool {
 }
 
 // refusedOr demands that an error, if there is one, is an argument's.
-func refusedOr(t *testing.T, err error) (refused bool) {
-	t.Helper()
+func refusedOr(t require.TestingT, err error) (refused bool) {
 	if err == nil {
 		return false
 	}
@@ -38,57 +38,105 @@ func refusedOr(t *testing.T, err error) (refused bool) {
 
 // No rule, whatever it says, makes an enqueue fail or weigh beyond 1 to 100.
 func FuzzRulesNeverFailAnEnqueue(f *testing.F) {
-	for _, seed := range [][3]string{
-		{`$.environment == "production"`, `{"environment": "production"}`, "critical"},
-		{`$.publishedAt >= $ago_5m`, `{"publishedAt": "2026-01-01T00:00:00.000Z"}`, "10"},
-		{`strict $.a.b.c[last]`, `{"a": {"b": 1}}`, "05"},
-		{`$.** ? (@.type() == "number")`, `[[[[1]]], {"a": 1e300}]`, "100"},
-		{`$.a / 0`, `{"a": 1}`, "low"},
-		{`$.a.datetime()`, `{"a": "12:00"}`, "high"},
-		{`$.a like_regex "^(a+)+$" flag "iq"`, `{"a": "aaaaaaaaaaaaaaaaaaaaaaaa!"}`, "high"},
-		{`$.a like_regex "\\"`, `{}`, "high"},
-		{`$tags[*] starts with "u"`, `{"metadata": {"tags": ["urgent", 1]}}`, "0"},
-		{`$nope`, `{}`, "high"},
-		{`exists($[99999999999])`, `[]`, "101"},
-		{`$.keyvalue()`, `3`, " "},
-		{`"$\"now"`, `"2026-01-01T00:00:00Z"`, "high"},
-		{`$`, `{"2026-01-01T00:00:00Z": "2026-01-01T00:00:00Z"}`, "high"},
-		{`$.a.double()`, `{"a": "1e999"}`, "high"},
-		{`-$.a`, `{"a": "x"}`, "high"},
-		{``, `null`, ``},
+	for _, seed := range [][2]string{
+		{`$.environment == "production"`, `{"environment": "production"}`},
+		{`$.publishedAt >= $ago_5m`, `{"publishedAt": "2026-01-01T00:00:00.000Z"}`},
+		{`strict $.a.b.c[last]`, `{"a": {"b": 1}}`},
+		{`$.** ? (@.type() == "number")`, `[[[[1]]], {"a": 1e300}]`},
+		{`$.a / 0`, `{"a": 1}`},
+		{`$.a.datetime()`, `{"a": "12:00"}`},
+		{`$.a like_regex "^(a+)+$" flag "iq"`, `{"a": "aaaaaaaaaaaaaaaaaaaaaaaa!"}`},
+		{`$.a like_regex "\\"`, `{}`},
+		{`$tags[*] starts with "u"`, `{"metadata": {"tags": ["urgent", 1]}}`},
+		{`$nope`, `{}`},
+		{`exists($[99999999999])`, `[]`},
+		{`$.keyvalue()`, `3`},
+		{`"$\"now"`, `"2026-01-01T00:00:00Z"`},
+		{`$ ? ($now > 0)`, `{"2026-01-01T00:00:00Z": "2026-01-01T00:00:00Z"}`},
+		{`$.a.double()`, `{"a": "1e999"}`},
+		{`-$.a`, `{"a": "x"}`},
+		{``, `null`},
 	} {
-		f.Add(seed[0], seed[1], seed[2])
+		f.Add(seed[0], seed[1])
 	}
 	fix := newFixture(f)
-	f.Fuzz(func(t *testing.T, condition, data, priority string) {
-		if !storable(condition, data, priority) || !json.Valid([]byte(data)) {
+	f.Fuzz(func(t *testing.T, condition, data string) {
+		if !storable(condition, data) || !json.Valid([]byte(data)) {
 			t.Skip()
 		}
-		ctx, cancel := context.WithTimeout(context.Background(), 20*time.Second)
-		defer cancel()
-		err := fix.client.SetPriorityRule(ctx, penstock.PriorityRule{
-			Queue: "q", Position: 1, Condition: condition, Priority: penstock.Priority(priority),
-		})
-		if refusedOr(t, err) {
-			return
+		fix.tryRule(t, condition, data)
+	})
+}
+
+// tryRule sets a rule, and if it is taken, enqueues a job that it is evaluated for.
+func (f *fixture) tryRule(t require.TestingT, condition, data string) {
+	ctx, cancel := context.WithTimeout(context.Background(), 20*time.Second)
+	defer cancel()
+	err := f.client.SetPriorityRule(ctx, penstock.PriorityRule{Queue: "q", Position: 1, Condition: condition, Priority: penstock.High})
+	if refusedOr(t, err) {
+		return
+	}
+	id, err := f.client.Enqueue(ctx, penstock.NewJob{Queue: "q", Name: "n", Data: json.RawMessage(data)})
+	if refusedOr(t, err) {
+		var refused *penstock.ArgumentError
+		require.ErrorAs(t, err, &refused)
+		require.Equal(t, "data", refused.Argument, "only data that no queue takes is refused")
+		return
+	}
+	var weight int
+	require.NoError(t, f.Pool.QueryRow(ctx, `SELECT priority FROM penstock.pending WHERE job_id = $1`, id).Scan(&weight))
+	d, err := f.client.DecidePriority(ctx, "q", json.RawMessage(data), nil)
+	require.NoError(t, err)
+	require.True(t, d.Weight >= 1 && d.Weight <= 100, d.Weight)
+	if len(d.Errors) == 0 {
+		require.Equal(t, d.Weight, weight)
+		return
+	}
+	rules, err := f.client.PriorityRules(ctx, "q")
+	require.NoError(t, err)
+	require.Len(t, rules, 1)
+	require.NotEmpty(t, d.Errors[1])
+	require.NotEmpty(t, rules[0].Error, "it is reported")
+}
+
+// conditions draws what the jsonpath grammar has, well-formed or nearly so: bytes
+// that a fuzzer turns over seldom are a path at all.
+func conditions() *rapid.Generator[string] {
+	pick := func(words ...string) *rapid.Generator[string] { return rapid.SampledFrom(words) }
+	return rapid.Custom(func(t *rapid.T) string {
+		path := func(label string) string {
+			root := pick("$", "$", "$tags", "$now", "$ago_5m", "$nope", "1", `"a"`, "null", "last").Draw(t, label)
+			for range rapid.IntRange(0, 4).Draw(t, label+" steps") {
+				root += pick(".a", ".*", ".**", ".**{2 to last}", "[*]", "[0]", "[last]", "[0 to 2]", "[1.5]", `["a"]`, ".size()", ".type()",
+					".double()", ".ceiling()", ".datetime()", `.datetime("HH24")`, ".keyvalue()", " ? (@ > 0)", ` ? (@ like_regex "a")`,
+					" ? (@.a == $now)", ` ? (@ starts with "2")`, " ? ((@ > $x) is unknown)", ".a.b").Draw(t, label+" step")
+			}
+			return root
 		}
-		id, err := fix.client.Enqueue(ctx, penstock.NewJob{Queue: "q", Name: "n", Data: json.RawMessage(data)})
-		if refusedOr(t, err) {
-			require.NotContains(t, err.Error(), "condition", "it is the data that was refused")
-			return
+		text := pick("", "", "strict ", "lax ").Draw(t, "mode") + path("left")
+		switch rapid.IntRange(0, 4).Draw(t, "form") {
+		case 0:
+			text += pick(" == ", " > ", " <= ", " <> ", " + ", " / ", " % ", " && ", " ; ").Draw(t, "operator") + path("right")
+		case 1:
+			text = "exists(" + text + ")"
+		case 2:
+			text += pick(` like_regex "["`, ` like_regex "^.*$" flag "sm"`, ` starts with $tags`, ` starts with "2"`).Draw(t, "test")
+		case 3:
+			text = "-(" + text + ")"
 		}
-		weight := one[int](t, fix, `SELECT priority FROM penstock.pending WHERE job_id = $1`, id)
-		d, err := fix.client.DecidePriority(ctx, "q", json.RawMessage(data), nil)
-		require.NoError(t, err)
-		require.Equal(t, weight, d.Weight)
-		require.True(t, weight >= 1 && weight <= 100, weight)
-		rules, err := fix.client.PriorityRules(ctx, "q")
-		require.NoError(t, err)
-		require.Len(t, rules, 1)
-		if message, erred := d.Errors[1]; erred {
-			require.NotEmpty(t, message)
-			require.NotEmpty(t, rules[0].Error, "it is reported")
-		}
+		return text
+	})
+}
+
+func TestNoRuleOfTheGrammarFailsAnEnqueue(t *testing.T) {
+	t.Parallel()
+	f := newFixture(t)
+	data := rapid.SampledFrom([]string{
+		`{}`, `{"a": 1}`, `{"a": "2026-01-01T00:00:00.000Z"}`, `{"a": [1, "b", null, {"a": {"b": 0}}], "metadata": {"tags": ["urgent"]}}`,
+		`[]`, `["a", 1e308, -0]`, `"12:30"`, `null`, `0`, `{"a": {"a": {"a": {"a": "99999999999999999999999"}}}}`,
+	})
+	rapid.Check(t, func(rt *rapid.T) {
+		f.tryRule(rt, conditions().Draw(rt, "condition"), data.Draw(rt, "data"))
 	})
 }
 
@@ -145,8 +193,7 @@ func FuzzPoliciesNeverJamAFailure(f *testing.F) {
 }
 
 // refusedOrNUL is refusedOr, but for JSON that Postgres cannot store at all.
-func refusedOrNUL(t *testing.T, err error) bool {
-	t.Helper()
+func refusedOrNUL(t require.TestingT, err error) bool {
 	if pg, ok := errors.AsType[*pgconn.PgError](err); ok && pg.Code[:2] == "22" && strings.Contains(pg.Where, "JSON") {
 		return true
 	}
