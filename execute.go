@@ -20,6 +20,8 @@ type execution struct {
 	ctx   context.Context // the incarnation's, with a cancel of its own
 	end   context.CancelCauseFunc
 
+	queries *db.Queries // the worker's, for Progress
+
 	// Written by the handler's goroutine, read after it ended.
 	result json.RawMessage
 	inTx   bool // CompleteTx was called: the end is in the handler's transaction, if that committed

@@ -127,6 +127,24 @@ func Result(ctx context.Context, v any) error {
 	return nil
 }
 
+// Progress notes how far the attempt is, 0–100 percent, with a word about it of up
+// to 256 characters; it is shown with the running job and kept with the attempt.
+// ctx is the handler's. Errors: ErrLeaseLost.
+func Progress(ctx context.Context, percent int, note string) error {
+	x, ok := ctx.Value(resultKey{}).(*execution)
+	if !ok {
+		return errors.New("penstock: Progress needs the context a handler was given")
+	}
+	l := &x.lease
+	ours, err := x.queries.NoteProgress(ctx, db.NoteProgressParams{
+		Queue: l.Queue, JobID: l.JobID, Attempt: l.Attempt, Percent: int32(percent), Note: cleanText(note, 1024),
+	})
+	if err == nil && !ours {
+		return fmt.Errorf("note progress: %w", ErrLeaseLost)
+	}
+	return translate("note progress", err)
+}
+
 // DataError: a job's data does not decode into its handler's type. No retry mends it.
 type DataError struct{ err error }
 

@@ -87,7 +87,7 @@ func (q *servedQueue) take(leases []db.Lease, inc *incarnation) {
 	q.mu.Lock()
 	defer q.mu.Unlock()
 	for _, l := range leases {
-		x := &execution{lease: l}
+		x := &execution{lease: l, queries: q.worker.queries}
 		x.ctx, x.end = inc.newContext()
 		q.held[l.JobID] = x
 		q.buffer = append(q.buffer, x)

@@ -147,8 +147,9 @@ func TestFailuresAreRetriedAndThenDie(t *testing.T) {
 	require.Equal(t, "retrying", f.nextEnd(t).State)
 	require.Equal(t, "retrying", f.nextEnd(t).State)
 	require.Equal(t, "dead", f.nextEnd(t).State)
-	dead, err := f.client.DeadJobs(t.Context(), penstock.DeadJobsFilter{Queue: "q"})
+	page, err := f.client.DeadJobs(t.Context(), penstock.DeadQuery{Queue: "q"})
 	require.NoError(t, err)
+	dead := page.Items
 	require.Len(t, dead, 1)
 	require.Equal(t, id, dead[0].JobID)
 	require.Equal(t, "exhausted", dead[0].Reason)

@@ -6,7 +6,7 @@
 -- +goose StatementBegin
 -- Registers one incarnation of a worker and returns its id.
 CREATE FUNCTION penstock.register_worker(queues text[], host text DEFAULT '', pid integer DEFAULT 0,
-    version text DEFAULT '', concurrency integer DEFAULT 1) RETURNS bigint
+    version text DEFAULT '', concurrency integer DEFAULT 1, handlers text[] DEFAULT NULL) RETURNS bigint
 LANGUAGE plpgsql SECURITY DEFINER SET search_path = penstock, pg_temp AS $$
 #variable_conflict use_column
 DECLARE
@@ -16,9 +16,13 @@ BEGIN
         PERFORM refuse('queues', '1 to 1000 queue names', cardinality(register_worker.queues)::text);
     END IF;
     PERFORM check_name('queues', q) FROM unnest(register_worker.queues) q;
-    INSERT INTO workers (queues, host, pid, version, concurrency)
+    IF cardinality(register_worker.handlers) > 10000 THEN
+        PERFORM refuse('handlers', 'at most 10000', cardinality(register_worker.handlers)::text);
+    END IF;
+    INSERT INTO workers (queues, host, pid, version, concurrency, handlers)
     VALUES (register_worker.queues, left(coalesce(register_worker.host, ''), 255), coalesce(register_worker.pid, 0),
-        left(coalesce(register_worker.version, ''), 255), coalesce(register_worker.concurrency, 1))
+        left(coalesce(register_worker.version, ''), 255), coalesce(register_worker.concurrency, 1),
+        register_worker.handlers)
     RETURNING id INTO new_id;
     RETURN new_id;
 END $$;
@@ -202,4 +206,4 @@ DROP FUNCTION penstock.cancel(bigint), penstock.prune_keys(integer), penstock.ex
     penstock.fail_overdue(interval), penstock.release_unheld(text, bigint, bigint[]), penstock.leave(bigint),
     penstock.bury_orphans(), penstock.bury(bigint, bigint),
     penstock.settle_all(penstock.running[], text, text, text), penstock.heartbeat(bigint),
-    penstock.register_worker(text[], text, integer, text, integer);
+    penstock.register_worker(text[], text, integer, text, integer, text[]);
