@@ -29,7 +29,7 @@ func newDLQList(d *deps) *cobra.Command {
 	}
 	cmd.Flags().IntVar(&limit, "limit", 50, "how many to list, 1 to 500")
 	return asking(d, cmd, func(ctx context.Context, client *penstock.Client, args []string, asJSON bool) error {
-		filter := penstock.DeadJobsFilter{Limit: limit}
+		filter := penstock.DeadQuery{Limit: limit}
 		if len(args) == 1 {
 			filter.Queue = args[0]
 		}
@@ -37,11 +37,12 @@ func newDLQList(d *deps) *cobra.Command {
 	})
 }
 
-func runDLQList(ctx context.Context, d *deps, client *penstock.Client, out io.Writer, filter penstock.DeadJobsFilter, asJSON bool) error {
-	dead, err := client.DeadJobs(ctx, filter)
+func runDLQList(ctx context.Context, d *deps, client *penstock.Client, out io.Writer, filter penstock.DeadQuery, asJSON bool) error {
+	page, err := client.DeadJobs(ctx, filter)
 	if err != nil {
 		return err
 	}
+	dead := page.Items
 	if asJSON {
 		return writeJSON(out, struct {
 			DeadJobs []penstock.DeadJob `json:"deadJobs"`
