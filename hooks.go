@@ -4,6 +4,8 @@ import "time"
 
 // Hooks observe. Each is called after the fact, on the goroutine that did the
 // work, so a slow hook slows that: count, record, hand over. Nil hooks cost nothing.
+// Two ends of one job may be told out of order; the attempt's number tells which
+// came first.
 //
 //	event    when                                    from
 //	Claimed  a claim returned (also with none)       a queue's fetcher
