@@ -74,14 +74,19 @@ END $$;
 CREATE FUNCTION penstock.bury(worker_id bigint, beat bigint) RETURNS integer
 LANGUAGE plpgsql SECURITY DEFINER SET search_path = penstock, pg_temp AS $$
 #variable_conflict use_column
+DECLARE
+    lost integer;
 BEGIN
-    DELETE FROM workers WHERE id = bury.worker_id AND beat = bury.beat;
+    PERFORM FROM workers WHERE id = bury.worker_id AND beat = bury.beat FOR UPDATE;
     IF NOT found THEN
         RETURN NULL;
     END IF;
-    RETURN settle_all(ARRAY(SELECT r FROM running r WHERE r.worker_id = bury.worker_id
+    -- Before its row goes: a dead job notes the version of the handler it died in.
+    lost := settle_all(ARRAY(SELECT r FROM running r WHERE r.worker_id = bury.worker_id
         FOR UPDATE SKIP LOCKED), 'lost', 'WorkerLost',
         'the worker stopped beating');
+    DELETE FROM workers WHERE id = bury.worker_id;
+    RETURN lost;
 END $$;
 -- +goose StatementEnd
 
