@@ -264,6 +264,7 @@ LANGUAGE plpgsql SECURITY DEFINER SET search_path = penstock, pg_temp AS $$
 DECLARE
     moment CONSTANT timestamptz := clock_timestamp();
     who    CONSTANT text := left(coalesce(nullif(current_setting('penstock.actor', true), ''), session_user), 128);
+    f      CONSTANT jsonb := check_filter(filter, '{reason,class,fingerprint,name,tag}', '{failedFrom,failedTo}', '{canRetry}');
     found_ record;
     till   timestamptz;
     before_at timestamptz;
@@ -275,10 +276,10 @@ BEGIN
     ELSIF max_jobs IS NULL OR max_jobs NOT BETWEEN 1 AND 10000 THEN
         PERFORM refuse('max_jobs', '1 to 10000', max_jobs::text);
     END IF;
-    till := least(moment - older_than, (filter ->> 'failedTo')::timestamptz);
+    till := least(moment - older_than, (f ->> 'failedTo')::timestamptz);
     LOOP
         SELECT * INTO found_ FROM find_dead(purge_dead.queue,
-            coalesce(nullif(filter, 'null'), '{}') || jsonb_build_object('failedTo', till), before_at, before_id, max_jobs, 10000);
+            f || jsonb_build_object('failedTo', till), before_at, before_id, max_jobs, 10000);
         EXIT WHEN cardinality(found_.ids) > 0 OR NOT found_.more;
         before_at := found_.last_at;
         before_id := found_.last_id;
@@ -297,7 +298,7 @@ BEGIN
     SELECT count(*) INTO gone FROM noted;
     IF gone > 0 THEN
         PERFORM audit('dead_jobs.purge', purge_dead.queue, NULL, jsonb_build_object('olderThan', older_than::text,
-            'filter', filter, 'jobs', gone));
+            'filter', f, 'jobs', gone));
     END IF;
     RETURN gone;
 END $$;
