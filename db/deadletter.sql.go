@@ -46,7 +46,9 @@ WITH c AS (
     SELECT 'name'::text, d.name, count(*) FROM penstock.dead_jobs d
     WHERE $1::text IS NULL OR d.queue = $1::text GROUP BY d.name
 )
-SELECT c.kind, c.value, c.jobs FROM c ORDER BY c.kind, c.jobs DESC, c.value LIMIT 1000
+SELECT r.kind, r.value, r.jobs FROM (
+    SELECT c.kind, c.value, c.jobs, row_number() OVER (PARTITION BY c.kind ORDER BY c.jobs DESC, c.value) AS place FROM c) r
+WHERE r.place <= 300 ORDER BY r.kind, r.place
 `
 
 type DeadByRow struct {
@@ -55,7 +57,8 @@ type DeadByRow struct {
 	Jobs  int64
 }
 
-// How many died, by reason, by class and by name; the most frequent first.
+// How many died, by reason, by class and by name; the most frequent first, up to
+// 300 of each kind, so that a flood of classes hides no reason.
 func (q *Queries) DeadBy(ctx context.Context, queue *string) ([]DeadByRow, error) {
 	rows, err := q.db.Query(ctx, deadBy, queue)
 	if err != nil {

@@ -40,7 +40,8 @@ SELECT count(*) AS jobs, count(*) FILTER (WHERE d.can_retry) AS retryable,
 FROM penstock.dead_jobs d WHERE sqlc.narg(queue)::text IS NULL OR d.queue = sqlc.narg(queue)::text;
 
 -- name: DeadBy :many
--- How many died, by reason, by class and by name; the most frequent first.
+-- How many died, by reason, by class and by name; the most frequent first, up to
+-- 300 of each kind, so that a flood of classes hides no reason.
 WITH c AS (
     SELECT 'reason'::text AS kind, d.reason AS value, count(*) AS jobs FROM penstock.dead_jobs d
     WHERE sqlc.narg(queue)::text IS NULL OR d.queue = sqlc.narg(queue)::text GROUP BY d.reason
@@ -51,7 +52,9 @@ WITH c AS (
     SELECT 'name'::text, d.name, count(*) FROM penstock.dead_jobs d
     WHERE sqlc.narg(queue)::text IS NULL OR d.queue = sqlc.narg(queue)::text GROUP BY d.name
 )
-SELECT c.kind, c.value, c.jobs FROM c ORDER BY c.kind, c.jobs DESC, c.value LIMIT 1000;
+SELECT r.kind, r.value, r.jobs FROM (
+    SELECT c.kind, c.value, c.jobs, row_number() OVER (PARTITION BY c.kind ORDER BY c.jobs DESC, c.value) AS place FROM c) r
+WHERE r.place <= 300 ORDER BY r.kind, r.place;
 
 -- name: DeparturesByDay :many
 -- How many left the dead letter queue, by UTC day; the last thirty days that have any.
