@@ -365,12 +365,13 @@ BEGIN
     ELSIF set_dead_policy.retention NOT BETWEEN '1 hour' AND '36600 days' THEN
         PERFORM refuse('retention', '1 hour to 36600 days', set_dead_policy.retention::text);
     END IF;
-    INSERT INTO dead_policies AS p VALUES (set_dead_policy.queue, set_dead_policy.delay, set_dead_policy.multiplier,
-        set_dead_policy.max_generations, set_dead_policy.retention)
-    ON CONFLICT (queue) DO UPDATE SET delay = coalesce(excluded.delay, p.delay),
-        multiplier = coalesce(excluded.multiplier, p.multiplier),
-        max_generations = coalesce(excluded.max_generations, p.max_generations),
-        retention = coalesce(excluded.retention, p.retention);
+    -- The row for every queue is there, and may not be proposed anew with nulls.
+    INSERT INTO dead_policies (queue) SELECT set_dead_policy.queue WHERE set_dead_policy.queue <> '*' ON CONFLICT DO NOTHING;
+    UPDATE dead_policies p SET delay = coalesce(set_dead_policy.delay, p.delay),
+        multiplier = coalesce(set_dead_policy.multiplier, p.multiplier),
+        max_generations = coalesce(set_dead_policy.max_generations, p.max_generations),
+        retention = coalesce(set_dead_policy.retention, p.retention)
+    WHERE p.queue = set_dead_policy.queue;
 END $$;
 -- +goose StatementEnd
 
