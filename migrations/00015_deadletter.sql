@@ -280,22 +280,23 @@ BEGIN
     LOOP
         SELECT * INTO found_ FROM find_dead(purge_dead.queue,
             f || jsonb_build_object('failedTo', till), before_at, before_id, max_jobs, 10000);
-        EXIT WHEN cardinality(found_.ids) > 0 OR NOT found_.more;
+        WITH wanted AS MATERIALIZED (
+            SELECT d.job_id, d.queue FROM dead_jobs d
+            JOIN unnest(found_.ids, found_.attempts) u(job_id, attempt) ON d.job_id = u.job_id AND d.attempt = u.attempt
+            ORDER BY d.job_id FOR UPDATE OF d SKIP LOCKED
+        ), purged AS (
+            DELETE FROM dead_jobs d USING wanted w WHERE d.job_id = w.job_id AND d.queue = w.queue
+            RETURNING d.job_id, d.queue, d.attempt
+        ), noted AS (
+            INSERT INTO departures (job_id, departed_at, attempt, queue, how, actor)
+            SELECT p.job_id, moment, p.attempt, p.queue, 'purged', who FROM purged p RETURNING 1
+        )
+        SELECT count(*) INTO gone FROM noted;
+        -- A batch that others hold throughout is passed over: 0 says that none is left.
+        EXIT WHEN gone > 0 OR NOT found_.more;
         before_at := found_.last_at;
         before_id := found_.last_id;
     END LOOP;
-    WITH wanted AS MATERIALIZED (
-        SELECT d.job_id, d.queue FROM dead_jobs d
-        JOIN unnest(found_.ids, found_.attempts) u(job_id, attempt) ON d.job_id = u.job_id AND d.attempt = u.attempt
-        ORDER BY d.job_id FOR UPDATE OF d SKIP LOCKED
-    ), purged AS (
-        DELETE FROM dead_jobs d USING wanted w WHERE d.job_id = w.job_id AND d.queue = w.queue
-        RETURNING d.job_id, d.queue, d.attempt
-    ), noted AS (
-        INSERT INTO departures (job_id, departed_at, attempt, queue, how, actor)
-        SELECT p.job_id, moment, p.attempt, p.queue, 'purged', who FROM purged p RETURNING 1
-    )
-    SELECT count(*) INTO gone FROM noted;
     IF gone > 0 THEN
         PERFORM audit('dead_jobs.purge', purge_dead.queue, NULL, jsonb_build_object('olderThan', older_than::text,
             'filter', f, 'jobs', gone));
