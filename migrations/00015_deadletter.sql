@@ -209,7 +209,7 @@ BEGIN
     IF entry IS NULL OR entry !~ '^dlq_\d{1,18}_\d{1,9}$' THEN
         PERFORM refuse('entry', 'dlq_<job>_<attempt>', entry);
     END IF;
-    IF octet_length(redrive.data::text) > 1048576 THEN
+    IF coalesce(json_bytes(redrive.data), CASE WHEN redrive.data IS NOT NULL THEN 1048577 END) > 1048576 THEN
         PERFORM refuse('data', 'JSON of at most 1048576 bytes', 'more');
     END IF;
     its_id := split_part(entry, '_', 2);
