@@ -149,7 +149,7 @@ DECLARE
     moment CONSTANT timestamptz := clock_timestamp();
 BEGIN
     SELECT c.* INTO r FROM redrives c
-    WHERE c.state = 'running' AND c.moved_at <= moment - interval '100 milliseconds'
+    WHERE c.state = 'running' AND c.moved_at <= moment - greatest(interval '100 milliseconds', interval '1 second' / c.rate)
     ORDER BY c.moved_at LIMIT 1 FOR UPDATE SKIP LOCKED;
     IF NOT found THEN
         RETURN NULL;
