@@ -105,7 +105,8 @@ func orDefault[T int | float64](v, usual T) T {
 
 // PauseRedrive, ResumeRedrive and CancelRedrive steer an operation and return its
 // state. Resuming one that its canary stopped goes on without a canary.
-// Errors: ErrRedriveNotFound.
+// Errors: ErrRedriveNotFound; ErrConflict when it was stopped and another of its
+// queue is under way by now.
 func (c *Client) PauseRedrive(ctx context.Context, id int64) (string, error) {
 	return c.steer(ctx, id, "pause")
 }

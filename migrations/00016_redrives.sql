@@ -97,14 +97,24 @@ END $$;
 
 -- +goose StatementBegin
 -- Pauses, resumes or cancels a redrive; returns its state, null for an unknown one.
+-- A stopped one cannot go on while another of its queue is under way (PN412).
 CREATE FUNCTION penstock.steer_redrive(id bigint, action text) RETURNS text
 LANGUAGE plpgsql SECURITY DEFINER SET search_path = penstock, pg_temp AS $$
 #variable_conflict use_column
 DECLARE
-    is_ text;
+    is_   text;
+    other bigint;
 BEGIN
     IF action IS NULL OR action NOT IN ('pause', 'resume', 'cancel') THEN
         PERFORM refuse('action', 'pause, resume or cancel', action);
+    ELSIF action <> 'cancel' THEN
+        PERFORM pg_advisory_xact_lock(hashtext('penstock redrive'), hashtext(r.queue)) FROM redrives r WHERE r.id = steer_redrive.id;
+        SELECT o.id INTO other FROM redrives r JOIN redrives o ON o.queue = r.queue AND o.state IN ('running', 'paused')
+        WHERE r.id = steer_redrive.id AND r.state = 'stopped';
+        IF found THEN
+            RAISE EXCEPTION 'redrive % of the same queue is under way', other
+                USING ERRCODE = 'PN412', HINT = 'Wait for it, or cancel it.';
+        END IF;
     END IF;
     UPDATE redrives r SET
         state = CASE action WHEN 'pause' THEN 'paused' WHEN 'resume' THEN 'running' ELSE 'cancelled' END,
