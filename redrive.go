@@ -38,8 +38,12 @@ func (c *Client) RedriveJob(ctx context.Context, queue, entry string, data any) 
 func (c *Client) ProcessScheduledRetries(ctx context.Context, queue string) ([]int64, error) {
 	ids := []int64{}
 	for {
-		more, err := c.queries.ProcessScheduledRetries(ctx, db.ProcessScheduledRetriesParams{
-			Queue: optional(queue), MaxJobs: maxBatch / 10,
+		var more []int64
+		err := c.acting(ctx, func(q *db.Queries) (err error) {
+			more, err = q.ProcessScheduledRetries(ctx, db.ProcessScheduledRetriesParams{
+				Queue: optional(queue), MaxJobs: maxBatch / 10,
+			})
+			return err
 		})
 		if err != nil {
 			return ids, translate("process scheduled retries", err)
