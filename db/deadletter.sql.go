@@ -396,6 +396,17 @@ func (q *Queries) PurgeDead(ctx context.Context, arg PurgeDeadParams) (int32, er
 	return purged, err
 }
 
+const purgeExpiredDead = `-- name: PurgeExpiredDead :one
+SELECT penstock.purge_expired_dead($1::integer)::integer AS purged
+`
+
+func (q *Queries) PurgeExpiredDead(ctx context.Context, maxJobs int32) (int32, error) {
+	row := q.db.QueryRow(ctx, purgeExpiredDead, maxJobs)
+	var purged int32
+	err := row.Scan(&purged)
+	return purged, err
+}
+
 const redrive = `-- name: Redrive :one
 SELECT penstock.redrive($1::text, $2::text, $3::jsonb)::bigint AS id
 `

@@ -15,7 +15,7 @@ CREATE TABLE penstock.dead_policies (
     CHECK (queue <> '*' OR num_nulls(delay, multiplier, max_generations, retention) = 0)
 );
 COMMENT ON TABLE penstock.dead_policies IS
-    'A retryable entry of generation g is redriven by itself after delay x multiplier^g while g < max_generations (0: never); entries older than retention are purged daily.';
+    'A retryable entry of generation g is redriven by itself after delay x multiplier^g while g < max_generations (0: never); entries older than retention are purged, within an hour or so.';
 INSERT INTO penstock.dead_policies VALUES ('*', '1 hour', 2, 3, '30 days');
 CREATE TRIGGER audited AFTER INSERT OR UPDATE OR DELETE ON penstock.dead_policies
     FOR EACH ROW EXECUTE FUNCTION penstock.audit_setting();
@@ -306,7 +306,8 @@ END $$;
 -- +goose StatementEnd
 
 -- +goose StatementBegin
--- Purges what is older than its queue's retention, one batch; returns how many.
+-- Purges what is older than its queue's retention, one batch of each queue; returns
+-- how many; call it until it returns 0.
 CREATE FUNCTION penstock.purge_expired_dead(max_jobs integer DEFAULT 1000) RETURNS integer
 LANGUAGE plpgsql SECURITY DEFINER SET search_path = penstock, pg_temp AS $$
 DECLARE

@@ -29,6 +29,9 @@ SELECT penstock.process_scheduled_retries(sqlc.narg(queue)::text, @max_jobs::int
 -- name: PurgeDead :one
 SELECT penstock.purge_dead(sqlc.narg(queue)::text, @older_than::interval, @filter::jsonb, @max_jobs::integer)::integer AS purged;
 
+-- name: PurgeExpiredDead :one
+SELECT penstock.purge_expired_dead(@max_jobs::integer)::integer AS purged;
+
 -- name: CountDead :one
 SELECT (c).jobs::bigint AS jobs, (c).sample::bigint[] AS sample, (c).capped::boolean AS capped
 FROM penstock.count_dead(sqlc.narg(queue)::text, @filter::jsonb, @most::integer) AS c;

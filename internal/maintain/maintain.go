@@ -27,11 +27,13 @@ const (
 	orphanPoll     = 5 * time.Second
 	upkeepPoll     = time.Minute
 	partitionPoll  = time.Hour
+	purgePoll      = time.Hour
 	daysAhead      = 7
 	deadlineGrace  = 30 * time.Second
 	expireBatch    = 1000
 	pruneBatch     = 10_000
 	retryBatch     = 1000
+	purgeBatch     = 1000
 	redrivePause   = 100 * time.Millisecond
 	callTimeout    = 30 * time.Second
 	partitionTries = 20
@@ -59,6 +61,7 @@ func Run(ctx context.Context, pool *pgxpool.Pool, cfg Config) {
 			{every: upkeepPoll, do: m.prune},
 			{every: upkeepPoll, do: m.retryDead},
 			{every: partitionPoll, do: m.partitions},
+			{every: purgePoll, do: m.purgeDead},
 		})
 	})
 	loops.Go(func() { m.redrive(ctx) })
@@ -167,6 +170,14 @@ func (m *maintainer) retryDead(ctx context.Context) error {
 	return repeat(func() (bool, error) {
 		ids, err := m.queries.ProcessScheduledRetries(ctx, db.ProcessScheduledRetriesParams{MaxJobs: retryBatch})
 		return len(ids) == retryBatch, err
+	})
+}
+
+// purgeDead deletes the dead jobs that are past their queue's retention.
+func (m *maintainer) purgeDead(ctx context.Context) error {
+	return repeat(func() (bool, error) {
+		n, err := m.queries.PurgeExpiredDead(ctx, purgeBatch)
+		return n > 0, err
 	})
 }
 
