@@ -33,12 +33,12 @@ BEGIN
     END IF;
     EXECUTE format('
         WITH seen AS MATERIALIZED (
-            SELECT * FROM (%s) p WHERE p.id <= $1 AND ($2 IS NULL OR p.queue = $2) ORDER BY p.id DESC LIMIT $3
+            SELECT * FROM (%s) p WHERE p.id <= $1 ORDER BY p.id DESC LIMIT $3
         ), matched AS MATERIALIZED (
             SELECT s.id FROM seen s
             LEFT JOIN jobs j ON j.id = s.id AND j.queue = s.queue
             LEFT JOIN LATERAL (SELECT i.state FROM job_states i WHERE $4 IS NOT NULL AND i.id = s.id AND i.queue = s.queue) i ON true
-            WHERE ($4 IS NULL OR i.state = $4)
+            WHERE ($2 IS NULL OR s.queue = $2) AND ($4 IS NULL OR i.state = $4)
               AND ($5 ->> ''name'' IS NULL OR j.name = $5 ->> ''name'')
               AND ($5 ->> ''tag'' IS NULL OR j.tags @> ARRAY[$5 ->> ''tag''])
               AND ($5 ->> ''enqueuedFrom'' IS NULL OR j.enqueued_at >= ($5 ->> ''enqueuedFrom'')::timestamptz)
