@@ -129,7 +129,8 @@ BEGIN
     END IF;
     SELECT * INTO page FROM find_jobs(filter, before_id, max_rows, max_scanned);
     changed := 0;
-    FOREACH one IN ARRAY page.ids LOOP
+    -- In the order in which finish locks what runs, so that neither deadlocks the other.
+    FOR one IN SELECT u.id FROM unnest(page.ids) u(id) ORDER BY u.id LOOP
         changed := changed + CASE action
             WHEN 'cancel' THEN (coalesce(cancel(one), '') IN ('cancelled', 'cancelling'))::integer
             WHEN 'run_now' THEN reschedule(one)::integer
