@@ -188,8 +188,9 @@ BEGIN
     IF its_queue IS NULL THEN
         RETURN NULL;
     END IF;
-    -- A job moves between pending and running; looking twice follows one move.
-    FOR look IN 1..2 LOOP
+    -- A job moves between pending and running while this looks for it; one statement
+    -- that finds it in neither proves that it has finished.
+    LOOP
         DELETE FROM pending p WHERE p.job_id = cancel.job_id AND p.queue = its_queue RETURNING p.* INTO gone;
         IF found THEN
             INSERT INTO attempts (job_id, attempt, queue, name, priority, run_at, finished_at, outcome)
@@ -201,6 +202,8 @@ BEGIN
         IF found THEN
             RETURN 'cancelling';
         END IF;
+        EXIT WHEN NOT EXISTS (SELECT FROM pending p WHERE p.job_id = cancel.job_id AND p.queue = its_queue)
+            AND NOT EXISTS (SELECT FROM running r WHERE r.job_id = cancel.job_id AND r.queue = its_queue);
     END LOOP;
     RETURN 'finished';
 END $$;
