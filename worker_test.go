@@ -2,6 +2,7 @@ package penstock_test
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"sync/atomic"
@@ -92,6 +93,7 @@ func TestEnqueuedJobRunsAndCompletes(t *testing.T) { // P1, P3
 	require.Equal(t, 1, job.Attempt)
 	require.Equal(t, penstock.EndEvent{
 		Queue: "q", Name: "add", JobID: id, Attempt: 1, Outcome: "completed", State: "completed",
+		Result: json.RawMessage(`{"sum":42}`),
 	}, quiet(f.nextEnd(t)))
 	info, err := f.client.Job(t.Context(), id)
 	require.NoError(t, err)
