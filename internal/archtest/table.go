@@ -82,6 +82,11 @@ var Table = []Row{
 		"it holds policies and priorities to what their users read",
 	},
 	{
+		[]string{"penstocktest"},
+		[]string{Root, "internal/postgres"},
+		"it ships to users' tests, whose dependencies it must not add to",
+	},
+	{
 		[]string{"internal/withpostgres"},
 		[]string{"internal/postgres"},
 		"it starts a server for another command and needs no more",
