@@ -60,21 +60,22 @@ const (
 
 // AttemptInfo is an attempt that ended.
 type AttemptInfo struct {
-	Attempt     int             `json:"attempt"`
-	Outcome     string          `json:"outcome"` // completed, failed, snoozed, released, cancelled, expired, lost
-	Priority    int             `json:"priority"`
-	WorkerID    int64           `json:"workerId,string,omitempty"`
-	RunAt       time.Time       `json:"runAt"`
-	ClaimedAt   *time.Time      `json:"claimedAt,omitempty"` // absent when it ended without a claim
-	FinishedAt  time.Time       `json:"finishedAt"`
-	Wait        *Milliseconds   `json:"wait,omitempty"` // from run_at to the claim
-	Ran         *Milliseconds   `json:"ran,omitempty"`  // from the claim to the end
-	Progress    *int            `json:"progress,omitempty"`
-	ErrorClass  string          `json:"errorClass,omitempty"`
-	Message     string          `json:"error,omitempty"`
-	Detail      string          `json:"detail,omitempty"`
-	Fingerprint string          `json:"fingerprint,omitempty"`
-	Result      json.RawMessage `json:"result,omitempty"`
+	Attempt      int             `json:"attempt"`
+	Outcome      string          `json:"outcome"` // completed, failed, snoozed, released, cancelled, expired, lost
+	Priority     int             `json:"priority"`
+	WorkerID     int64           `json:"workerId,string,omitempty"`
+	RunAt        time.Time       `json:"runAt"`
+	ClaimedAt    *time.Time      `json:"claimedAt,omitempty"` // absent when it ended without a claim
+	FinishedAt   time.Time       `json:"finishedAt"`
+	Wait         *Milliseconds   `json:"wait,omitempty"`     // from run_at to the claim
+	Ran          *Milliseconds   `json:"ran,omitempty"`      // from the claim to the end
+	Progress     *int            `json:"progress,omitempty"` // percent, as last noted
+	ProgressNote string          `json:"progressNote,omitempty"`
+	ErrorClass   string          `json:"errorClass,omitempty"`
+	Message      string          `json:"error,omitempty"`
+	Detail       string          `json:"detail,omitempty"`
+	Fingerprint  string          `json:"fingerprint,omitempty"`
+	Result       json.RawMessage `json:"result,omitempty"`
 }
 
 // Job tells all that is kept of a job. Errors: ErrJobNotFound.
@@ -139,7 +140,7 @@ func attemptInfo(a db.Attempt) AttemptInfo {
 		Attempt: int(a.Attempt), Outcome: a.Outcome, Priority: int(a.Priority), WorkerID: value(a.WorkerID),
 		RunAt: a.RunAt.UTC(), ClaimedAt: utc(a.ClaimedAt), FinishedAt: a.FinishedAt.UTC(),
 		ErrorClass: value(a.ErrorClass), Message: value(a.Message), Detail: value(a.Detail),
-		Fingerprint: value(a.Fingerprint), Result: a.Result,
+		Fingerprint: value(a.Fingerprint), Result: a.Result, ProgressNote: value(a.ProgressNote),
 	}
 	if a.ClaimedAt != nil {
 		wait, ran := Milliseconds(a.ClaimedAt.Sub(a.RunAt)), Milliseconds(a.FinishedAt.Sub(*a.ClaimedAt))
