@@ -65,8 +65,7 @@ CREATE FUNCTION penstock.reprioritize(job_id bigint, priority text) RETURNS bool
 LANGUAGE plpgsql SECURITY DEFINER SET search_path = penstock, pg_temp AS $$
 #variable_conflict use_column
 DECLARE
-    weight CONSTANT smallint := priority_weight(CASE WHEN reprioritize.priority ~ '^\d{1,9}$'
-        THEN reprioritize.priority::jsonb ELSE coalesce(to_jsonb(reprioritize.priority), '""') END);
+    weight CONSTANT smallint := priority_weight(coalesce(to_jsonb(reprioritize.priority), '""'));
     its_queue text;
 BEGIN
     UPDATE pending p SET priority = weight, run_at = greatest(p.run_at, clock_timestamp())
@@ -117,6 +116,8 @@ DECLARE
 BEGIN
     IF action IS NULL OR action NOT IN ('cancel', 'run_now', 'reprioritize', 'reschedule') THEN
         PERFORM refuse('action', 'cancel, run_now, reprioritize or reschedule', action);
+    ELSIF action = 'reprioritize' THEN
+        PERFORM priority_weight(coalesce(to_jsonb(argument), '""'));
     ELSIF action = 'reschedule' THEN
         BEGIN
             due := argument::timestamptz;
