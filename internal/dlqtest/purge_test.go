@@ -104,4 +104,3 @@ func lastLine(t *testing.T, f *fixture, queue string) penstock.AuditLine {
 	require.NotEmpty(t, page.Items)
 	return page.Items[0]
 }
-
