@@ -75,7 +75,7 @@ func watch(server *postgres.Server) (io.WriteCloser, error) {
 cat >/dev/null
 [ "$(head -n 1 "$2/data/postmaster.pid" 2>/dev/null)" = "$1" ] && kill -QUIT "$1" 2>/dev/null
 n=0
-while kill -0 "$1" 2>/dev/null && [ $n -lt 100 ]; do sleep 0.1; n=$((n+1)); done
+while [ -e "$2/data/postmaster.pid" ] && kill -0 "$1" 2>/dev/null && [ $n -lt 100 ]; do sleep 0.1; n=$((n+1)); done
 rm -rf "$2" "$3"`
 	address, err := url.Parse(server.URL("postgres"))
 	if err != nil {
