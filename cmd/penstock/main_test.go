@@ -128,9 +128,9 @@ func TestHelpAndVersionNeedNoDatabase(t *testing.T) {
 }
 
 func TestStdinIsReadUpToItsBound(t *testing.T) {
-	_, err := readData(io.LimitReader(zeros{}, maxInput+5), "-")
+	_, err := readData(io.LimitReader(zeros{}, maxInput+5), "-", "DATA")
 	require.ErrorContains(t, err, "at most 1048576 bytes")
-	data, err := readData(strings.NewReader(" {\"a\": 1}\n"), "-")
+	data, err := readData(strings.NewReader(" {\"a\": 1}\n"), "-", "DATA")
 	require.NoError(t, err)
 	require.Equal(t, `{"a": 1}`, string(data))
 }
