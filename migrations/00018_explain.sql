@@ -21,6 +21,7 @@ DECLARE
     l       departures;
     r       running;
     b       breaker_states;
+    probe   boolean;
     ahead   bigint;
     reasons jsonb := '[]';
 BEGIN
@@ -63,10 +64,15 @@ BEGIN
                 jsonb_build_object('expiresAt', p.expires_at));
         END IF;
         SELECT x.* INTO b FROM breaker_states x WHERE x.queue = s.queue AND x.name = s.name AND x.is_open;
-        IF b.is_open AND b.probe_job_id IS DISTINCT FROM s.id THEN
-            reasons := reasons || reason('breaker_open', true, format('the circuit breaker of %s is open since %s: %s of %s attempts failed',
-                s.name, b.changed_at, b.failures, b.attempts), jsonb_build_object('since', b.changed_at,
-                'nextProbeAt', b.next_probe_at));
+        IF b.is_open THEN
+            -- As hold_back chooses: the first due job of the name, when a probe is due and none runs.
+            probe := coalesce(b.next_probe_at <= moment AND p.run_at <= moment, false)
+                AND NOT EXISTS (SELECT FROM running x WHERE x.job_id = b.probe_job_id AND x.queue = b.queue AND x.attempt = b.probe_attempt)
+                AND NOT EXISTS (SELECT FROM pending o WHERE o.queue = s.queue AND o.name = s.name AND o.run_at <= moment
+                    AND (o.priority > p.priority OR (o.priority = p.priority AND (o.run_at, o.job_id) < (p.run_at, p.job_id))));
+            reasons := reasons || reason('breaker_open', NOT probe, format('the circuit breaker of %s is open since %s: %s of %s attempts failed%s',
+                s.name, b.changed_at, b.failures, b.attempts, CASE WHEN probe THEN '; it goes next, as the probe' ELSE '' END),
+                jsonb_build_object('since', b.changed_at, 'nextProbeAt', b.next_probe_at));
         END IF;
         IF p.run_at > moment THEN
             reasons := reasons || CASE WHEN p.failures + p.crashes > 0
