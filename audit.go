@@ -23,11 +23,18 @@ func (c *Client) acting(ctx context.Context, change func(*db.Queries) error) err
 	if c.actor == "" {
 		return change(c.queries)
 	}
-	if c.pool == nil { // in the caller's transaction
+	if c.pool == nil { // in the caller's transaction, whose later changes are not the actor's
+		before, err := c.queries.Actor(ctx)
+		if err != nil {
+			return err
+		}
 		if err := c.queries.NameActor(ctx, c.actor); err != nil {
 			return err
 		}
-		return change(c.queries)
+		if err := change(c.queries); err != nil {
+			return err
+		}
+		return c.queries.NameActor(ctx, before)
 	}
 	return pgx.BeginTxFunc(ctx, c.pool, pgx.TxOptions{IsoLevel: pgx.ReadCommitted}, func(tx pgx.Tx) error {
 		q := c.queries.WithTx(tx)

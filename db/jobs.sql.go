@@ -11,6 +11,18 @@ import (
 	"time"
 )
 
+const actor = `-- name: Actor :one
+SELECT coalesce(current_setting('penstock.actor', true), '')::text AS actor
+`
+
+// Whom the audit log would name; empty for the database user.
+func (q *Queries) Actor(ctx context.Context) (string, error) {
+	row := q.db.QueryRow(ctx, actor)
+	var actor string
+	err := row.Scan(&actor)
+	return actor, err
+}
+
 const cancelJob = `-- name: CancelJob :one
 SELECT coalesce(penstock.cancel($1::bigint), '')::text AS word
 `

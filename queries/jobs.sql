@@ -52,6 +52,10 @@ SELECT penstock.progress(@queue::text, @job_id::bigint, @attempt::integer, @perc
 -- For the rest of the transaction, whom the audit log names.
 SELECT set_config('penstock.actor', @actor::text, true);
 
+-- name: Actor :one
+-- Whom the audit log would name; empty for the database user.
+SELECT coalesce(current_setting('penstock.actor', true), '')::text AS actor;
+
 -- name: ListAudit :many
 SELECT * FROM penstock.audit_log l
 WHERE (sqlc.narg(queue)::text IS NULL OR l.queue = sqlc.narg(queue)::text)
