@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"io"
 	"regexp"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -76,12 +77,12 @@ func writeDead(out io.Writer, d *deps, query penstock.DeadQuery, page penstock.P
 func deadTable(d *deps, dead []penstock.DeadJob, several bool) *table {
 	list := &table{heads: []string{"ENTRY", "NAME", "REASON", "FAILED", "ERROR"}}
 	if several {
-		list.heads = []string{"ENTRY", "QUEUE", "NAME", "REASON", "FAILED", "ERROR"}
+		list.heads = slices.Insert(list.heads, 1, "QUEUE")
 	}
 	for _, j := range dead {
 		row := []cell{key(j.ID), text(j.Name), state(j.Reason), dimmed(ago(j.FailedAt, d.now())), text(errorText(j.ErrorClass, j.Error))}
 		if several {
-			row = append([]cell{row[0], text(j.Queue)}, row[1:]...)
+			row = slices.Insert(row, 1, text(j.Queue))
 		}
 		list.add(row...)
 	}

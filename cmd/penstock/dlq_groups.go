@@ -104,7 +104,7 @@ func writeStats(out io.Writer, d *deps, s penstock.DeadStats) error {
 	var f facts
 	f.add("dead", text(thousands(s.Total)))
 	f.add("retryable", text(fmt.Sprintf("%s, %s will be redriven by themselves", thousands(s.Retryable), thousands(s.Scheduled))))
-	f.add("not", text(thousands(s.NonRetryable)))
+	f.add("not retryable", text(thousands(s.NonRetryable)))
 	if s.Oldest != nil && s.Newest != nil {
 		f.add("oldest", text(ago(*s.Oldest, d.now())))
 		f.add("newest", text(ago(*s.Newest, d.now())))

@@ -79,7 +79,8 @@ func newDLQRedrive(d *deps) *cobra.Command {
 		Use: "redrive QUEUE", Short: "Send many dead jobs back to their queue, at a rate, after a canary",
 		Long: `Send back to its queue whatever of it is dead now and satisfies the filters. Running
 servers and workers carry the operation on; this command only watches it, and
-interrupting it leaves the operation running.
+interrupting it leaves the operation running. A queue named as one of the commands
+below goes after --.
 
 With a canary so many go first, and the rest only when fewer than a share of those
 died of one error.`,
@@ -146,6 +147,7 @@ func runDLQRedrive(ctx context.Context, d *deps, cmd *cobra.Command, client *pen
 		return err
 	}
 	if !f.detach {
+		fmt.Fprintf(d.stderr, "Redrive %d began: %s.\n", id, found.in(queue))
 		return followRedrive(ctx, d, client, id, asJSON)
 	}
 	if asJSON {

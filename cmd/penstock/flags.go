@@ -30,8 +30,9 @@ func notEmpty(cmd *cobra.Command, notZero ...string) (err error) {
 // queue, which an unset shell variable must not mean.
 func queueArgs(least, most int) cobra.PositionalArgs {
 	return func(cmd *cobra.Command, args []string) error {
-		if err := cobra.RangeArgs(least, most)(cmd, args); err != nil {
-			return err
+		if len(args) < least || len(args) > most {
+			_, takes, _ := strings.Cut(cmd.Use, " ")
+			return fmt.Errorf("%s takes %s, got %s", verb(cmd), takes, plural(len(args), "argument"))
 		}
 		if slices.Contains(args, "") {
 			return fmt.Errorf("%s: an argument is empty; leave out a queue to mean every queue", verb(cmd))

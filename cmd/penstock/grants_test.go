@@ -107,8 +107,14 @@ func TestEachRoleDoesItsWorkThroughTheCommands(t *testing.T) {
 	require.Regexp(t, `state +completed`, shown.stdout)
 	cancelled := command(t, as["operator"], "", "job", "cancel", id)
 	require.Equal(t, exitDone, cancelled.code, cancelled.stderr)
-	dead := command(t, as["operator"], "", "dlq", "list")
-	require.Equal(t, exitDone, dead.code, dead.stderr)
+	for _, line := range []string{
+		"dlq list", "dlq groups", "dlq stats", "dlq policy q --delay 2h", "dlq purge --older-than 30d --yes", "dlq redrive q --dry-run",
+		"dlq redrive status", "job list", "job explain " + id, "job wait " + id, "job cancel --queue q --yes", "queue list",
+		"queue pause q", "queue resume q", "audit",
+	} {
+		got := command(t, append(as["operator"], "USER=ann"), "", strings.Fields(line)...)
+		require.Equal(t, exitDone, got.code, "%s: %s", line, got.stderr)
+	}
 
 	for _, c := range []struct {
 		who  string
@@ -123,6 +129,10 @@ func TestEachRoleDoesItsWorkThroughTheCommands(t *testing.T) {
 		{"reporter", []string{"dlq", "list"}},
 		{"producer", []string{"job", "cancel", id}},
 		{"worker", []string{"job", "cancel", id}},
+		{"reporter", []string{"audit"}},
+		{"reporter", []string{"dlq", "groups"}},
+		{"worker", []string{"dlq", "purge", "--older-than", "0s", "--yes"}},
+		{"producer", []string{"queue", "pause", "q"}},
 	} {
 		got := command(t, as[c.who], "", c.args...)
 		require.Equal(t, exitFailed, got.code, "%s %v", c.who, c.args)

@@ -100,7 +100,7 @@ func runChangeMany(ctx context.Context, d *deps, cmd *cobra.Command, client *pen
 		return err
 	}
 	if dryRun {
-		return found.write(d, c, asJSON)
+		return found.write(d, c, filter.Queue == "", asJSON)
 	}
 	var total int64
 	if found.Jobs > 0 {
@@ -180,7 +180,7 @@ func (f foundJobs) String() string {
 	return plural(f.Jobs, "job")
 }
 
-func (f foundJobs) write(d *deps, c change, asJSON bool) error {
+func (f foundJobs) write(d *deps, c change, several, asJSON bool) error {
 	if asJSON {
 		return writeJSON(d.stdout, f)
 	}
@@ -192,7 +192,7 @@ func (f foundJobs) write(d *deps, c change, asJSON bool) error {
 	if len(f.Sample) < f.Jobs {
 		fmt.Fprintln(d.stdout, "Some of them:")
 	}
-	return jobTable(d, f.Sample).write(d.stdout, d.screen)
+	return jobTable(d, f.Sample, several).write(d.stdout, d.screen)
 }
 
 // notWaiting says why a job that is not waiting was left alone.

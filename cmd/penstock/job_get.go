@@ -172,11 +172,11 @@ func newJobList(d *deps) *cobra.Command {
 			return err
 		}
 		page.Next = p.next(page.Next, f.since, f.until)
-		return writeJobs(d.stdout, d, page, asJSON)
+		return writeJobs(d.stdout, d, page, f.queue == "", asJSON)
 	})
 }
 
-func writeJobs(out io.Writer, d *deps, page penstock.Page[penstock.JobInfo], asJSON bool) error {
+func writeJobs(out io.Writer, d *deps, page penstock.Page[penstock.JobInfo], several, asJSON bool) error {
 	if asJSON {
 		return writeJSON(out, struct {
 			Jobs []penstock.JobInfo `json:"jobs"`
@@ -187,19 +187,26 @@ func writeJobs(out io.Writer, d *deps, page penstock.Page[penstock.JobInfo], asJ
 		_, err := fmt.Fprintln(out, "No job matches.")
 		return err
 	}
-	if err := jobTable(d, page.Items).write(out, d.screen); err != nil {
+	if err := jobTable(d, page.Items, several).write(out, d.screen); err != nil {
 		return err
 	}
 	return writeNext(out, len(page.Items), page.Next)
 }
 
-func jobTable(d *deps, jobs []penstock.JobInfo) *table {
-	list := &table{heads: []string{"JOB", "QUEUE", "NAME", "STATE", "WHEN", "PRIORITY", "ATTEMPT", "DATA"}}
+// jobTable lists jobs; with the queue's column when they are of several.
+func jobTable(d *deps, jobs []penstock.JobInfo, several bool) *table {
+	list := &table{heads: []string{"JOB", "NAME", "STATE", "WHEN", "PRIORITY", "DATA"}}
+	if several {
+		list.heads = slices.Insert(list.heads, 1, "QUEUE")
+	}
 	for i := range jobs {
 		j := &jobs[i]
 		_, when := whenText(j, d.now())
-		list.add(number(j.ID), text(j.Queue), text(j.Name), state(string(j.State)), dimmed(when), number(j.Priority),
-			number(j.Attempt), text(compact(j.Data)))
+		row := []cell{number(j.ID), text(j.Name), state(string(j.State)), dimmed(when), number(j.Priority), text(compact(j.Data))}
+		if several {
+			row = slices.Insert(row, 1, text(j.Queue))
+		}
+		list.add(row...)
 	}
 	return list
 }

@@ -18,7 +18,7 @@ type cell struct {
 }
 
 func text(s string) cell         { return cell{text: plain(s)} }
-func state(s string) cell        { return cell{text: plain(s), colour: stateColour(s)} }
+func state(s string) cell        { return cell{text: plain(s), colour: stateColour(s), whole: true} }
 func number[N integer](n N) cell { return cell{text: fmt.Sprint(n), right: true} }
 func key(s string) cell          { return cell{text: plain(s), whole: true} }
 func dimmed(s string) cell       { return cell{text: plain(s), colour: faint} }
@@ -55,7 +55,9 @@ func (t *table) write(out io.Writer, s screen) error {
 	}
 	var b strings.Builder
 	for _, line := range lines {
-		writeLine(&b, line, widths, s)
+		var one strings.Builder
+		writeLine(&one, line, widths, s)
+		b.WriteString(strings.TrimRight(one.String(), " ") + "\n")
 	}
 	_, err := io.WriteString(out, b.String())
 	return err
@@ -110,7 +112,6 @@ func writeLine(b *strings.Builder, line []cell, widths []int, s screen) {
 		}
 		used += widths[i] + len(columnGap)
 	}
-	b.WriteByte('\n')
 }
 
 // facts writes one thing as aligned "label  value" lines, leaving out empty values.
