@@ -29,6 +29,7 @@ type Client struct {
 	log     *zap.Logger
 	hooks   Hooks
 	nudges  *nudges
+	actor   string // for the audit log; empty: the database user
 }
 
 // NewClient makes a client of a database that penstock migrate has prepared. It

@@ -16,6 +16,12 @@ var (
 	// ErrJobNotFound: no such job is kept. It never existed, or its partition was
 	// dropped after the retention.
 	ErrJobNotFound = errors.New("penstock: job not found")
+	// ErrDeadJobNotFound: the dead letter queue has no such entry, nor had it.
+	ErrDeadJobNotFound = errors.New("penstock: dead job not found")
+	// ErrRedriveNotFound: there is no such redrive operation.
+	ErrRedriveNotFound = errors.New("penstock: redrive not found")
+	// ErrConflict: the thing is in a state that forbids this; the message says which.
+	ErrConflict = errors.New("penstock: conflict")
 	// ErrLeaseLost: another worker owns the job now, or it ended. Drop your result.
 	ErrLeaseLost = errors.New("penstock: lease lost")
 	// ErrWorkerGone: the worker was buried while it was silent. It must register anew.
@@ -54,8 +60,10 @@ func refuse(argument, allowed string, got any) error {
 // numbers HTTP has for it.
 const (
 	stateInvalidArgument = "PN400"
+	stateNotFound        = "PN404"
 	stateLeaseLost       = "PN409"
 	stateWorkerGone      = "PN410"
+	stateConflict        = "PN412"
 )
 
 // translate turns an error of a call to Postgres into the package's own where
@@ -73,6 +81,10 @@ func translate(verb string, err error) error {
 				message += " (" + strings.ToLower(strings.TrimSuffix(pg.Detail, ".")) + ")"
 			}
 			return fmt.Errorf("%s: %w", verb, &ArgumentError{pg.ColumnName, message})
+		case stateNotFound: // the only thing looked for by name in SQL
+			return fmt.Errorf("%s: %w: %s", verb, ErrDeadJobNotFound, pg.Message)
+		case stateConflict:
+			return fmt.Errorf("%s: %w: %s", verb, ErrConflict, pg.Message)
 		case stateLeaseLost:
 			return fmt.Errorf("%s: %w", verb, ErrLeaseLost)
 		case stateWorkerGone:

@@ -20,6 +20,8 @@ type execution struct {
 	ctx   context.Context // the incarnation's, with a cancel of its own
 	end   context.CancelCauseFunc
 
+	queries *db.Queries // the worker's, for Progress; nil in a Try
+
 	// Written by the handler's goroutine, read after it ended.
 	result json.RawMessage
 	inTx   bool // CompleteTx was called: the end is in the handler's transaction, if that committed
@@ -28,6 +30,7 @@ type execution struct {
 // ending is how an attempt ended, in the words of penstock.finish.
 type ending struct {
 	x               *execution
+	err             error // what the handler returned
 	outcome         string
 	classes         []string
 	message, detail string
@@ -61,6 +64,11 @@ func (q *servedQueue) run(x *execution, after func(ending)) {
 	q.worker.hooks.Started(StartEvent{
 		q.name, x.lease.Name, x.lease.JobID, int(x.lease.Attempt), x.lease.ClaimedAt.Sub(x.lease.RunAt),
 	})
+	x.attempt(h, after)
+}
+
+// attempt runs h within the job's timeout and hands its end to after.
+func (x *execution) attempt(h *handler, after func(ending)) {
 	ctx, cancel := context.WithTimeoutCause(x.ctx, x.lease.Timeout, ErrTimeout)
 	ctx = context.WithValue(ctx, resultKey{}, x)
 	started := time.Now()
@@ -73,6 +81,22 @@ func (q *servedQueue) run(x *execution, after func(ending)) {
 		cancel()
 		after(e)
 	})
+}
+
+// event is the end as hooks and callers are told of it, before Postgres has answered.
+func (e *ending) event() EndEvent {
+	l := &e.x.lease
+	event := EndEvent{
+		Queue: l.Queue, Name: l.Name, JobID: l.JobID, Attempt: int(l.Attempt), Outcome: e.outcome,
+		Err: e.err, Message: e.message, Delay: max(e.delay, 0), Ran: e.ran,
+	}
+	if len(e.classes) > 0 {
+		event.ErrorClass = e.classes[0]
+	}
+	if e.outcome == outcomeCompleted {
+		event.Result = e.x.result
+	}
+	return event
 }
 
 // handler is what runs a name's jobs: its own, else the one for any name, else nil.
@@ -94,9 +118,9 @@ func (x *execution) job() *Job[json.RawMessage] {
 // judge says how the attempt ended from what its handler returned and why its
 // context ended, if it did.
 func (x *execution) judge(ctx context.Context, err error) ending {
-	e := ending{x: x, outcome: outcomeFailed, delay: -1}
+	e := ending{x: x, err: err, outcome: outcomeFailed, delay: -1}
 	if err == nil {
-		if !x.inTx {
+		if !x.inTx || x.trial() {
 			e.outcome = outcomeCompleted
 			return e
 		}
@@ -117,8 +141,7 @@ func (x *execution) judge(ctx context.Context, err error) ending {
 		e.outcome, e.classes = outcomeCancelled, nil
 	case errors.As(err, &dead):
 		e.outcome = outcomeDead
-	case errors.As(err, &panicked):
-		e.detail = string(panicked.stack)
+	case errors.As(err, &panicked): // a failure, whatever ended its context
 	case errors.As(err, &retryIn):
 		e.delay = retryIn.delay
 	case errors.Is(cause, ErrShutdown), errors.Is(cause, ErrLeaseLost):

@@ -34,7 +34,7 @@ const (
 	mostPoll       = 10 * time.Millisecond
 	lingerNotified = 8 * time.Millisecond  // enqueue keeps still for 5 ms after a notify
 	lingerPolling  = 25 * time.Millisecond // without notifications, a little longer
-	busyRate       = 2000 // jobs per second from which polling spares the enqueuers their notifications
+	busyRate       = 2000                  // jobs per second from which polling spares the enqueuers their notifications
 	reconcileEvery = 10 * time.Second
 	claimTimeout   = 30 * time.Second
 )

@@ -200,7 +200,7 @@ func refused(e *ending, err error) bool {
 		return false
 	}
 	*e = ending{
-		x: e.x, outcome: outcomeFailed, classes: []string{"ResultRefused"}, ran: e.ran, delay: -1,
+		x: e.x, err: e.err, outcome: outcomeFailed, classes: []string{"ResultRefused"}, ran: e.ran, delay: -1,
 		message: cleanText("postgres refused how this attempt ended: "+err.Error(), 1000),
 	}
 	e.x.result = nil
@@ -244,7 +244,7 @@ func (f *flusher) send(ctx context.Context, q *servedQueue, ends []ending) ([]db
 }
 
 func add(p *db.FinishParams, e *ending) {
-	var classes, result = "", json.RawMessage(nil)
+	classes, result := "", json.RawMessage(nil)
 	for i, c := range e.classes {
 		if i > 0 {
 			classes += " "
@@ -284,19 +284,16 @@ func (f *flusher) answer(q *servedQueue, ends []ending, answers []db.Ending) {
 
 func (f *flusher) report(e *ending, answer *db.Ending) {
 	l := &e.x.lease
-	event := EndEvent{
-		Queue: l.Queue, Name: l.Name, JobID: l.JobID, Attempt: int(l.Attempt), Outcome: e.outcome, Ran: e.ran,
-	}
-	if len(e.classes) > 0 {
-		event.ErrorClass = e.classes[0]
-	}
+	event := e.event()
 	switch {
 	case answer == nil || answer.Status == "lease_lost" && !(e.x.inTx && value(answer.Outcome) == outcomeCompleted):
 		event.LeaseLost = true
 	case e.x.inTx && value(answer.Outcome) == outcomeCompleted:
 		event.Outcome, event.State, event.ErrorClass = outcomeCompleted, outcomeCompleted, ""
+		event.Message, event.Delay, event.Result = "", 0, e.x.result
 	default:
 		event.State = value(answer.State)
+		event.RunAt = value(answer.RunAt).UTC()
 		if event.State == "" && e.outcome == outcomeCompleted {
 			event.State = outcomeCompleted
 		}

@@ -83,7 +83,13 @@ func Handle[T any](w *Worker, queue, name string, fn func(ctx context.Context, j
 	for _, opt := range opts {
 		opt(h)
 	}
-	h.run = w.wrap(func(ctx context.Context, raw *Job[json.RawMessage]) error {
+	h.run = w.wrap(decoding(fn))
+	q.handlers[name] = h
+}
+
+// decoding is fn behind the decoding of its job's data.
+func decoding[T any](fn func(ctx context.Context, job *Job[T]) error) HandlerFunc {
+	return func(ctx context.Context, raw *Job[json.RawMessage]) error {
 		job := Job[T]{
 			raw.ID, raw.Queue, raw.Name, *new(T), raw.Tags, raw.Priority, raw.Attempt, raw.Failures, raw.Crashes,
 			raw.RunAt, raw.EnqueuedAt, raw.Timeout, raw.OriginID, raw.Generation, raw.TraceContext, raw.held,
@@ -94,16 +100,22 @@ func Handle[T any](w *Worker, queue, name string, fn func(ctx context.Context, j
 			return Dead(&DataError{err})
 		}
 		return fn(ctx, &job)
-	})
-	q.handlers[name] = h
+	}
 }
 
 // CompleteTx completes the attempt inside the handler's own transaction: its
 // effects and the completion commit together or not at all (P6). The handler
 // commits and returns nil; if it never commits, the attempt counts as failed.
-// Errors: ErrLeaseLost, after which the transaction can only be rolled back.
+// Errors: ErrLeaseLost, after which the transaction can only be rolled back; a Job that
+// no worker made is refused.
 func (j *Job[T]) CompleteTx(ctx context.Context, tx pgx.Tx) error {
+	if j.held == nil {
+		return errors.New("penstock: CompleteTx needs the job a handler was given")
+	}
 	j.held.inTx = true
+	if j.held.trial() {
+		return nil
+	}
 	err := db.New(tx).Complete(ctx, db.CompleteParams{
 		Queue: j.Queue, JobID: j.ID, Attempt: int32(j.Attempt), Result: j.held.result,
 	})
@@ -125,6 +137,27 @@ func Result(ctx context.Context, v any) error {
 	}
 	x.result = encoded
 	return nil
+}
+
+// Progress notes how far the attempt is, 0–100 percent, with a word about it of up
+// to 256 characters; it is shown with the running job and kept with the attempt.
+// ctx is the handler's. Errors: ErrLeaseLost.
+func Progress(ctx context.Context, percent int, note string) error {
+	x, ok := ctx.Value(resultKey{}).(*execution)
+	if !ok {
+		return errors.New("penstock: Progress needs the context a handler was given")
+	}
+	if x.trial() {
+		return checkPercent(percent)
+	}
+	l := &x.lease
+	ours, err := x.queries.NoteProgress(ctx, db.NoteProgressParams{
+		Queue: l.Queue, JobID: l.JobID, Attempt: l.Attempt, Percent: int32(percent), Note: cleanText(note, 1024),
+	})
+	if err == nil && !ours {
+		return fmt.Errorf("note progress: %w", ErrLeaseLost)
+	}
+	return translate("note progress", err)
 }
 
 // DataError: a job's data does not decode into its handler's type. No retry mends it.
@@ -171,6 +204,9 @@ type panicError struct {
 
 func (e *panicError) Error() string      { return e.message }
 func (e *panicError) ErrorClass() string { return "Panic" }
+
+// ErrorDetail is the stack.
+func (e *panicError) ErrorDetail() string { return string(e.stack) }
 
 // guard runs a handler and turns a panic or a runtime.Goexit into an error. In
 // the latter case the goroutine is lost: after is called with the error instead.

@@ -1,9 +1,14 @@
 package penstock
 
-import "time"
+import (
+	"encoding/json"
+	"time"
+)
 
 // Hooks observe. Each is called after the fact, on the goroutine that did the
 // work, so a slow hook slows that: count, record, hand over. Nil hooks cost nothing.
+// Two ends of one job may be told out of order; the attempt's number tells which
+// came first.
 //
 //	event    when                                    from
 //	Claimed  a claim returned (also with none)       a queue's fetcher
@@ -45,6 +50,11 @@ type EndEvent struct {
 	Attempt        int
 	Outcome, State string
 	ErrorClass     string
+	Err            error           // what the handler returned, nil included, or its panic
+	Message        string          // the error as it is recorded
+	Result         json.RawMessage // what Result kept, if it completed
+	Delay          time.Duration   // asked for by Snooze, RetryIn or CustomRetry; 0: none, or the policy's
+	RunAt          time.Time       // when it runs next, by the database's clock; zero: never
 	Ran            time.Duration
 	LeaseLost      bool
 }

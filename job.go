@@ -3,11 +3,8 @@ package penstock
 import (
 	"context"
 	"encoding/json"
-	"errors"
 	"fmt"
 	"time"
-
-	"github.com/jackc/pgx/v5"
 
 	"github.com/penstock/penstock/db"
 )
@@ -37,7 +34,11 @@ type JobInfo struct {
 	Generation      int             `json:"generation"`
 	WorkerID        int64           `json:"workerId,string,omitempty"`
 	CancelRequested bool            `json:"cancelRequested,omitempty"`
-	Attempts        []AttemptInfo   `json:"attempts"` // ended ones, oldest first
+	Progress        *int            `json:"progress,omitempty"` // percent, while it runs
+	ProgressNote    string          `json:"progressNote,omitempty"`
+	RedrivenAs      int64           `json:"redrivenAs,string,omitempty"`
+	Descendants     []int64         `json:"descendants,omitempty"` // redrives of it, near and far; only from Job
+	Attempts        []AttemptInfo   `json:"attempts,omitempty"`    // ended ones, oldest first; only from Job
 }
 
 // State is where a job is: which table its row is in, and how it finished.
@@ -53,68 +54,103 @@ const (
 	Cancelled State = "cancelled"
 	Expired   State = "expired"
 	DeadState State = "dead"
+	Redriven  State = "redriven" // died, and went on as another job
+	Purged    State = "purged"   // died, and was deleted from the dead letter queue
 )
 
 // AttemptInfo is an attempt that ended.
 type AttemptInfo struct {
-	Attempt     int             `json:"attempt"`
-	Outcome     string          `json:"outcome"` // completed, failed, snoozed, released, cancelled, expired, lost
-	Priority    int             `json:"priority"`
-	WorkerID    int64           `json:"workerId,string,omitempty"`
-	RunAt       time.Time       `json:"runAt"`
-	ClaimedAt   *time.Time      `json:"claimedAt,omitempty"` // absent when it ended without a claim
-	FinishedAt  time.Time       `json:"finishedAt"`
-	ErrorClass  string          `json:"errorClass,omitempty"`
-	Message     string          `json:"error,omitempty"`
-	Detail      string          `json:"detail,omitempty"`
-	Fingerprint string          `json:"fingerprint,omitempty"`
-	Result      json.RawMessage `json:"result,omitempty"`
+	Attempt      int             `json:"attempt"`
+	Outcome      string          `json:"outcome"` // completed, failed, snoozed, released, cancelled, expired, lost
+	Priority     int             `json:"priority"`
+	WorkerID     int64           `json:"workerId,string,omitempty"`
+	RunAt        time.Time       `json:"runAt"`
+	ClaimedAt    *time.Time      `json:"claimedAt,omitempty"` // absent when it ended without a claim
+	FinishedAt   time.Time       `json:"finishedAt"`
+	Wait         *Milliseconds   `json:"wait,omitempty"`     // from run_at to the claim
+	Ran          *Milliseconds   `json:"ran,omitempty"`      // from the claim to the end
+	Progress     *int            `json:"progress,omitempty"` // percent, as last noted
+	ProgressNote string          `json:"progressNote,omitempty"`
+	ErrorClass   string          `json:"errorClass,omitempty"`
+	Message      string          `json:"error,omitempty"`
+	Detail       string          `json:"detail,omitempty"`
+	Fingerprint  string          `json:"fingerprint,omitempty"`
+	Result       json.RawMessage `json:"result,omitempty"`
 }
 
 // Job tells all that is kept of a job. Errors: ErrJobNotFound.
 func (c *Client) Job(ctx context.Context, id int64) (*JobInfo, error) {
-	r, err := c.queries.GetJob(ctx, id)
-	if errors.Is(err, pgx.ErrNoRows) {
-		return nil, fmt.Errorf("get job %d: %w", id, ErrJobNotFound)
-	} else if err != nil {
+	rows, err := c.queries.ListJobs(ctx, []int64{id})
+	if err != nil {
 		return nil, translate("get job", err)
+	}
+	if len(rows) == 0 {
+		return nil, fmt.Errorf("get job %d: %w", id, ErrJobNotFound)
+	}
+	job, err := jobInfo(rows[0])
+	if err != nil {
+		return nil, err
 	}
 	ended, err := c.queries.ListAttempts(ctx, id)
 	if err != nil {
 		return nil, translate("list attempts", err)
 	}
-	job := &JobInfo{
+	job.Attempts = []AttemptInfo{}
+	failures := 0
+	for _, a := range ended {
+		job.Attempts = append(job.Attempts, attemptInfo(a))
+		if a.Outcome == "failed" {
+			failures++
+		}
+	}
+	if rows[0].Failures == nil {
+		job.Failures = failures
+	}
+	if job.Descendants, err = c.queries.ListDescendants(ctx, id); err != nil {
+		return nil, translate("list descendants", err)
+	}
+	return &job, nil
+}
+
+func jobInfo(r db.ListJobsRow) (JobInfo, error) {
+	job := JobInfo{
 		ID: r.ID, Queue: r.Queue, Name: r.Name, State: State(r.State), Priority: int(r.Priority), Attempt: int(r.Attempt),
-		RunAt: r.RunAt.UTC(), EnqueuedAt: r.EnqueuedAt.UTC(), ExpiresAt: utc(r.ExpiresAt), ClaimedAt: utc(r.ClaimedAt),
+		Failures: int(value(r.Failures)),
+		RunAt:    r.RunAt.UTC(), EnqueuedAt: r.EnqueuedAt.UTC(), ExpiresAt: utc(r.ExpiresAt), ClaimedAt: utc(r.ClaimedAt),
 		FinishedAt: utc(r.FinishedAt), Data: r.Data, Tags: r.Tags, MaxAttempts: int(value(r.MaxAttempts)),
 		TraceContext: value(r.TraceContext), OriginID: value(r.OriginID), Generation: int(r.Generation),
-		WorkerID: value(r.WorkerID), CancelRequested: r.CancelRequested, Attempts: []AttemptInfo{},
+		RedrivenAs: value(r.NewJobID), WorkerID: value(r.WorkerID), CancelRequested: r.CancelRequested,
+		ProgressNote: value(r.ProgressNote),
+	}
+	if r.Progress != nil {
+		percent := int(*r.Progress)
+		job.Progress = &percent
 	}
 	if r.Retry != nil {
 		job.Retry = new(RetryStrategy)
 		if err := json.Unmarshal(r.Retry, job.Retry); err != nil {
-			return nil, fmt.Errorf("read retry strategy of job %d: %w", id, err)
+			return job, fmt.Errorf("read retry strategy of job %d: %w", r.ID, err)
 		}
-	}
-	for _, a := range ended {
-		job.Attempts = append(job.Attempts, attemptInfo(a))
-		if a.Outcome == "failed" {
-			job.Failures++
-		}
-	}
-	if r.Failures != nil {
-		job.Failures = int(*r.Failures)
 	}
 	return job, nil
 }
 
 func attemptInfo(a db.Attempt) AttemptInfo {
-	return AttemptInfo{
+	info := AttemptInfo{
 		Attempt: int(a.Attempt), Outcome: a.Outcome, Priority: int(a.Priority), WorkerID: value(a.WorkerID),
 		RunAt: a.RunAt.UTC(), ClaimedAt: utc(a.ClaimedAt), FinishedAt: a.FinishedAt.UTC(),
 		ErrorClass: value(a.ErrorClass), Message: value(a.Message), Detail: value(a.Detail),
-		Fingerprint: value(a.Fingerprint), Result: a.Result,
+		Fingerprint: value(a.Fingerprint), Result: a.Result, ProgressNote: value(a.ProgressNote),
 	}
+	if a.ClaimedAt != nil {
+		wait, ran := Milliseconds(a.ClaimedAt.Sub(a.RunAt)), Milliseconds(a.FinishedAt.Sub(*a.ClaimedAt))
+		info.Wait, info.Ran = &wait, &ran
+	}
+	if a.Progress != nil {
+		percent := int(*a.Progress)
+		info.Progress = &percent
+	}
+	return info
 }
 
 // CancelResult tells what a cancel met.

@@ -151,8 +151,12 @@ func (h *leaseholder) register(within, alive context.Context, queries *db.Querie
 	for name, q := range w.queues {
 		params.Queues = append(params.Queues, name)
 		params.Concurrency += int32(q.cfg.Concurrency)
+		for known := range q.handlers {
+			params.Handlers = append(params.Handlers, name+" "+known)
+		}
 	}
 	slices.Sort(params.Queues)
+	slices.Sort(params.Handlers)
 	id, err := queries.RegisterWorker(within, params)
 	if err != nil {
 		return translate("register worker", err)

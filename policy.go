@@ -103,7 +103,9 @@ func (c *Client) RemovePolicy(ctx context.Context, queue, name string) error {
 }
 
 func (c *Client) setPolicy(ctx context.Context, queue, name string, fields json.RawMessage) error {
-	err := c.queries.SetPolicy(ctx, db.SetPolicyParams{Queue: queue, Name: name, Policy: fields})
+	err := c.acting(ctx, func(q *db.Queries) error {
+		return q.SetPolicy(ctx, db.SetPolicyParams{Queue: queue, Name: name, Policy: fields})
+	})
 	return translate("set policy", err)
 }
 

@@ -38,15 +38,19 @@ func (c *Client) PriorityRules(ctx context.Context, queue string) ([]PriorityRul
 // SetPriorityRule puts a rule at its position; it holds from the next enqueue on.
 // Errors: *ArgumentError, for a condition that is no jsonpath too.
 func (c *Client) SetPriorityRule(ctx context.Context, rule PriorityRule) error {
-	err := c.queries.SetRule(ctx, db.SetRuleParams{
-		Queue: rule.Queue, Position: int32(rule.Position), Condition: &rule.Condition, Priority: string(rule.Priority),
+	err := c.acting(ctx, func(q *db.Queries) error {
+		return q.SetRule(ctx, db.SetRuleParams{
+			Queue: rule.Queue, Position: int32(rule.Position), Condition: &rule.Condition, Priority: string(rule.Priority),
+		})
 	})
 	return translate("set rule", err)
 }
 
 // RemovePriorityRule takes a rule away.
 func (c *Client) RemovePriorityRule(ctx context.Context, queue string, position int) error {
-	err := c.queries.SetRule(ctx, db.SetRuleParams{Queue: queue, Position: int32(position)})
+	err := c.acting(ctx, func(q *db.Queries) error {
+		return q.SetRule(ctx, db.SetRuleParams{Queue: queue, Position: int32(position)})
+	})
 	return translate("remove rule", err)
 }
 
@@ -128,7 +132,9 @@ func (c *Client) PriorityLevels(ctx context.Context) ([]PriorityLevel, error) {
 
 // SetPriorityLevel adds a level or changes its weight; weight 0 removes it.
 func (c *Client) SetPriorityLevel(ctx context.Context, level PriorityLevel) error {
-	err := c.queries.SetLevel(ctx, db.SetLevelParams{Level: level.Level, Weight: int32(level.Weight)})
+	err := c.acting(ctx, func(q *db.Queries) error {
+		return q.SetLevel(ctx, db.SetLevelParams{Level: level.Level, Weight: int32(level.Weight)})
+	})
 	return translate("set level", err)
 }
 
@@ -147,7 +153,9 @@ func (c *Client) PriorityTags(ctx context.Context) ([]PriorityTag, error) {
 
 // SetPriorityTag adds a tag or changes its shift; shift 0 removes it.
 func (c *Client) SetPriorityTag(ctx context.Context, tag PriorityTag) error {
-	err := c.queries.SetTag(ctx, db.SetTagParams{Tag: tag.Tag, Shift: int32(tag.Shift)})
+	err := c.acting(ctx, func(q *db.Queries) error {
+		return q.SetTag(ctx, db.SetTagParams{Tag: tag.Tag, Shift: int32(tag.Shift)})
+	})
 	return translate("set tag", err)
 }
 
@@ -180,13 +188,13 @@ func (c *Client) SetBreaker(ctx context.Context, b Breaker) error {
 	if p.CoolDown == 0 {
 		p.CoolDown = 30 * time.Second
 	}
-	return translate("set breaker", c.queries.SetBreaker(ctx, p))
+	return translate("set breaker", c.acting(ctx, func(q *db.Queries) error { return q.SetBreaker(ctx, p) }))
 }
 
 // RemoveBreaker turns a breaker off. What it has put off runs by the moment its next
 // probe would have.
 func (c *Client) RemoveBreaker(ctx context.Context, queue, name string) error {
-	err := c.queries.SetBreaker(ctx, db.SetBreakerParams{Queue: queue, Name: name})
+	err := c.acting(ctx, func(q *db.Queries) error { return q.SetBreaker(ctx, db.SetBreakerParams{Queue: queue, Name: name}) })
 	return translate("remove breaker", err)
 }
 

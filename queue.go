@@ -58,8 +58,22 @@ type QueueChange struct {
 // by those enqueued less than (difference in weight / aging) seconds after it.
 // Errors: *ArgumentError.
 func (c *Client) SetQueue(ctx context.Context, queue string, change QueueChange) error {
-	err := c.queries.SetQueue(ctx, db.SetQueueParams{
-		Queue: queue, DefaultPriority: optional(string(change.DefaultPriority)), Aging: change.Aging,
+	err := c.acting(ctx, func(q *db.Queries) error {
+		return q.SetQueue(ctx, db.SetQueueParams{
+			Queue: queue, DefaultPriority: optional(string(change.DefaultPriority)), Aging: change.Aging,
+		})
 	})
 	return translate("set queue", err)
+}
+
+// PauseQueue stops claims of a queue: running jobs finish, enqueue goes on.
+func (c *Client) PauseQueue(ctx context.Context, queue string) error {
+	err := c.acting(ctx, func(q *db.Queries) error { return q.PauseQueue(ctx, queue) })
+	return translate("pause queue", err)
+}
+
+// ResumeQueue lets a paused queue's jobs be claimed again, at once.
+func (c *Client) ResumeQueue(ctx context.Context, queue string) error {
+	err := c.acting(ctx, func(q *db.Queries) error { return q.ResumeQueue(ctx, queue) })
+	return translate("resume queue", err)
 }

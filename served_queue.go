@@ -87,12 +87,17 @@ func (q *servedQueue) take(leases []db.Lease, inc *incarnation) {
 	q.mu.Lock()
 	defer q.mu.Unlock()
 	for _, l := range leases {
-		x := &execution{lease: l}
-		x.ctx, x.end = inc.newContext()
-		q.held[l.JobID] = x
-		q.buffer = append(q.buffer, x)
+		q.buffer = append(q.buffer, q.hold(l, inc))
 	}
 	q.startHandlers()
+}
+
+// hold makes a lease an execution that a cancel can reach. REQUIRES: mu.
+func (q *servedQueue) hold(l db.Lease, inc *incarnation) *execution {
+	x := &execution{lease: l, queries: q.worker.queries}
+	x.ctx, x.end = inc.newContext()
+	q.held[l.JobID] = x
+	return x
 }
 
 // startHandlers fills free handlers from the buffer. REQUIRES: mu.

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"os"
 	"runtime/debug"
 	"slices"
@@ -125,6 +126,12 @@ func NewWorker(c *Client, cfg WorkerConfig) (*Worker, error) {
 // changes when the worker was buried and registers anew.
 func (w *Worker) ID() int64 { return w.lease.id() }
 
+// Client is the client that the worker was made with.
+func (w *Worker) Client() *Client { return w.client }
+
+// Queues are the names of the queues it serves, sorted.
+func (w *Worker) Queues() []string { return slices.Sorted(maps.Keys(w.queues)) }
+
 func (w *Worker) wrap(h HandlerFunc) HandlerFunc {
 	for _, m := range slices.Backward(w.cfg.Middleware) {
 		h = m(h)
@@ -154,10 +161,7 @@ func (w *Worker) Run(ctx context.Context) error {
 	// alive outlives ctx: beats, flushes and upkeep go on through the drain.
 	alive, die := context.WithCancel(context.WithoutCancel(ctx))
 	var background sync.WaitGroup
-	beating, lastBeat := context.WithCancel(alive)
-	var beats sync.WaitGroup
-	beats.Go(func() { w.lease.hold(beating) })
-	w.stopBeating = func() { lastBeat(); beats.Wait() }
+	w.startBeating(alive)
 	background.Go(func() { w.listener.listen(alive) })
 	background.Go(func() { w.flusher.run(alive) })
 	background.Go(func() {
@@ -180,6 +184,14 @@ func (w *Worker) Run(ctx context.Context) error {
 	fetchers.Wait()
 	w.drain(alive)
 	return nil
+}
+
+// startBeating registers the worker and beats until stopBeating.
+func (w *Worker) startBeating(alive context.Context) {
+	beating, lastBeat := context.WithCancel(alive)
+	var beats sync.WaitGroup
+	beats.Go(func() { w.lease.hold(beating) })
+	w.stopBeating = func() { lastBeat(); beats.Wait() }
 }
 
 // checkCustom refuses to work by a policy that leaves the delay to a function

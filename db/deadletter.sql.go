@@ -7,54 +7,68 @@ package db
 
 import (
 	"context"
+	"encoding/json"
 	"time"
 )
 
-const groupDeadJobs = `-- name: GroupDeadJobs :many
-SELECT d.queue, d.fingerprint, d.error_class, d.reason, count(*) AS jobs, min(d.failed_at)::timestamptz AS first_seen,
-    max(d.failed_at)::timestamptz AS last_seen, min(d.message)::text AS example
-FROM penstock.dead_jobs d
-WHERE ($1::text IS NULL OR d.queue = $1::text)
-GROUP BY d.queue, d.fingerprint, d.error_class, d.reason
-ORDER BY jobs DESC, last_seen DESC, d.fingerprint LIMIT $2
+const countDead = `-- name: CountDead :one
+SELECT (c).jobs::bigint AS jobs, (c).sample::bigint[] AS sample, (c).capped::boolean AS capped
+FROM penstock.count_dead($1::text, $2::jsonb, $3::integer) AS c
 `
 
-type GroupDeadJobsParams struct {
-	Queue    *string
-	RowLimit int32
+type CountDeadParams struct {
+	Queue  *string
+	Filter json.RawMessage
+	Most   int32
 }
 
-type GroupDeadJobsRow struct {
-	Queue       string
-	Fingerprint string
-	ErrorClass  string
-	Reason      string
-	Jobs        int64
-	FirstSeen   time.Time
-	LastSeen    time.Time
-	Example     string
+type CountDeadRow struct {
+	Jobs   int64
+	Sample []int64
+	Capped bool
 }
 
-// Errors that are one error, most frequent first.
-func (q *Queries) GroupDeadJobs(ctx context.Context, arg GroupDeadJobsParams) ([]GroupDeadJobsRow, error) {
-	rows, err := q.db.Query(ctx, groupDeadJobs, arg.Queue, arg.RowLimit)
+func (q *Queries) CountDead(ctx context.Context, arg CountDeadParams) (CountDeadRow, error) {
+	row := q.db.QueryRow(ctx, countDead, arg.Queue, arg.Filter, arg.Most)
+	var i CountDeadRow
+	err := row.Scan(&i.Jobs, &i.Sample, &i.Capped)
+	return i, err
+}
+
+const deadBy = `-- name: DeadBy :many
+WITH c AS (
+    SELECT 'reason'::text AS kind, d.reason AS value, count(*) AS jobs FROM penstock.dead_jobs d
+    WHERE $1::text IS NULL OR d.queue = $1::text GROUP BY d.reason
+    UNION ALL
+    SELECT 'class'::text, d.error_class, count(*) FROM penstock.dead_jobs d
+    WHERE $1::text IS NULL OR d.queue = $1::text GROUP BY d.error_class
+    UNION ALL
+    SELECT 'name'::text, d.name, count(*) FROM penstock.dead_jobs d
+    WHERE $1::text IS NULL OR d.queue = $1::text GROUP BY d.name
+)
+SELECT r.kind, r.value, r.jobs FROM (
+    SELECT c.kind, c.value, c.jobs, row_number() OVER (PARTITION BY c.kind ORDER BY c.jobs DESC, c.value) AS place FROM c) r
+WHERE r.place <= 300 ORDER BY r.kind, r.place
+`
+
+type DeadByRow struct {
+	Kind  string
+	Value string
+	Jobs  int64
+}
+
+// How many died, by reason, by class and by name; the most frequent first, up to
+// 300 of each kind, so that a flood of classes hides no reason.
+func (q *Queries) DeadBy(ctx context.Context, queue *string) ([]DeadByRow, error) {
+	rows, err := q.db.Query(ctx, deadBy, queue)
 	if err != nil {
 		return nil, err
 	}
 	defer rows.Close()
-	items := []GroupDeadJobsRow{}
+	items := []DeadByRow{}
 	for rows.Next() {
-		var i GroupDeadJobsRow
-		if err := rows.Scan(
-			&i.Queue,
-			&i.Fingerprint,
-			&i.ErrorClass,
-			&i.Reason,
-			&i.Jobs,
-			&i.FirstSeen,
-			&i.LastSeen,
-			&i.Example,
-		); err != nil {
+		var i DeadByRow
+		if err := rows.Scan(&i.Kind, &i.Value, &i.Jobs); err != nil {
 			return nil, err
 		}
 		items = append(items, i)
@@ -65,20 +79,191 @@ func (q *Queries) GroupDeadJobs(ctx context.Context, arg GroupDeadJobsParams) ([
 	return items, nil
 }
 
-const listDeadJobs = `-- name: ListDeadJobs :many
-SELECT job_id, enqueued_at, failed_at, next_retry_at, timeout, origin_id, attempt, failures, generation, crashes, priority, asked_priority, max_attempts, can_retry, queue, name, reason, error_class, message, detail, fingerprint, tags, retry, trace_context, data FROM penstock.dead_jobs d
-WHERE ($1::text IS NULL OR d.queue = $1::text)
-ORDER BY d.failed_at DESC, d.job_id DESC LIMIT $2
+const deadTotals = `-- name: DeadTotals :one
+SELECT count(*) AS jobs, count(*) FILTER (WHERE d.can_retry) AS retryable,
+    count(*) FILTER (WHERE d.next_retry_at IS NOT NULL) AS scheduled,
+    coalesce(min(d.failed_at), 'epoch')::timestamptz AS oldest, coalesce(max(d.failed_at), 'epoch')::timestamptz AS newest
+FROM penstock.dead_jobs d WHERE $1::text IS NULL OR d.queue = $1::text
 `
 
-type ListDeadJobsParams struct {
-	Queue    *string
-	RowLimit int32
+type DeadTotalsRow struct {
+	Jobs      int64
+	Retryable int64
+	Scheduled int64
+	Oldest    time.Time
+	Newest    time.Time
 }
 
-// Newest first; served by dead_jobs_newest when a queue is given.
-func (q *Queries) ListDeadJobs(ctx context.Context, arg ListDeadJobsParams) ([]DeadJob, error) {
-	rows, err := q.db.Query(ctx, listDeadJobs, arg.Queue, arg.RowLimit)
+func (q *Queries) DeadTotals(ctx context.Context, queue *string) (DeadTotalsRow, error) {
+	row := q.db.QueryRow(ctx, deadTotals, queue)
+	var i DeadTotalsRow
+	err := row.Scan(
+		&i.Jobs,
+		&i.Retryable,
+		&i.Scheduled,
+		&i.Oldest,
+		&i.Newest,
+	)
+	return i, err
+}
+
+const departuresByDay = `-- name: DeparturesByDay :many
+SELECT date_trunc('day', l.departed_at AT TIME ZONE 'UTC')::timestamp::timestamptz AS day,
+    count(*) FILTER (WHERE l.how = 'redriven') AS redriven, count(*) FILTER (WHERE l.how = 'purged') AS purged
+FROM penstock.departures l
+WHERE ($1::text IS NULL OR l.queue = $1::text)
+GROUP BY 1 ORDER BY 1 DESC LIMIT 30
+`
+
+type DeparturesByDayRow struct {
+	Day      time.Time
+	Redriven int64
+	Purged   int64
+}
+
+// How many left the dead letter queue, by UTC day; the last thirty days that have any.
+func (q *Queries) DeparturesByDay(ctx context.Context, queue *string) ([]DeparturesByDayRow, error) {
+	rows, err := q.db.Query(ctx, departuresByDay, queue)
+	if err != nil {
+		return nil, err
+	}
+	defer rows.Close()
+	items := []DeparturesByDayRow{}
+	for rows.Next() {
+		var i DeparturesByDayRow
+		if err := rows.Scan(&i.Day, &i.Redriven, &i.Purged); err != nil {
+			return nil, err
+		}
+		items = append(items, i)
+	}
+	if err := rows.Err(); err != nil {
+		return nil, err
+	}
+	return items, nil
+}
+
+const findDead = `-- name: FindDead :one
+SELECT (f).ids::bigint[] AS ids, (f).more::boolean AS more, coalesce((f).last_at, 'epoch')::timestamptz AS last_at,
+    coalesce((f).last_id, 0)::bigint AS last_id
+FROM penstock.find_dead($1::text, $2::jsonb, $3::timestamptz,
+    $4::bigint, $5::integer, $6::integer) AS f
+`
+
+type FindDeadParams struct {
+	Queue      *string
+	Filter     json.RawMessage
+	BeforeAt   *time.Time
+	BeforeID   *int64
+	MaxRows    int32
+	MaxScanned int32
+}
+
+type FindDeadRow struct {
+	IDs    []int64
+	More   bool
+	LastAt time.Time
+	LastID int64
+}
+
+// One page of a filtered walk through the dead letter queue, newest first.
+func (q *Queries) FindDead(ctx context.Context, arg FindDeadParams) (FindDeadRow, error) {
+	row := q.db.QueryRow(ctx, findDead,
+		arg.Queue,
+		arg.Filter,
+		arg.BeforeAt,
+		arg.BeforeID,
+		arg.MaxRows,
+		arg.MaxScanned,
+	)
+	var i FindDeadRow
+	err := row.Scan(
+		&i.IDs,
+		&i.More,
+		&i.LastAt,
+		&i.LastID,
+	)
+	return i, err
+}
+
+const getDeadJob = `-- name: GetDeadJob :one
+SELECT job_id, enqueued_at, failed_at, next_retry_at, timeout, origin_id, attempt, failures, generation, crashes, priority, asked_priority, max_attempts, asked_max_attempts, can_retry, queue, name, reason, error_class, message, detail, fingerprint, first_error, handler_version, tags, retry, retry_strategy, trace_context, data FROM penstock.dead_jobs d WHERE d.job_id = $1 AND d.queue = $2 AND d.attempt = $3
+`
+
+type GetDeadJobParams struct {
+	JobID   int64
+	Queue   string
+	Attempt int32
+}
+
+func (q *Queries) GetDeadJob(ctx context.Context, arg GetDeadJobParams) (DeadJob, error) {
+	row := q.db.QueryRow(ctx, getDeadJob, arg.JobID, arg.Queue, arg.Attempt)
+	var i DeadJob
+	err := row.Scan(
+		&i.JobID,
+		&i.EnqueuedAt,
+		&i.FailedAt,
+		&i.NextRetryAt,
+		&i.Timeout,
+		&i.OriginID,
+		&i.Attempt,
+		&i.Failures,
+		&i.Generation,
+		&i.Crashes,
+		&i.Priority,
+		&i.AskedPriority,
+		&i.MaxAttempts,
+		&i.AskedMaxAttempts,
+		&i.CanRetry,
+		&i.Queue,
+		&i.Name,
+		&i.Reason,
+		&i.ErrorClass,
+		&i.Message,
+		&i.Detail,
+		&i.Fingerprint,
+		&i.FirstError,
+		&i.HandlerVersion,
+		&i.Tags,
+		&i.Retry,
+		&i.RetryStrategy,
+		&i.TraceContext,
+		&i.Data,
+	)
+	return i, err
+}
+
+const getDeadPolicy = `-- name: GetDeadPolicy :one
+SELECT coalesce(q.delay, e.delay)::interval AS delay, coalesce(q.multiplier, e.multiplier)::float8 AS multiplier,
+    coalesce(q.max_generations, e.max_generations)::integer AS max_generations,
+    coalesce(q.retention, e.retention)::interval AS retention
+FROM penstock.dead_policies e LEFT JOIN penstock.dead_policies q ON q.queue = $1 WHERE e.queue = '*'
+`
+
+type GetDeadPolicyRow struct {
+	Delay          time.Duration
+	Multiplier     float64
+	MaxGenerations int32
+	Retention      time.Duration
+}
+
+func (q *Queries) GetDeadPolicy(ctx context.Context, queue string) (GetDeadPolicyRow, error) {
+	row := q.db.QueryRow(ctx, getDeadPolicy, queue)
+	var i GetDeadPolicyRow
+	err := row.Scan(
+		&i.Delay,
+		&i.Multiplier,
+		&i.MaxGenerations,
+		&i.Retention,
+	)
+	return i, err
+}
+
+const listDeadJobs = `-- name: ListDeadJobs :many
+SELECT job_id, enqueued_at, failed_at, next_retry_at, timeout, origin_id, attempt, failures, generation, crashes, priority, asked_priority, max_attempts, asked_max_attempts, can_retry, queue, name, reason, error_class, message, detail, fingerprint, first_error, handler_version, tags, retry, retry_strategy, trace_context, data FROM penstock.dead_jobs d WHERE d.job_id = ANY ($1::bigint[]) ORDER BY d.failed_at DESC, d.job_id DESC
+`
+
+func (q *Queries) ListDeadJobs(ctx context.Context, ids []int64) ([]DeadJob, error) {
+	rows, err := q.db.Query(ctx, listDeadJobs, ids)
 	if err != nil {
 		return nil, err
 	}
@@ -100,6 +285,7 @@ func (q *Queries) ListDeadJobs(ctx context.Context, arg ListDeadJobsParams) ([]D
 			&i.Priority,
 			&i.AskedPriority,
 			&i.MaxAttempts,
+			&i.AskedMaxAttempts,
 			&i.CanRetry,
 			&i.Queue,
 			&i.Name,
@@ -108,8 +294,11 @@ func (q *Queries) ListDeadJobs(ctx context.Context, arg ListDeadJobsParams) ([]D
 			&i.Message,
 			&i.Detail,
 			&i.Fingerprint,
+			&i.FirstError,
+			&i.HandlerVersion,
 			&i.Tags,
 			&i.Retry,
+			&i.RetryStrategy,
 			&i.TraceContext,
 			&i.Data,
 		); err != nil {
@@ -121,4 +310,157 @@ func (q *Queries) ListDeadJobs(ctx context.Context, arg ListDeadJobsParams) ([]D
 		return nil, err
 	}
 	return items, nil
+}
+
+const listErrorGroups = `-- name: ListErrorGroups :many
+SELECT queue, fingerprint, error_class, reason, jobs, retryable, first_seen, last_seen, example_job_id, example, resolved_at, resolved FROM penstock.error_groups g
+WHERE ($1::text IS NULL OR g.queue = $1::text)
+ORDER BY g.jobs DESC, g.last_seen DESC, g.fingerprint LIMIT $2
+`
+
+type ListErrorGroupsParams struct {
+	Queue    *string
+	RowLimit int32
+}
+
+// The most frequent first.
+func (q *Queries) ListErrorGroups(ctx context.Context, arg ListErrorGroupsParams) ([]ErrorGroup, error) {
+	rows, err := q.db.Query(ctx, listErrorGroups, arg.Queue, arg.RowLimit)
+	if err != nil {
+		return nil, err
+	}
+	defer rows.Close()
+	items := []ErrorGroup{}
+	for rows.Next() {
+		var i ErrorGroup
+		if err := rows.Scan(
+			&i.Queue,
+			&i.Fingerprint,
+			&i.ErrorClass,
+			&i.Reason,
+			&i.Jobs,
+			&i.Retryable,
+			&i.FirstSeen,
+			&i.LastSeen,
+			&i.ExampleJobID,
+			&i.Example,
+			&i.ResolvedAt,
+			&i.Resolved,
+		); err != nil {
+			return nil, err
+		}
+		items = append(items, i)
+	}
+	if err := rows.Err(); err != nil {
+		return nil, err
+	}
+	return items, nil
+}
+
+const processScheduledRetries = `-- name: ProcessScheduledRetries :one
+SELECT penstock.process_scheduled_retries($1::text, $2::integer)::bigint[] AS ids
+`
+
+type ProcessScheduledRetriesParams struct {
+	Queue   *string
+	MaxJobs int32
+}
+
+func (q *Queries) ProcessScheduledRetries(ctx context.Context, arg ProcessScheduledRetriesParams) ([]int64, error) {
+	row := q.db.QueryRow(ctx, processScheduledRetries, arg.Queue, arg.MaxJobs)
+	var ids []int64
+	err := row.Scan(&ids)
+	return ids, err
+}
+
+const purgeDead = `-- name: PurgeDead :one
+SELECT penstock.purge_dead($1::text, $2::interval, $3::jsonb, $4::integer)::integer AS purged
+`
+
+type PurgeDeadParams struct {
+	Queue     *string
+	OlderThan time.Duration
+	Filter    json.RawMessage
+	MaxJobs   int32
+}
+
+func (q *Queries) PurgeDead(ctx context.Context, arg PurgeDeadParams) (int32, error) {
+	row := q.db.QueryRow(ctx, purgeDead,
+		arg.Queue,
+		arg.OlderThan,
+		arg.Filter,
+		arg.MaxJobs,
+	)
+	var purged int32
+	err := row.Scan(&purged)
+	return purged, err
+}
+
+const purgeExpiredDead = `-- name: PurgeExpiredDead :one
+SELECT penstock.purge_expired_dead($1::integer)::integer AS purged
+`
+
+func (q *Queries) PurgeExpiredDead(ctx context.Context, maxJobs int32) (int32, error) {
+	row := q.db.QueryRow(ctx, purgeExpiredDead, maxJobs)
+	var purged int32
+	err := row.Scan(&purged)
+	return purged, err
+}
+
+const redrive = `-- name: Redrive :one
+SELECT penstock.redrive($1::text, $2::text, $3::jsonb)::bigint AS id
+`
+
+type RedriveParams struct {
+	Queue string
+	Entry string
+	Data  json.RawMessage
+}
+
+func (q *Queries) Redrive(ctx context.Context, arg RedriveParams) (int64, error) {
+	row := q.db.QueryRow(ctx, redrive, arg.Queue, arg.Entry, arg.Data)
+	var id int64
+	err := row.Scan(&id)
+	return id, err
+}
+
+const resolveError = `-- name: ResolveError :one
+SELECT penstock.resolve_error($1::text, $2::text, $3::boolean)::boolean AS known
+`
+
+type ResolveErrorParams struct {
+	Queue       string
+	Fingerprint string
+	Resolved    bool
+}
+
+func (q *Queries) ResolveError(ctx context.Context, arg ResolveErrorParams) (bool, error) {
+	row := q.db.QueryRow(ctx, resolveError, arg.Queue, arg.Fingerprint, arg.Resolved)
+	var known bool
+	err := row.Scan(&known)
+	return known, err
+}
+
+const setDeadPolicy = `-- name: SetDeadPolicy :exec
+SELECT penstock.set_dead_policy($1::text, $2::interval, $3::float8,
+    $4::integer, $5::interval)
+`
+
+type SetDeadPolicyParams struct {
+	Queue          string
+	Delay          *time.Duration
+	Multiplier     *float64
+	MaxGenerations *int32
+	Retention      *time.Duration
+}
+
+func (q *Queries) SetDeadPolicy(ctx context.Context, arg SetDeadPolicyParams) error {
+	_, err := q.db.Exec(ctx, setDeadPolicy,
+		arg.Queue,
+		arg.Delay,
+		arg.Multiplier,
+		arg.MaxGenerations,
+		arg.Retention,
+	)
+	return err
 }

@@ -11,6 +11,18 @@ import (
 	"time"
 )
 
+const actor = `-- name: Actor :one
+SELECT coalesce(current_setting('penstock.actor', true), '')::text AS actor
+`
+
+// Whom the audit log would name; empty for the database user.
+func (q *Queries) Actor(ctx context.Context) (string, error) {
+	row := q.db.QueryRow(ctx, actor)
+	var actor string
+	err := row.Scan(&actor)
+	return actor, err
+}
+
 const cancelJob = `-- name: CancelJob :one
 SELECT coalesce(penstock.cancel($1::bigint), '')::text AS word
 `
@@ -23,94 +35,95 @@ func (q *Queries) CancelJob(ctx context.Context, jobID int64) (string, error) {
 	return word, err
 }
 
-const enqueueMany = `-- name: EnqueueMany :one
-SELECT penstock.enqueue_many($1::text, $2::text[], $3::jsonb[], $4::jsonb[], $5::boolean)::bigint[] AS ids
+const changeJobs = `-- name: ChangeJobs :one
+SELECT (c).changed::integer AS changed, (c).more::boolean AS more, coalesce((c).last_id, 0)::bigint AS last_id
+FROM penstock.change_jobs($1::text, $2::jsonb, $3::text, $4::bigint,
+    $5::integer, $6::integer) AS c
 `
 
-type EnqueueManyParams struct {
-	Queue   string
-	Names   []string
-	Data    []json.RawMessage
-	Options []json.RawMessage
-	Notify  bool
+type ChangeJobsParams struct {
+	Action     string
+	Filter     json.RawMessage
+	Argument   *string
+	BeforeID   *int64
+	MaxRows    int32
+	MaxScanned int32
 }
 
-// The rows go in within the caller's transaction; ids come back in order.
-func (q *Queries) EnqueueMany(ctx context.Context, arg EnqueueManyParams) ([]int64, error) {
-	row := q.db.QueryRow(ctx, enqueueMany,
-		arg.Queue,
-		arg.Names,
-		arg.Data,
-		arg.Options,
-		arg.Notify,
+type ChangeJobsRow struct {
+	Changed int32
+	More    bool
+	LastID  int64
+}
+
+func (q *Queries) ChangeJobs(ctx context.Context, arg ChangeJobsParams) (ChangeJobsRow, error) {
+	row := q.db.QueryRow(ctx, changeJobs,
+		arg.Action,
+		arg.Filter,
+		arg.Argument,
+		arg.BeforeID,
+		arg.MaxRows,
+		arg.MaxScanned,
 	)
-	var ids []int64
-	err := row.Scan(&ids)
-	return ids, err
-}
-
-const getJob = `-- name: GetJob :one
-SELECT s.id, s.queue, s.name, s.state, s.priority, s.attempt, s.failures, s.run_at, s.enqueued_at, s.claimed_at, s.finished_at, s.worker_id, s.cancel_requested, s.origin_id, s.generation, j.data, j.tags, j.expires_at, j.retry, j.max_attempts, j.trace_context
-FROM penstock.job_states s JOIN penstock.jobs j ON j.id = s.id AND j.queue = s.queue
-WHERE s.id = $1
-`
-
-type GetJobRow struct {
-	ID              int64
-	Queue           string
-	Name            string
-	State           string
-	Priority        int16
-	Attempt         int32
-	Failures        *int32
-	RunAt           time.Time
-	EnqueuedAt      time.Time
-	ClaimedAt       *time.Time
-	FinishedAt      *time.Time
-	WorkerID        *int64
-	CancelRequested bool
-	OriginID        *int64
-	Generation      int16
-	Data            json.RawMessage
-	Tags            []string
-	ExpiresAt       *time.Time
-	Retry           json.RawMessage
-	MaxAttempts     *int16
-	TraceContext    *string
-}
-
-// What was asked and where it is. Served by the primary keys.
-func (q *Queries) GetJob(ctx context.Context, id int64) (GetJobRow, error) {
-	row := q.db.QueryRow(ctx, getJob, id)
-	var i GetJobRow
-	err := row.Scan(
-		&i.ID,
-		&i.Queue,
-		&i.Name,
-		&i.State,
-		&i.Priority,
-		&i.Attempt,
-		&i.Failures,
-		&i.RunAt,
-		&i.EnqueuedAt,
-		&i.ClaimedAt,
-		&i.FinishedAt,
-		&i.WorkerID,
-		&i.CancelRequested,
-		&i.OriginID,
-		&i.Generation,
-		&i.Data,
-		&i.Tags,
-		&i.ExpiresAt,
-		&i.Retry,
-		&i.MaxAttempts,
-		&i.TraceContext,
-	)
+	var i ChangeJobsRow
+	err := row.Scan(&i.Changed, &i.More, &i.LastID)
 	return i, err
 }
 
+const explainJob = `-- name: ExplainJob :one
+SELECT coalesce(penstock.explain($1::bigint), 'null')::jsonb AS explanation
+`
+
+func (q *Queries) ExplainJob(ctx context.Context, id int64) (json.RawMessage, error) {
+	row := q.db.QueryRow(ctx, explainJob, id)
+	var explanation json.RawMessage
+	err := row.Scan(&explanation)
+	return explanation, err
+}
+
+const findJobs = `-- name: FindJobs :one
+SELECT (f).ids::bigint[] AS ids, (f).more::boolean AS more, coalesce((f).last_id, 0)::bigint AS last_id
+FROM penstock.find_jobs($1::jsonb, $2::bigint, $3::integer, $4::integer) AS f
+`
+
+type FindJobsParams struct {
+	Filter     json.RawMessage
+	BeforeID   *int64
+	MaxRows    int32
+	MaxScanned int32
+}
+
+type FindJobsRow struct {
+	IDs    []int64
+	More   bool
+	LastID int64
+}
+
+func (q *Queries) FindJobs(ctx context.Context, arg FindJobsParams) (FindJobsRow, error) {
+	row := q.db.QueryRow(ctx, findJobs,
+		arg.Filter,
+		arg.BeforeID,
+		arg.MaxRows,
+		arg.MaxScanned,
+	)
+	var i FindJobsRow
+	err := row.Scan(&i.IDs, &i.More, &i.LastID)
+	return i, err
+}
+
+const jobState = `-- name: JobState :one
+SELECT s.state FROM penstock.job_states s WHERE s.id = $1
+`
+
+func (q *Queries) JobState(ctx context.Context, id int64) (string, error) {
+	row := q.db.QueryRow(ctx, jobState, id)
+	var state string
+	err := row.Scan(&state)
+	return state, err
+}
+
 const listAttempts = `-- name: ListAttempts :many
-SELECT job_id, run_at, claimed_at, finished_at, worker_id, attempt, priority, queue, name, outcome, error_class, message, detail, fingerprint, result FROM penstock.attempts a WHERE a.job_id = $1 ORDER BY a.attempt
+SELECT job_id, run_at, claimed_at, finished_at, worker_id, attempt, priority, queue, name, outcome, error_class, message, detail, fingerprint, result, progress, progress_note FROM penstock.attempts a WHERE a.job_id = $1 ORDER BY a.attempt
 `
 
 func (q *Queries) ListAttempts(ctx context.Context, jobID int64) ([]Attempt, error) {
@@ -138,6 +151,8 @@ func (q *Queries) ListAttempts(ctx context.Context, jobID int64) ([]Attempt, err
 			&i.Detail,
 			&i.Fingerprint,
 			&i.Result,
+			&i.Progress,
+			&i.ProgressNote,
 		); err != nil {
 			return nil, err
 		}
@@ -147,4 +162,240 @@ func (q *Queries) ListAttempts(ctx context.Context, jobID int64) ([]Attempt, err
 		return nil, err
 	}
 	return items, nil
+}
+
+const listAudit = `-- name: ListAudit :many
+SELECT id, at, actor, db_user, action, queue, before, after FROM penstock.audit_log l
+WHERE ($1::text IS NULL OR l.queue = $1::text)
+  AND ($2::bigint IS NULL OR l.id < $2::bigint)
+ORDER BY l.id DESC LIMIT $3
+`
+
+type ListAuditParams struct {
+	Queue    *string
+	BeforeID *int64
+	RowLimit int32
+}
+
+func (q *Queries) ListAudit(ctx context.Context, arg ListAuditParams) ([]AuditLine, error) {
+	rows, err := q.db.Query(ctx, listAudit, arg.Queue, arg.BeforeID, arg.RowLimit)
+	if err != nil {
+		return nil, err
+	}
+	defer rows.Close()
+	items := []AuditLine{}
+	for rows.Next() {
+		var i AuditLine
+		if err := rows.Scan(
+			&i.ID,
+			&i.At,
+			&i.Actor,
+			&i.DbUser,
+			&i.Action,
+			&i.Queue,
+			&i.Before,
+			&i.After,
+		); err != nil {
+			return nil, err
+		}
+		items = append(items, i)
+	}
+	if err := rows.Err(); err != nil {
+		return nil, err
+	}
+	return items, nil
+}
+
+const listDescendants = `-- name: ListDescendants :many
+WITH RECURSIVE line(id) AS (
+    SELECT l.new_job_id FROM penstock.departures l WHERE l.job_id = $1 AND l.new_job_id IS NOT NULL
+    UNION
+    SELECT l.new_job_id FROM line p JOIN penstock.departures l ON l.job_id = p.id WHERE l.new_job_id IS NOT NULL
+)
+SELECT line.id::bigint AS id FROM line ORDER BY line.id LIMIT 100
+`
+
+// The jobs that redrives made of this one, near and far.
+func (q *Queries) ListDescendants(ctx context.Context, jobID int64) ([]int64, error) {
+	rows, err := q.db.Query(ctx, listDescendants, jobID)
+	if err != nil {
+		return nil, err
+	}
+	defer rows.Close()
+	items := []int64{}
+	for rows.Next() {
+		var id int64
+		if err := rows.Scan(&id); err != nil {
+			return nil, err
+		}
+		items = append(items, id)
+	}
+	if err := rows.Err(); err != nil {
+		return nil, err
+	}
+	return items, nil
+}
+
+const listJobs = `-- name: ListJobs :many
+SELECT s.id, s.queue, s.name, s.state, s.priority, s.attempt, s.failures, s.run_at, s.enqueued_at, s.claimed_at, s.finished_at, s.worker_id, s.progress, s.progress_note, s.new_job_id, s.cancel_requested, s.origin_id, s.generation, j.data, j.tags, j.expires_at, j.retry, j.max_attempts, j.trace_context
+FROM penstock.job_states s JOIN penstock.jobs j ON j.id = s.id AND j.queue = s.queue
+WHERE s.id = ANY ($1::bigint[]) ORDER BY s.id DESC
+`
+
+type ListJobsRow struct {
+	ID              int64
+	Queue           string
+	Name            string
+	State           string
+	Priority        int16
+	Attempt         int32
+	Failures        *int32
+	RunAt           time.Time
+	EnqueuedAt      time.Time
+	ClaimedAt       *time.Time
+	FinishedAt      *time.Time
+	WorkerID        *int64
+	Progress        *int16
+	ProgressNote    *string
+	NewJobID        *int64
+	CancelRequested bool
+	OriginID        *int64
+	Generation      int16
+	Data            json.RawMessage
+	Tags            []string
+	ExpiresAt       *time.Time
+	Retry           json.RawMessage
+	MaxAttempts     *int16
+	TraceContext    *string
+}
+
+// What was asked and where it is. Served by the primary keys.
+func (q *Queries) ListJobs(ctx context.Context, ids []int64) ([]ListJobsRow, error) {
+	rows, err := q.db.Query(ctx, listJobs, ids)
+	if err != nil {
+		return nil, err
+	}
+	defer rows.Close()
+	items := []ListJobsRow{}
+	for rows.Next() {
+		var i ListJobsRow
+		if err := rows.Scan(
+			&i.ID,
+			&i.Queue,
+			&i.Name,
+			&i.State,
+			&i.Priority,
+			&i.Attempt,
+			&i.Failures,
+			&i.RunAt,
+			&i.EnqueuedAt,
+			&i.ClaimedAt,
+			&i.FinishedAt,
+			&i.WorkerID,
+			&i.Progress,
+			&i.ProgressNote,
+			&i.NewJobID,
+			&i.CancelRequested,
+			&i.OriginID,
+			&i.Generation,
+			&i.Data,
+			&i.Tags,
+			&i.ExpiresAt,
+			&i.Retry,
+			&i.MaxAttempts,
+			&i.TraceContext,
+		); err != nil {
+			return nil, err
+		}
+		items = append(items, i)
+	}
+	if err := rows.Err(); err != nil {
+		return nil, err
+	}
+	return items, nil
+}
+
+const nameActor = `-- name: NameActor :exec
+SELECT set_config('penstock.actor', $1::text, true)
+`
+
+// For the rest of the transaction, whom the audit log names.
+func (q *Queries) NameActor(ctx context.Context, actor string) error {
+	_, err := q.db.Exec(ctx, nameActor, actor)
+	return err
+}
+
+const noteProgress = `-- name: NoteProgress :one
+SELECT penstock.progress($1::text, $2::bigint, $3::integer, $4::integer, $5::text)::boolean AS ours
+`
+
+type NoteProgressParams struct {
+	Queue   string
+	JobID   int64
+	Attempt int32
+	Percent int32
+	Note    string
+}
+
+func (q *Queries) NoteProgress(ctx context.Context, arg NoteProgressParams) (bool, error) {
+	row := q.db.QueryRow(ctx, noteProgress,
+		arg.Queue,
+		arg.JobID,
+		arg.Attempt,
+		arg.Percent,
+		arg.Note,
+	)
+	var ours bool
+	err := row.Scan(&ours)
+	return ours, err
+}
+
+const pauseQueue = `-- name: PauseQueue :exec
+SELECT penstock.pause_queue($1::text)
+`
+
+func (q *Queries) PauseQueue(ctx context.Context, queue string) error {
+	_, err := q.db.Exec(ctx, pauseQueue, queue)
+	return err
+}
+
+const reprioritize = `-- name: Reprioritize :one
+SELECT penstock.reprioritize($1::bigint, $2::text)::boolean AS changed
+`
+
+type ReprioritizeParams struct {
+	JobID    int64
+	Priority string
+}
+
+func (q *Queries) Reprioritize(ctx context.Context, arg ReprioritizeParams) (bool, error) {
+	row := q.db.QueryRow(ctx, reprioritize, arg.JobID, arg.Priority)
+	var changed bool
+	err := row.Scan(&changed)
+	return changed, err
+}
+
+const reschedule = `-- name: Reschedule :one
+SELECT penstock.reschedule($1::bigint, $2::timestamptz)::boolean AS changed
+`
+
+type RescheduleParams struct {
+	JobID int64
+	RunAt *time.Time
+}
+
+func (q *Queries) Reschedule(ctx context.Context, arg RescheduleParams) (bool, error) {
+	row := q.db.QueryRow(ctx, reschedule, arg.JobID, arg.RunAt)
+	var changed bool
+	err := row.Scan(&changed)
+	return changed, err
+}
+
+const resumeQueue = `-- name: ResumeQueue :exec
+SELECT penstock.resume_queue($1::text)
+`
+
+func (q *Queries) ResumeQueue(ctx context.Context, queue string) error {
+	_, err := q.db.Exec(ctx, resumeQueue, queue)
+	return err
 }

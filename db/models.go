@@ -13,19 +13,34 @@ type Attempt struct {
 	JobID int64
 	RunAt time.Time
 	// Null for an end without a claim: a waiting job was cancelled or expired.
-	ClaimedAt   *time.Time
-	FinishedAt  time.Time
-	WorkerID    *int64
-	Attempt     int32
-	Priority    int16
-	Queue       string
-	Name        string
-	Outcome     string
-	ErrorClass  *string
-	Message     *string
-	Detail      *string
-	Fingerprint *string
-	Result      json.RawMessage
+	ClaimedAt    *time.Time
+	FinishedAt   time.Time
+	WorkerID     *int64
+	Attempt      int32
+	Priority     int16
+	Queue        string
+	Name         string
+	Outcome      string
+	ErrorClass   *string
+	Message      *string
+	Detail       *string
+	Fingerprint  *string
+	Result       json.RawMessage
+	Progress     *int16
+	ProgressNote *string
+}
+
+type AuditLine struct {
+	ID int64
+	At time.Time
+	// penstock.actor of the session (set_config) when set, else the database user.
+	Actor  string
+	DbUser string
+	// A table and what happened to its row (queues.update), or a verb (dead_jobs.purge).
+	Action string
+	Queue  *string
+	Before json.RawMessage
+	After  json.RawMessage
 }
 
 // A breaker opens when failure_share of at least least_attempts attempts within span failed; name * is each name by itself.
@@ -39,29 +54,35 @@ type Breaker struct {
 }
 
 type DeadJob struct {
-	JobID         int64
-	EnqueuedAt    time.Time
-	FailedAt      time.Time
-	NextRetryAt   *time.Time
-	Timeout       *time.Duration
-	OriginID      *int64
-	Attempt       int32
-	Failures      int32
-	Generation    int16
-	Crashes       int16
-	Priority      int16
-	AskedPriority *int16
-	MaxAttempts   int16
-	CanRetry      bool
-	Queue         string
-	Name          string
-	Reason        string
-	ErrorClass    string
-	Message       string
-	Detail        *string
-	Fingerprint   string
-	Tags          []string
-	Retry         json.RawMessage
+	JobID            int64
+	EnqueuedAt       time.Time
+	FailedAt         time.Time
+	NextRetryAt      *time.Time
+	Timeout          *time.Duration
+	OriginID         *int64
+	Attempt          int32
+	Failures         int32
+	Generation       int16
+	Crashes          int16
+	Priority         int16
+	AskedPriority    *int16
+	MaxAttempts      int16
+	AskedMaxAttempts *int16
+	CanRetry         bool
+	Queue            string
+	Name             string
+	Reason           string
+	ErrorClass       string
+	Message          string
+	Detail           *string
+	Fingerprint      string
+	// Class and message of the first attempt that failed or was lost.
+	FirstError     *string
+	HandlerVersion *string
+	Tags           []string
+	Retry          json.RawMessage
+	// What it was retried by when it died: its own overrides filled up from the policy.
+	RetryStrategy json.RawMessage
 	TraceContext  *string
 	Data          json.RawMessage
 }
@@ -73,6 +94,21 @@ type Ending struct {
 	Outcome *string
 	State   *string
 	RunAt   *time.Time
+}
+
+type ErrorGroup struct {
+	Queue        string
+	Fingerprint  string
+	ErrorClass   string
+	Reason       string
+	Jobs         int64
+	Retryable    int64
+	FirstSeen    time.Time
+	LastSeen     time.Time
+	ExampleJobID int64
+	Example      string
+	ResolvedAt   *time.Time
+	Resolved     bool
 }
 
 type Lease struct {
@@ -111,6 +147,32 @@ type PriorityShare struct {
 type PriorityTag struct {
 	Tag   string
 	Shift int16
+}
+
+type Redrive struct {
+	ID        int64
+	Queue     string
+	Filter    json.RawMessage
+	State     string
+	CreatedAt time.Time
+	StartedBy string
+	// Only what was dead when it began: what dies again meanwhile stays.
+	DiedBefore time.Time
+	// Jobs per second at most.
+	Rate          int32
+	MaxGeneration int16
+	// So many go first; the rest follow when they have ended and fewer than canary_share of them died of one error.
+	Canary      int32
+	CanaryShare float64
+	CanaryIds   []int64
+	Total       int64
+	Redriven    int64
+	PassedOver  int64
+	CursorAt    *time.Time
+	CursorID    *int64
+	MovedAt     time.Time
+	FinishedAt  *time.Time
+	Note        *string
 }
 
 type RetryPolicy struct {

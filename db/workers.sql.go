@@ -118,7 +118,7 @@ func (q *Queries) ListBeats(ctx context.Context) ([]ListBeatsRow, error) {
 }
 
 const registerWorker = `-- name: RegisterWorker :one
-SELECT penstock.register_worker($1::text[], $2::text, $3::integer, $4::text, $5::integer)::bigint AS id
+SELECT penstock.register_worker($1::text[], $2::text, $3::integer, $4::text, $5::integer, $6::text[])::bigint AS id
 `
 
 type RegisterWorkerParams struct {
@@ -127,6 +127,7 @@ type RegisterWorkerParams struct {
 	Pid         int32
 	Version     string
 	Concurrency int32
+	Handlers    []string
 }
 
 func (q *Queries) RegisterWorker(ctx context.Context, arg RegisterWorkerParams) (int64, error) {
@@ -136,6 +137,7 @@ func (q *Queries) RegisterWorker(ctx context.Context, arg RegisterWorkerParams) 
 		arg.Pid,
 		arg.Version,
 		arg.Concurrency,
+		arg.Handlers,
 	)
 	var id int64
 	err := row.Scan(&id)

@@ -62,9 +62,11 @@ CREATE TABLE penstock.running (
     failures         integer     NOT NULL,
     crashes          smallint    NOT NULL,
     priority         smallint    NOT NULL,
+    progress         smallint,
     cancel_requested boolean     NOT NULL DEFAULT false,
     queue            text        NOT NULL,
     name             text        NOT NULL,
+    progress_note    text,
     PRIMARY KEY (job_id, queue)
 ) WITH (autovacuum_vacuum_scale_factor = 0, autovacuum_vacuum_threshold = 5000,
         autovacuum_vacuum_insert_threshold = -1, autovacuum_vacuum_cost_delay = 0,
@@ -90,6 +92,8 @@ CREATE TABLE penstock.attempts (
     detail      text,
     fingerprint text,
     result      jsonb,
+    progress    smallint,
+    progress_note text,
     PRIMARY KEY (job_id, attempt, queue)
 ) PARTITION BY RANGE (job_id);
 COMMENT ON COLUMN penstock.attempts.claimed_at IS 'Null for an end without a claim: a waiting job was cancelled or expired.';
@@ -109,6 +113,7 @@ CREATE TABLE penstock.dead_jobs (
     priority       smallint    NOT NULL,
     asked_priority smallint,
     max_attempts   smallint    NOT NULL,
+    asked_max_attempts smallint,
     can_retry      boolean     NOT NULL,
     queue          text        NOT NULL,
     name           text        NOT NULL,
@@ -117,13 +122,33 @@ CREATE TABLE penstock.dead_jobs (
     message        text        NOT NULL,
     detail         text,
     fingerprint    text        NOT NULL,
+    first_error    text,
+    handler_version text,
     tags           text[],
     retry          jsonb,
+    retry_strategy jsonb       NOT NULL,
     trace_context  text,
     data           jsonb       NOT NULL,
     PRIMARY KEY (job_id, queue)
 );
+COMMENT ON COLUMN penstock.dead_jobs.retry_strategy IS 'What it was retried by when it died: its own overrides filled up from the policy.';
+COMMENT ON COLUMN penstock.dead_jobs.first_error IS 'Class and message of the first attempt that failed or was lost.';
 CREATE INDEX dead_jobs_newest ON penstock.dead_jobs (queue, failed_at DESC, job_id DESC);
+
+-- How each dead job left: one slim row, kept as long as its job can be asked about.
+CREATE TABLE penstock.departures (
+    job_id      bigint      NOT NULL,
+    departed_at timestamptz NOT NULL,
+    new_job_id  bigint,
+    redrive_id  bigint,
+    attempt     integer     NOT NULL,
+    queue       text        NOT NULL,
+    how         text        NOT NULL CHECK (how IN ('redriven', 'purged')),
+    actor       text        NOT NULL,
+    PRIMARY KEY (job_id, queue)
+);
+CREATE INDEX departures_time ON penstock.departures (departed_at);
+CREATE INDEX departures_redrive ON penstock.departures (redrive_id) WHERE redrive_id IS NOT NULL;
 
 CREATE TABLE penstock.idempotency_keys (
     queue   text        NOT NULL,
@@ -144,8 +169,11 @@ CREATE TABLE penstock.workers (
     concurrency integer     NOT NULL,
     host        text        NOT NULL,
     version     text        NOT NULL,
-    queues      text[]      NOT NULL
+    queues      text[]      NOT NULL,
+    handlers    text[]
 ) WITH (fillfactor = 50, autovacuum_vacuum_scale_factor = 0, autovacuum_vacuum_threshold = 500);
+
+COMMENT ON COLUMN penstock.workers.handlers IS 'Each "queue name" it can handle, * for any name; null: it did not say.';
 
 -- Settings of a queue that has any; a queue needs no row to be used.
 CREATE TABLE penstock.queues (
@@ -173,6 +201,6 @@ INSERT INTO penstock.priority_levels VALUES ('low', 1), ('normal', 5), ('high', 
 
 -- +goose Down
 DROP TABLE penstock.priority_levels, penstock.settings, penstock.queues, penstock.workers,
-    penstock.idempotency_keys, penstock.dead_jobs, penstock.attempts, penstock.running,
+    penstock.idempotency_keys, penstock.departures, penstock.dead_jobs, penstock.attempts, penstock.running,
     penstock.pending, penstock.jobs;
 DROP SEQUENCE penstock.job_sequence;

@@ -52,6 +52,9 @@ BEGIN
             CASE WHEN s.outcome IN ('failed', 'dead', 'lost') THEN string_to_array(coalesce(s.class, 'Error'), ' ') END AS classes
     ), weighed AS (
         SELECT e.*, p.strategy, p.delay AS policy_delay, p.multiplier, p.max_delay, p.jitter, p.max_attempts,
+            CASE WHEN e.classes IS NOT NULL THEN jsonb_build_object('type', p.strategy, 'delay', extract(epoch FROM p.delay) * 1000,
+                'maxAttempts', p.max_attempts, 'backoffMultiplier', p.multiplier,
+                'maxDelay', extract(epoch FROM p.max_delay) * 1000, 'jitter', p.jitter) END AS retry_strategy,
             left(coalesce(known.class, e.classes[1]), 200) AS class, coalesce(known.fatal, false) AS fatal
         FROM ended e
         LEFT JOIN LATERAL (SELECT j.retry, j.max_attempts FROM jobs j WHERE j.id = e.job_id AND j.queue = e.queue) j
@@ -80,10 +83,10 @@ BEGIN
         FROM weighed e
     ), noted AS (
         INSERT INTO attempts (job_id, attempt, queue, name, priority, worker_id, run_at, claimed_at, finished_at,
-            outcome, error_class, message, detail, fingerprint, result)
+            outcome, error_class, message, detail, fingerprint, result, progress, progress_note)
         SELECT g.job_id, g.attempt, g.queue, g.name, g.priority, g.worker_id, g.run_at, g.claimed_at, moment,
             CASE WHEN g.next = 'cancelled' THEN 'cancelled' WHEN g.outcome = 'dead' THEN 'failed' ELSE g.outcome END,
-            g.class, g.message, g.detail, g.fingerprint, g.result
+            g.class, g.message, g.detail, g.fingerprint, g.result, g.progress, g.progress_note
         FROM judged g
     ), again AS (
         INSERT INTO pending (queue, priority, run_at, job_id, name, attempt, failures, crashes, timeout, expires_at)
@@ -93,11 +96,17 @@ BEGIN
         WHERE g.next IN ('waiting', 'retrying')
     ), buried AS (
         INSERT INTO dead_jobs (job_id, enqueued_at, failed_at, timeout, origin_id, attempt, failures, generation, crashes,
-            priority, asked_priority, max_attempts, can_retry, queue, name, reason, error_class, message, detail,
-            fingerprint, tags, retry, trace_context, data)
+            priority, asked_priority, max_attempts, asked_max_attempts, can_retry, queue, name, reason, error_class, message,
+            detail, fingerprint, first_error, handler_version, tags, retry, retry_strategy, trace_context, data, next_retry_at)
         SELECT g.job_id, j.enqueued_at, moment, j.timeout, j.origin_id, g.attempt, g.failures_now, j.generation,
-            g.crashes_now, g.priority, j.asked_priority, g.max_attempts, g.next <> 'non_retryable', g.queue, g.name,
-            g.next, g.class, coalesce(g.message, ''), g.detail, g.fingerprint, j.tags, j.retry, j.trace_context, j.data
+            g.crashes_now, g.priority, j.asked_priority, g.max_attempts, j.max_attempts, g.next <> 'non_retryable', g.queue,
+            g.name, g.next, g.class, coalesce(g.message, ''), g.detail, g.fingerprint,
+            coalesce((SELECT a.error_class || ': ' || coalesce(a.message, '') FROM attempts a WHERE a.job_id = g.job_id
+                AND a.queue = g.queue AND a.error_class IS NOT NULL ORDER BY a.attempt LIMIT 1),
+                g.class || ': ' || coalesce(g.message, '')),
+            (SELECT nullif(w.version, '') FROM workers w WHERE w.id = g.worker_id), j.tags, j.retry, g.retry_strategy,
+            j.trace_context, j.data,
+            CASE WHEN g.next <> 'non_retryable' THEN dead_retry_at(g.queue, j.generation, moment) END
         FROM judged g JOIN jobs j ON j.id = g.job_id AND j.queue = g.queue
         WHERE g.next NOT IN ('completed', 'cancelled', 'waiting', 'retrying')
     )
@@ -164,8 +173,10 @@ BEGIN
             WHERE r.job_id = s.job_id AND r.queue = s.queue AND r.attempt = s.attempt
             RETURNING r.*
         ), noted AS (
-            INSERT INTO attempts (job_id, attempt, queue, name, priority, worker_id, run_at, claimed_at, finished_at, outcome)
-            SELECT e.job_id, e.attempt, e.queue, e.name, e.priority, e.worker_id, e.run_at, e.claimed_at, moment, 'completed'
+            INSERT INTO attempts (job_id, attempt, queue, name, priority, worker_id, run_at, claimed_at, finished_at, outcome,
+                progress, progress_note)
+            SELECT e.job_id, e.attempt, e.queue, e.name, e.priority, e.worker_id, e.run_at, e.claimed_at, moment, 'completed',
+                e.progress, e.progress_note
             FROM ended e
         )
         SELECT array_agg(ROW(e.job_id, e.attempt, 'accepted', 'completed', 'completed', NULL)::endings),

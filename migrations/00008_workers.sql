@@ -6,7 +6,7 @@
 -- +goose StatementBegin
 -- Registers one incarnation of a worker and returns its id.
 CREATE FUNCTION penstock.register_worker(queues text[], host text DEFAULT '', pid integer DEFAULT 0,
-    version text DEFAULT '', concurrency integer DEFAULT 1) RETURNS bigint
+    version text DEFAULT '', concurrency integer DEFAULT 1, handlers text[] DEFAULT NULL) RETURNS bigint
 LANGUAGE plpgsql SECURITY DEFINER SET search_path = penstock, pg_temp AS $$
 #variable_conflict use_column
 DECLARE
@@ -16,9 +16,13 @@ BEGIN
         PERFORM refuse('queues', '1 to 1000 queue names', cardinality(register_worker.queues)::text);
     END IF;
     PERFORM check_name('queues', q) FROM unnest(register_worker.queues) q;
-    INSERT INTO workers (queues, host, pid, version, concurrency)
+    IF cardinality(register_worker.handlers) > 10000 THEN
+        PERFORM refuse('handlers', 'at most 10000', cardinality(register_worker.handlers)::text);
+    END IF;
+    INSERT INTO workers (queues, host, pid, version, concurrency, handlers)
     VALUES (register_worker.queues, left(coalesce(register_worker.host, ''), 255), coalesce(register_worker.pid, 0),
-        left(coalesce(register_worker.version, ''), 255), coalesce(register_worker.concurrency, 1))
+        left(coalesce(register_worker.version, ''), 255), coalesce(register_worker.concurrency, 1),
+        register_worker.handlers)
     RETURNING id INTO new_id;
     RETURN new_id;
 END $$;
@@ -70,14 +74,19 @@ END $$;
 CREATE FUNCTION penstock.bury(worker_id bigint, beat bigint) RETURNS integer
 LANGUAGE plpgsql SECURITY DEFINER SET search_path = penstock, pg_temp AS $$
 #variable_conflict use_column
+DECLARE
+    lost integer;
 BEGIN
-    DELETE FROM workers WHERE id = bury.worker_id AND beat = bury.beat;
+    PERFORM FROM workers WHERE id = bury.worker_id AND beat = bury.beat FOR UPDATE;
     IF NOT found THEN
         RETURN NULL;
     END IF;
-    RETURN settle_all(ARRAY(SELECT r FROM running r WHERE r.worker_id = bury.worker_id
+    -- Before its row goes: a dead job notes the version of the handler it died in.
+    lost := settle_all(ARRAY(SELECT r FROM running r WHERE r.worker_id = bury.worker_id
         FOR UPDATE SKIP LOCKED), 'lost', 'WorkerLost',
         'the worker stopped beating');
+    DELETE FROM workers WHERE id = bury.worker_id;
+    RETURN lost;
 END $$;
 -- +goose StatementEnd
 
@@ -179,8 +188,9 @@ BEGIN
     IF its_queue IS NULL THEN
         RETURN NULL;
     END IF;
-    -- A job moves between pending and running; looking twice follows one move.
-    FOR look IN 1..2 LOOP
+    -- A job moves between pending and running while this looks for it; one statement
+    -- that finds it in neither proves that it has finished.
+    LOOP
         DELETE FROM pending p WHERE p.job_id = cancel.job_id AND p.queue = its_queue RETURNING p.* INTO gone;
         IF found THEN
             INSERT INTO attempts (job_id, attempt, queue, name, priority, run_at, finished_at, outcome)
@@ -192,6 +202,8 @@ BEGIN
         IF found THEN
             RETURN 'cancelling';
         END IF;
+        EXIT WHEN NOT EXISTS (SELECT FROM pending p WHERE p.job_id = cancel.job_id AND p.queue = its_queue)
+            AND NOT EXISTS (SELECT FROM running r WHERE r.job_id = cancel.job_id AND r.queue = its_queue);
     END LOOP;
     RETURN 'finished';
 END $$;
@@ -202,4 +214,4 @@ DROP FUNCTION penstock.cancel(bigint), penstock.prune_keys(integer), penstock.ex
     penstock.fail_overdue(interval), penstock.release_unheld(text, bigint, bigint[]), penstock.leave(bigint),
     penstock.bury_orphans(), penstock.bury(bigint, bigint),
     penstock.settle_all(penstock.running[], text, text, text), penstock.heartbeat(bigint),
-    penstock.register_worker(text[], text, integer, text, integer);
+    penstock.register_worker(text[], text, integer, text, integer, text[]);

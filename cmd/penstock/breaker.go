@@ -38,7 +38,7 @@ func newBreakerSet(d *deps) *cobra.Command {
 	flags.Var(&within, "span", "within this time, 1s to 1h (30s for a new one)")
 	flags.Var(&coolDown, "cool-down", "between two probes, 1s to 1d (30s for a new one)")
 	cmd.PreRunE = func(*cobra.Command, []string) error {
-		return notEmpty(flags, "failure-share", "least-attempts", "span", "cool-down")
+		return notEmpty(cmd, "failure-share", "least-attempts", "span", "cool-down")
 	}
 	return asking(d, cmd, func(ctx context.Context, client *penstock.Client, args []string, asJSON bool) error {
 		queue, name := target(args)

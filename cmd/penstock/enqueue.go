@@ -8,12 +8,10 @@ import (
 	"io"
 	"maps"
 	"slices"
-	"strconv"
 	"strings"
 	"time"
 
 	"github.com/spf13/cobra"
-	"github.com/spf13/pflag"
 
 	"github.com/penstock/penstock"
 	"github.com/penstock/penstock/internal/config"
@@ -56,7 +54,7 @@ is {}. What the job does not bring is decided by its queue's priorities and poli
 	flags.StringVar(&f.retry, "retry", "", `retry strategy as JSON, such as '{"type":"fixed","delay":5000,"jitter":0}'`)
 	flags.BoolVar(&f.asJSON, "json", false, "print JSON")
 	cmd.RunE = func(cmd *cobra.Command, args []string) error {
-		if err := notEmpty(flags, "priority", "run-at", "max-attempts", "timeout", "expires-in", "idempotency-key", "retry"); err != nil {
+		if err := notEmpty(cmd, "max-attempts", "timeout", "expires-in"); err != nil {
 			return err
 		}
 		job, err := f.job(d, args)
@@ -106,7 +104,7 @@ func (f *enqueueFlags) job(d *deps, args []string) (penstock.NewJob, error) {
 	}
 	var err error
 	if len(args) == 3 {
-		if job.Data, err = readData(d.stdin, args[2]); err != nil {
+		if job.Data, err = readData(d.stdin, args[2], "enqueue: DATA"); err != nil {
 			return job, err
 		}
 	}
@@ -123,7 +121,8 @@ func (f *enqueueFlags) job(d *deps, args []string) (penstock.NewJob, error) {
 	return job, nil
 }
 
-func readData(stdin io.Reader, arg string) (json.RawMessage, error) {
+// readData reads a document, from stdin when arg is -; where is what to call it.
+func readData(stdin io.Reader, arg, where string) (json.RawMessage, error) {
 	data := []byte(arg)
 	if arg == "-" {
 		var err error
@@ -131,12 +130,12 @@ func readData(stdin io.Reader, arg string) (json.RawMessage, error) {
 			return nil, fmt.Errorf("read data from stdin: %w", err)
 		}
 		if len(data) == maxInput {
-			return nil, usagef("data must be JSON of at most 1048576 bytes, stdin has more")
+			return nil, usagef("%s must be JSON of at most 1048576 bytes, stdin has more", where)
 		}
 	}
 	data = bytes.TrimSpace(data)
 	if !json.Valid(data) {
-		return nil, usagef("DATA must be JSON, such as '{\"key\":\"value\"}' or '\"text\"' or 42, in one argument")
+		return nil, usagef("%s must be JSON, such as '{\"key\":\"value\"}' or '\"text\"' or 42, in one argument", where)
 	}
 	return data, nil
 }
@@ -174,44 +173,4 @@ func retryKeys() []string {
 		panic(fmt.Sprintf("penstock: a retry strategy has no JSON form: %v", err)) // constants only
 	}
 	return slices.Sorted(maps.Keys(fields))
-}
-
-// notEmpty refuses flags that were given and say nothing, as an unset shell variable
-// does: an empty idempotency key would let a job in twice.
-func notEmpty(flags *pflag.FlagSet, names ...string) error {
-	for _, name := range names {
-		f := flags.Lookup(name)
-		if f.Changed && (f.Value.String() == "" || f.Value.String() == "0") {
-			return usagef("--%s was given without a value; leave it out to take the default", name)
-		}
-	}
-	return nil
-}
-
-// wait is a flag's duration, in days (7d) or as Go writes it (1h30m).
-type wait time.Duration
-
-func (w *wait) String() string {
-	if *w == 0 {
-		return ""
-	}
-	return time.Duration(*w).String()
-}
-func (w *wait) Type() string { return "duration" }
-
-func (w *wait) Set(text string) error {
-	if days, ok := strings.CutSuffix(text, "d"); ok {
-		n, err := strconv.ParseUint(days, 10, 16)
-		if err != nil {
-			return fmt.Errorf("give days (7d) or a duration (1h30m)")
-		}
-		*w = wait(time.Duration(n) * 24 * time.Hour)
-		return nil
-	}
-	d, err := time.ParseDuration(text)
-	if err != nil {
-		return fmt.Errorf("give days (7d) or a duration (1h30m)")
-	}
-	*w = wait(d)
-	return nil
 }

@@ -15,7 +15,7 @@ const (
 	exitDone     = 0
 	exitFailed   = 1
 	exitUsage    = 2 // the call itself is wrong; repeating it cannot help
-	exitNotFound = 3 // no such job
+	exitNotFound = 3 // no such job, dead job or redrive
 )
 
 // usageError is a call that is wrong whatever the state of the database.
@@ -37,7 +37,8 @@ func exitCode(err error) int {
 		return exitDone
 	case errors.As(err, &usageError{}), errors.Is(err, penstock.ErrInvalidArgument):
 		return exitUsage
-	case errors.Is(err, penstock.ErrJobNotFound):
+	case errors.Is(err, penstock.ErrJobNotFound), errors.Is(err, penstock.ErrDeadJobNotFound),
+		errors.Is(err, penstock.ErrRedriveNotFound):
 		return exitNotFound
 	}
 	return exitFailed
@@ -64,6 +65,10 @@ func remedy(err error) string {
 	switch {
 	case errors.Is(err, penstock.ErrJobNotFound):
 		return "It never existed, or it ended longer ago than jobs are kept."
+	case errors.Is(err, penstock.ErrDeadJobNotFound):
+		return "`penstock dlq list` shows what is dead, `penstock job get ID` what became of a job."
+	case errors.Is(err, penstock.ErrRedriveNotFound):
+		return "`penstock dlq redrive status` lists the redrives there were."
 	case errors.Is(err, penstock.ErrOutcomeUnknown):
 		return "Run it again with --idempotency-key to be sure of exactly one job."
 	case errors.As(err, &pg) && pg.Code == "42501" && !strings.Contains(err.Error(), "penstock grants"):

@@ -14,7 +14,7 @@ var functions = []functionGrant{
 	{"enqueue_many(text, text[], jsonb[], jsonb[], boolean)", producer},
 	{"enqueue_many(text, jsonb, boolean)", producer},
 
-	{"register_worker(text[], text, integer, text, integer)", worker},
+	{"register_worker(text[], text, integer, text, integer, text[])", worker},
 	{"heartbeat(bigint)", worker},
 	{"claim(text, bigint, integer, interval, timestamp with time zone, smallint, smallint[], timestamp with time zone[], bigint[])", worker},
 	{"next_due(text, boolean)", worker},
@@ -24,6 +24,7 @@ var functions = []functionGrant{
 	{"complete(text, bigint, integer, jsonb)", worker},
 	{"release_unheld(text, bigint, bigint[])", worker},
 	{"leave(bigint)", worker},
+	{"progress(text, bigint, integer, integer, text)", worker},
 
 	{"bury(bigint, bigint)", worker},
 	{"bury_orphans()", worker},
@@ -33,8 +34,28 @@ var functions = []functionGrant{
 	{"prune_tallies()", worker},
 	{"ensure_partitions(integer)", worker},
 	{"drop_partitions()", worker},
+	{"process_scheduled_retries(text, integer)", worker | operator},
+	{"advance_redrives()", worker},
+	{"purge_expired_dead(integer)", worker},
 
 	{"cancel(bigint)", operator},
+	{"reprioritize(bigint, text)", operator},
+	{"reschedule(bigint, timestamp with time zone)", operator},
+	{"change_jobs(text, jsonb, text, bigint, integer, integer)", operator},
+	{"find_jobs(jsonb, bigint, integer, integer)", operator},
+	{"explain(bigint)", operator},
+
+	{"find_dead(text, jsonb, timestamp with time zone, bigint, integer, integer)", operator},
+	{"count_dead(text, jsonb, integer)", operator},
+	{"redrive(text, text, jsonb)", operator},
+	{"start_redrive(text, jsonb, integer, integer, double precision, integer)", operator},
+	{"steer_redrive(bigint, text)", operator},
+	{"purge_dead(text, interval, jsonb, integer)", operator},
+	{"resolve_error(text, text, boolean)", operator},
+	{"set_dead_policy(text, interval, double precision, integer, interval)", operator},
+
+	{"pause_queue(text)", operator},
+	{"resume_queue(text)", operator},
 	{"set_queue(text, text, double precision)", operator},
 	{"set_policy(text, text, jsonb)", operator},
 	{"get_policy(text, text, jsonb)", worker | operator},
@@ -47,10 +68,16 @@ var functions = []functionGrant{
 	{"set_breaker(text, text, boolean, double precision, integer, interval, interval)", operator},
 
 	{"aged_heads(text, smallint[], timestamp with time zone, double precision, timestamp with time zone, smallint, smallint[], timestamp with time zone[], bigint[], text[], bigint[], integer)", nobody},
+	{"audit(text, text, jsonb, jsonb)", nobody},
+	{"audit_setting()", nobody},
+	{"canary_passed(penstock.redrives)", nobody},
+	{"check_filter(jsonb, text[], text[], text[])", nobody},
 	{"check_name(text, text, bigint)", nobody},
 	{"check_retry(jsonb, bigint)", nobody},
 	{"class_matches(text, text[])", nobody},
 	{"count_for_breakers(text, text[], bigint[], integer[], boolean[])", nobody},
+	{"data_holds(jsonb, jsonpath)", nobody},
+	{"dead_retry_at(text, smallint, timestamp with time zone)", nobody},
 	{"decide_priorities(text, jsonb[], jsonb[])", nobody},
 	{"effective_policy(text, text, jsonb, smallint)", nobody},
 	{"epoch_of(text)", nobody},
@@ -67,7 +94,10 @@ var functions = []functionGrant{
 	{"priority_weight(jsonb, bigint)", nobody},
 	{"read_milliseconds(text, jsonb, double precision, bigint)", nobody},
 	{"read_options(jsonb, timestamp with time zone, bigint)", nobody},
+	{"reason(text, boolean, text, jsonb)", nobody},
+	{"redrive_entries(bigint[], integer[], integer, jsonb, bigint)", nobody},
 	{"refuse(text, text, text, bigint)", nobody},
+	{"refuse_rewriting()", nobody},
 	{"retry_delay(text, interval, double precision, interval, double precision, integer, double precision)", nobody},
 	{"rule_moments(timestamp with time zone)", nobody},
 	{"settle(text, bigint[], integer[], text[], text[], text[], text[], jsonb[], interval[])", nobody},
@@ -94,10 +124,14 @@ var relations = []relationGrant{
 	// A worker looks for peers that stopped beating, and counts what is left to drain.
 	{"workers", []tableGrant{{"SELECT (id, beat)", worker}, {"SELECT", operator | reporter}}},
 	{"pending", []tableGrant{{"SELECT", worker | operator | reporter}}},
-	{"running", []tableGrant{{"SELECT", worker | operator | reporter}}},
+	{"running", []tableGrant{
+		{"SELECT", worker | operator},
+		{"SELECT (job_id, run_at, claimed_at, deadline, worker_id, attempt, failures, crashes, priority, progress, " +
+			"cancel_requested, queue, name)", reporter},
+	}},
 
 	// What a job or its error says stays with the operator: data, message, detail,
-	// result, and the keys and trace contexts that callers chose.
+	// result, progress notes, and the keys and trace contexts that callers chose.
 	{"jobs", []tableGrant{
 		{"SELECT", operator},
 		{"SELECT (id, enqueued_at, expires_at, timeout, origin_id, generation, asked_priority, max_attempts, " +
@@ -106,22 +140,42 @@ var relations = []relationGrant{
 	{"attempts", []tableGrant{
 		{"SELECT", operator},
 		{"SELECT (job_id, run_at, claimed_at, finished_at, worker_id, attempt, priority, queue, name, outcome, " +
-			"error_class, fingerprint)", reporter},
+			"error_class, fingerprint, progress)", reporter},
 	}},
 	{"dead_jobs", []tableGrant{
 		{"SELECT (queue)", worker},
 		{"SELECT", operator},
 		{"SELECT (job_id, enqueued_at, failed_at, next_retry_at, timeout, origin_id, attempt, failures, generation, " +
 			"crashes, priority, asked_priority, max_attempts, can_retry, queue, name, reason, error_class, fingerprint, " +
-			"tags, retry)", reporter},
+			"tags, retry, retry_strategy, asked_max_attempts, handler_version)", reporter},
 	}},
-	{"job_states", []tableGrant{{"SELECT", operator | reporter}}},
+	{"job_states", []tableGrant{
+		{"SELECT", operator},
+		{"SELECT (id, queue, name, state, priority, attempt, failures, run_at, enqueued_at, claimed_at, finished_at, " +
+			"worker_id, progress, new_job_id, cancel_requested, origin_id, generation)", reporter},
+	}},
+
+	// An example is a message, and a filter may quote data.
+	{"error_groups", []tableGrant{
+		{"SELECT", operator},
+		{"SELECT (queue, fingerprint, error_class, reason, jobs, retryable, first_seen, last_seen, example_job_id, " +
+			"resolved_at, resolved)", reporter},
+	}},
+	{"resolved_errors", []tableGrant{{"SELECT", operator | reporter}}},
+	{"departures", []tableGrant{{"SELECT", operator | reporter}}},
+	{"redrives", []tableGrant{
+		{"SELECT", operator},
+		{"SELECT (id, queue, state, created_at, started_by, died_before, rate, max_generation, canary, canary_share, " +
+			"canary_ids, total, redriven, passed_over, moved_at, finished_at, note)", reporter},
+	}},
+	{"audit_log", []tableGrant{{"SELECT", operator}}},
 	{"leases", []tableGrant{{"SELECT", operator}}},
 	{"idempotency_keys", []tableGrant{{"SELECT", operator}}},
 
 	// Policy is data, and setting it is the operator's, through functions that check it.
 	{"queues", []tableGrant{{"SELECT", operator | reporter}}},
 	{"retry_policies", []tableGrant{{"SELECT", operator | reporter}}},
+	{"dead_policies", []tableGrant{{"SELECT", operator | reporter}}},
 	{"priority_levels", []tableGrant{{"SELECT", operator | reporter}}},
 	{"priority_tags", []tableGrant{{"SELECT", operator | reporter}}},
 	{"priority_rules", []tableGrant{{"SELECT", operator}, {"SELECT (queue, position, priority)", reporter}}},

@@ -119,6 +119,14 @@ func TestEachRoleDoesItsWorkThroughTheCommands(t *testing.T) {
 	}
 	counted := command(t, as["reporter"], "", "queue", "show", "q")
 	require.Equal(t, exitDone, counted.code, counted.stderr)
+	for _, line := range []string{
+		"dlq list", "dlq groups", "dlq stats", "dlq policy q --delay 2h", "dlq purge --older-than 30d --yes", "dlq redrive q --dry-run",
+		"dlq redrive status", "job list", "job explain " + id, "job wait " + id, "job cancel --queue q --yes", "queue list",
+		"queue pause q", "queue resume q", "audit",
+	} {
+		got := command(t, append(as["operator"], "USER=ann"), "", strings.Fields(line)...)
+		require.Equal(t, exitDone, got.code, "%s: %s", line, got.stderr)
+	}
 
 	for _, c := range []struct {
 		who  string
@@ -138,6 +146,10 @@ func TestEachRoleDoesItsWorkThroughTheCommands(t *testing.T) {
 		{"reporter", []string{"rule", "list"}},
 		{"reporter", []string{"queue", "set", "q", "--aging", "1"}},
 		{"producer", []string{"queue", "show", "q"}},
+		{"reporter", []string{"audit"}},
+		{"reporter", []string{"dlq", "groups"}},
+		{"worker", []string{"dlq", "purge", "--older-than", "0s", "--yes"}},
+		{"producer", []string{"queue", "pause", "q"}},
 	} {
 		got := command(t, as[c.who], "", c.args...)
 		require.Equal(t, exitFailed, got.code, "%s %v", c.who, c.args)
@@ -175,6 +187,26 @@ func TestEachRoleMayCallItsVerbsAndNoOthers(t *testing.T) {
 		{`SELECT penstock.bury(1, 1), penstock.bury_orphans(), penstock.fail_overdue(), penstock.expire_jobs(), penstock.prune_keys()`, []string{"worker"}},
 		{`SELECT penstock.ensure_partitions(), penstock.drop_partitions()`, []string{"worker"}},
 		{`SELECT penstock.cancel(1)`, []string{"operator"}},
+		{`SELECT penstock.progress('q', 1, 1, 50)`, []string{"worker"}},
+		{`SELECT penstock.advance_redrives(), penstock.purge_expired_dead()`, []string{"worker"}},
+		{`SELECT penstock.process_scheduled_retries()`, []string{"worker", "operator"}},
+		{`SELECT penstock.reprioritize(1, 'high'), penstock.reschedule(1), penstock.change_jobs('cancel', '{"state": "running"}')`, []string{"operator"}},
+		{`SELECT penstock.find_jobs('{}', NULL, 1, 1), penstock.find_dead('q', '{}', NULL, NULL, 1, 1), penstock.count_dead('q', '{}')`, []string{"operator"}},
+		{`SELECT penstock.explain(1)`, []string{"operator"}},
+		{`SELECT penstock.start_redrive(current_user), penstock.steer_redrive(1, 'pause')`, []string{"operator"}},
+		{`SELECT penstock.purge_dead('q'), penstock.resolve_error('q', 'f'), penstock.set_dead_policy('mine', '2 hours')`, []string{"operator"}},
+		{`SELECT penstock.pause_queue('mine'), penstock.resume_queue('mine')`, []string{"operator"}},
+		{`SELECT * FROM penstock.audit_log`, []string{"operator"}},
+		{`SELECT example FROM penstock.error_groups`, []string{"operator"}},
+		{`SELECT filter FROM penstock.redrives`, []string{"operator"}},
+		{`SELECT progress_note FROM penstock.running`, []string{"worker", "operator"}},
+		{`SELECT progress_note FROM penstock.job_states`, []string{"operator"}},
+		{`SELECT queue, fingerprint, jobs, resolved FROM penstock.error_groups`, []string{"operator", "reporter"}},
+		{`SELECT id, state, total, redriven, note FROM penstock.redrives`, []string{"operator", "reporter"}},
+		{`SELECT * FROM penstock.departures, penstock.resolved_errors, penstock.dead_policies`, []string{"operator", "reporter"}},
+		{`SELECT penstock.redrive_entries('{}', '{}')`, nil},
+		{`SELECT penstock.audit('a', 'b', NULL, NULL)`, nil},
+		{`DELETE FROM penstock.audit_log`, nil},
 		{`SELECT penstock.set_queue('mine', 'high', 0.5)`, []string{"operator"}},
 		{`SELECT penstock.set_policy('mine', '*', '{"delay": 1000}'), penstock.set_rule('mine', 1, '$.a', 'high')`, []string{"operator"}},
 		{`SELECT penstock.set_level('mine', 7), penstock.set_tag('mine', 1), penstock.set_breaker('mine')`, []string{"operator"}},

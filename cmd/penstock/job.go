@@ -4,44 +4,21 @@ import (
 	"bytes"
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
-	"slices"
 	"strconv"
-	"strings"
+	"time"
 
 	"github.com/spf13/cobra"
 
 	"github.com/penstock/penstock"
-	"github.com/penstock/penstock/internal/config"
 )
 
 func newJob(d *deps) *cobra.Command {
-	return group("job", "Look at a job or cancel it", newJobGet(d), newJobCancel(d))
-}
-
-// asking makes a command that takes arguments, talks to the database through a client
-// and can print JSON.
-func asking(d *deps, cmd *cobra.Command, run func(ctx context.Context, client *penstock.Client, args []string, asJSON bool) error) *cobra.Command {
-	asJSON := cmd.Flags().Bool("json", false, "print JSON")
-	config.Bind(cmd.Flags(), config.DatabaseURL, config.DataDir)
-	cmd.RunE = func(cmd *cobra.Command, args []string) error {
-		cfg, err := d.load(cmd)
-		if err != nil {
-			return err
-		}
-		pool, err := connect(cmd.Context(), cfg)
-		if err != nil {
-			return err
-		}
-		defer pool.Close()
-		client, err := penstock.NewClient(pool, penstock.Config{})
-		if err != nil {
-			return err
-		}
-		return run(cmd.Context(), client, args, *asJSON)
-	}
-	return cmd
+	return group("job", "Find jobs, look at them, move or stop them",
+		newJobGet(d), newJobList(d), newJobExplain(d), newJobWait(d),
+		newJobCancel(d), newJobReprioritize(d), newJobReschedule(d), newJobRunNow(d))
 }
 
 // jobID is the one argument of its command, checked before anything connects.
@@ -63,129 +40,140 @@ func parseID(text string) (int64, error) {
 	return id, nil
 }
 
-func newJobGet(d *deps) *cobra.Command {
+func newJobExplain(d *deps) *cobra.Command {
 	cmd := &cobra.Command{
-		Use: "get ID", Short: "Show a job: what was asked, where it is, how its attempts went",
+		Use: "explain ID", Short: "Say why a job is not running",
+		Long: `Say why a job is not running, the most decisive reason first. What blocks keeps every
+claim from taking the job; a note only bears on when it is its turn.`,
 		Args: jobID,
 	}
 	return asking(d, cmd, func(ctx context.Context, client *penstock.Client, args []string, asJSON bool) error {
-		return runJobGet(ctx, d, client, d.stdout, args, asJSON)
+		return runJobExplain(ctx, d, client, d.stdout, args, asJSON)
 	})
 }
 
-func runJobGet(ctx context.Context, d *deps, client *penstock.Client, out io.Writer, args []string, asJSON bool) error {
+func runJobExplain(ctx context.Context, d *deps, client *penstock.Client, out io.Writer, args []string, asJSON bool) error {
 	id, err := parseID(args[0])
 	if err != nil {
 		return err
 	}
-	job, err := client.Job(ctx, id)
+	e, err := client.Explain(ctx, id)
 	if err != nil {
 		return err
 	}
 	if asJSON {
-		return writeJSON(out, job)
+		return writeJSON(out, e)
 	}
-	return writeJob(out, d, job)
-}
-
-func writeJob(out io.Writer, d *deps, job *penstock.JobInfo) error {
-	now := d.now()
-	var f facts
-	f.add("job", number(job.ID))
-	f.add("queue", text(job.Queue))
-	f.add("name", text(job.Name))
-	f.add("state", state(string(job.State)))
-	if job.CancelRequested {
-		f.add("cancel", state("cancelling"))
+	fmt.Fprintf(out, "Job %d, %s of queue %s, is %s.\n", e.JobID, plain(e.Name), plain(e.Queue),
+		d.screen.paint(stateColour(string(e.State)), plain(string(e.State))))
+	if e.Claimable {
+		fmt.Fprintln(out, "Nothing blocks it: the next claim with room for it takes it.")
 	}
-	f.add("priority", number(job.Priority))
-	f.add("attempts", text(fmt.Sprintf("%d, %d failed", job.Attempt, job.Failures)))
-	f.add("enqueued", text(ago(job.EnqueuedAt, now)))
-	switch {
-	case job.FinishedAt != nil:
-		f.add("finished", text(ago(*job.FinishedAt, now)))
-	case job.ClaimedAt != nil:
-		f.add("running", text("since "+span(now.Sub(*job.ClaimedAt))))
-	default:
-		f.add("due", text(ago(job.RunAt, now)))
-	}
-	if job.ExpiresAt != nil && job.FinishedAt == nil {
-		f.add("expires", text(ago(*job.ExpiresAt, now)))
-	}
-	f.add("tags", text(strings.Join(job.Tags, ", ")))
-	if job.OriginID != 0 {
-		f.add("redriven", text(fmt.Sprintf("from job %d", job.OriginID)))
-	}
-	f.add("data", text(compact(job.Data)))
-	if err := f.write(out, d.screen, ""); err != nil || len(job.Attempts) == 0 {
-		return err
-	}
-	fmt.Fprintln(out)
-	return writeAttempts(out, d, job.Attempts)
-}
-
-func writeAttempts(out io.Writer, d *deps, attempts []penstock.AttemptInfo) error {
-	list := table{heads: []string{"ATTEMPT", "OUTCOME", "ENDED", "TOOK", "WORKER", "SAID"}}
-	for _, a := range attempts {
-		took, by, said := "", "", a.Message
-		if a.ClaimedAt != nil {
-			took = span(a.FinishedAt.Sub(*a.ClaimedAt))
+	for _, r := range e.Reasons {
+		mark, colour := "note  ", yellow
+		if r.Blocks {
+			mark, colour = "blocks", red
 		}
-		if a.WorkerID != 0 {
-			by = strconv.FormatInt(a.WorkerID, 10)
+		if r.Code == "running" || r.Code == "finished" || r.Code == "redriven" || r.Code == "purged" {
+			mark, colour = "note  ", faint // not a hindrance, but how it stands
 		}
-		if a.ErrorClass != "" {
-			said = a.ErrorClass + ": " + a.Message
-		} else if a.Result != nil {
-			said = compact(a.Result)
+		said := r.Message
+		if when := factTime(r.Facts); !when.IsZero() {
+			said += " (" + ago(when, d.now()) + ")"
 		}
-		list.add(number(a.Attempt), state(a.Outcome), dimmed(ago(a.FinishedAt, d.now())), text(took), text(by), text(said))
-	}
-	if err := list.write(out, d.screen); err != nil {
-		return err
-	}
-	for _, a := range slices.Backward(attempts) {
-		if a.Detail == "" {
-			continue
-		}
-		_, err := fmt.Fprintf(out, "\n%s\n%s\n", d.screen.paint(faint, fmt.Sprintf("What attempt %d left:", a.Attempt)), plainLines(a.Detail))
-		return err
+		const indent = 10
+		fmt.Fprintf(out, "  %s  %s\n", d.screen.paint(colour, mark), wrap(plain(said), max(d.screen.width-indent, 0), indent))
 	}
 	return nil
 }
 
-func newJobCancel(d *deps) *cobra.Command {
+// factTime is the moment that a reason turns on; zero when there is none.
+func factTime(facts map[string]any) time.Time {
+	for _, name := range []string{"until", "failedAt", "at", "since", "claimedAt", "expiresAt"} {
+		text, _ := facts[name].(string)
+		if at, err := time.Parse(time.RFC3339, text); err == nil {
+			return at
+		}
+	}
+	return time.Time{}
+}
+
+func newJobWait(d *deps) *cobra.Command {
+	var timeout wait
 	cmd := &cobra.Command{
-		Use: "cancel ID", Short: "End a waiting job, or ask a running one to stop",
-		Args: jobID,
+		Use: "wait ID", Short: "Wait until a job has ended, and print its state and result",
+		Long: `Wait until a job has ended, and print its state and result. The exit code is 0 when it
+completed, and 1 otherwise or when --timeout came first.`,
+		Example: `  penstock job wait "$(penstock enqueue mail send)" --timeout 30s`,
+		Args:    jobID,
+	}
+	cmd.Flags().Var(&timeout, "timeout", "how long to wait (default: for ever)")
+	cmd.PreRunE = func(cmd *cobra.Command, _ []string) error {
+		if timeout < 0 || timeout == 0 && cmd.Flags().Changed("timeout") {
+			return usagef("job wait: --timeout must be positive, got %s", time.Duration(timeout))
+		}
+		return nil
 	}
 	return asking(d, cmd, func(ctx context.Context, client *penstock.Client, args []string, asJSON bool) error {
-		return runJobCancel(ctx, client, d.stdout, args, asJSON)
+		return runJobWait(ctx, d, client, d.stdout, args, time.Duration(timeout), asJSON)
 	})
 }
 
-func runJobCancel(ctx context.Context, client *penstock.Client, out io.Writer, args []string, asJSON bool) error {
+// ending is what `job wait` prints.
+type ending struct {
+	ID         int64           `json:"id,string"`
+	State      penstock.State  `json:"state"`
+	Result     json.RawMessage `json:"result,omitempty"`
+	ErrorClass string          `json:"errorClass,omitempty"`
+	Error      string          `json:"error,omitempty"`
+	RedrivenAs int64           `json:"redrivenAs,string,omitempty"`
+}
+
+func runJobWait(ctx context.Context, d *deps, client *penstock.Client, out io.Writer, args []string, timeout time.Duration, asJSON bool) error {
 	id, err := parseID(args[0])
 	if err != nil {
 		return err
 	}
-	result, err := client.Cancel(ctx, id)
-	if err != nil {
+	within := ctx
+	if timeout > 0 {
+		var cancel context.CancelFunc
+		within, cancel = context.WithTimeout(ctx, timeout)
+		defer cancel()
+	}
+	job, err := client.Wait(within, id)
+	if errors.Is(err, context.DeadlineExceeded) && ctx.Err() == nil {
+		return fmt.Errorf("job %d has not ended within %s: `penstock job explain %d` says why", id, exact(timeout), id)
+	} else if err != nil {
 		return err
 	}
-	if asJSON {
-		return writeJSON(out, struct {
-			ID     int64                 `json:"id,string"`
-			Result penstock.CancelResult `json:"result"`
-		}{id, result})
+	end := ending{ID: id, State: job.State, RedrivenAs: job.RedrivenAs}
+	if n := len(job.Attempts); n > 0 {
+		last := job.Attempts[n-1]
+		end.Result, end.ErrorClass, end.Error = last.Result, last.ErrorClass, last.Message
 	}
-	said := map[penstock.CancelResult]string{
-		penstock.CancelDone:    "was waiting and is cancelled.",
-		penstock.CancelAsked:   "is running; its worker was told to stop it.",
-		penstock.CancelTooLate: "had ended before; there was nothing to cancel.",
-	}[result]
-	_, err = fmt.Fprintf(out, "Job %d %s\n", id, said)
-	return err
+	if err := writeEnding(out, d, end, asJSON); err != nil {
+		return err
+	}
+	if job.State != penstock.Completed {
+		return fmt.Errorf("job %d did not complete: it is %s", id, job.State)
+	}
+	return nil
+}
+
+func writeEnding(out io.Writer, d *deps, end ending, asJSON bool) error {
+	if asJSON {
+		return writeJSON(out, end)
+	}
+	var f facts
+	f.add("state", state(string(end.State)))
+	f.add("result", text(compact(end.Result)))
+	if end.ErrorClass != "" {
+		f.add("error", text(end.ErrorClass+": "+end.Error))
+	}
+	if end.RedrivenAs != 0 {
+		f.add("redriven", text(fmt.Sprintf("as job %d", end.RedrivenAs)))
+	}
+	return f.write(out, d.screen, "")
 }
 
 // compact is JSON on one line; what is not JSON stays as it is.

@@ -101,6 +101,39 @@ func TestWrongCallsAreUsageErrors(t *testing.T) {
 		{"a role name that Postgres would cut", []string{"grants", strings.Repeat("r", 64), "--as", "worker"}, "1 to 63 bytes"},
 		{"a version that no migration has", []string{"migrate", "sql", "--to", "999"}, "there is no version 999"},
 		{"a list of nothing", []string{"dlq", "list", "--limit", "0"}, "1 to 500"},
+		{"a list of too much", []string{"job", "list", "--limit", "501"}, "--limit must be 1 to 500, got 501"},
+		{"an audit of nothing", []string{"audit", "--limit", "0"}, "audit: --limit must be 1 to 500"},
+		{"a state there is not", []string{"job", "list", "--state", "sleeping"}, "--state must be one of scheduled, waiting,"},
+		{"a state that an action cannot change", []string{"job", "run-now", "--state", "completed"}, "--state must be one of scheduled, retrying"},
+		{"a reason there is not", []string{"dlq", "list", "--reason", "bored"}, "--reason must be one of exhausted, non_retryable,"},
+		{"a moment that is none", []string{"job", "list", "--since", "yesterday"}, "how long ago (2h, 7d)"},
+		{"a moment ahead of now", []string{"dlq", "list", "--until", "-2h"}, "how long ago (2h, 7d)"},
+		{"a filter that a shell left empty", []string{"job", "cancel", "--queue", "", "--yes"}, "--queue was given without a value"},
+		{"a queue that a shell left empty", []string{"dlq", "purge", "", "--older-than", "0s", "--yes"}, "an argument is empty"},
+		{"a cancel of nothing", []string{"job", "cancel"}, "give one job id, or filters"},
+		{"a cancel of everything by yes alone", []string{"job", "cancel", "--yes"}, "give one job id, or filters"},
+		{"a cancel of one and of many", []string{"job", "cancel", "5", "--queue", "q"}, "not both"},
+		{"a priority to nothing", []string{"job", "reprioritize", "5"}, "say the priority"},
+		{"a reschedule to no time", []string{"job", "reschedule", "5"}, "--run-at or --delay"},
+		{"a reschedule to two times", []string{"job", "reschedule", "5", "--delay", "1h", "--run-at", "2099-01-31T12:00:00Z"}, "--run-at or --delay"},
+		{"a reschedule to noon", []string{"job", "reschedule", "5", "--run-at", "noon"}, "such as 2026-01-31T12:00:00Z"},
+		{"a reschedule into the past", []string{"job", "reschedule", "5", "--delay=-1h"}, "--delay must be 0 or more"},
+		{"a wait of no time", []string{"job", "wait", "5", "--timeout", "0s"}, "--timeout must be positive"},
+		{"an entry that is none", []string{"dlq", "show", "dlq_5"}, "dlq_<job>_<attempt>"},
+		{"an entry beyond all numbers", []string{"dlq", "retry", "q", "dlq_99999999999999999999_1"}, "dlq_<job>_<attempt>"},
+		{"a retry without a queue", []string{"dlq", "retry", "dlq_5_1"}, "dlq retry takes QUEUE ENTRY, got 1 argument"},
+		{"a redrive of every queue", []string{"dlq", "redrive"}, "dlq redrive takes QUEUE, got 0 arguments"},
+		{"a redrive at no rate", []string{"dlq", "redrive", "q", "--rate", "0"}, "--rate must be 1 to 100000"},
+		{"a flock of canaries", []string{"dlq", "redrive", "q", "--canary", "1001"}, "--canary must be 0 to 1000"},
+		{"a share of nothing", []string{"dlq", "redrive", "q", "--canary-share", "0"}, "--canary-share must be above 0"},
+		{"a share that is no number", []string{"dlq", "redrive", "q", "--canary-share", "NaN"}, "--canary-share must be above 0"},
+		{"no generation", []string{"dlq", "redrive", "q", "--max-generation", "0"}, "--max-generation must be 1 to 100"},
+		{"a redrive's id that is none", []string{"dlq", "redrive", "pause", "first"}, `got "first"`},
+		{"a purge of any age by accident", []string{"dlq", "purge", "q", "--yes"}, "--older-than 30d"},
+		{"a purge of the future", []string{"dlq", "purge", "q", "--older-than=-5s"}, "--older-than must be 0s or more"},
+		{"a group of no queue", []string{"dlq", "resolve", "3f2a9c0d1e8b7a65"}, "takes QUEUE FINGERPRINT"},
+		{"no groups", []string{"dlq", "groups", "--limit", "0"}, "1 to 500"},
+		{"a pause of nothing", []string{"queue", "pause", ""}, "an argument is empty"},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			got := command(t, nil, "", c.args...)
@@ -132,7 +165,7 @@ func TestWithoutADatabaseCommandsSayHowToGetOne(t *testing.T) {
 }
 
 func TestHelpAndVersionNeedNoDatabase(t *testing.T) {
-	for _, args := range [][]string{{}, {"--help"}, {"work", "--help"}, {"job"}, {"dlq"}, {"queue"}, {"policy"}, {"rule"}, {"level"}, {"tag"}, {"breaker"}, {"migrate"}, {"version"}, {"version", "--json"}, {"completion", "bash"}, {"migrate", "sql"}} {
+	for _, args := range [][]string{{}, {"--help"}, {"work", "--help"}, {"job"}, {"dlq"}, {"queue"}, {"dlq", "redrive", "--help"}, {"policy"}, {"rule"}, {"level"}, {"tag"}, {"breaker"}, {"migrate"}, {"version"}, {"version", "--json"}, {"completion", "bash"}, {"migrate", "sql"}} {
 		got := command(t, []string{"DATABASE_URL=not a url"}, "", args...)
 		require.Equal(t, exitDone, got.code, got.stderr)
 		require.NotEmpty(t, got.stdout)
@@ -141,9 +174,9 @@ func TestHelpAndVersionNeedNoDatabase(t *testing.T) {
 }
 
 func TestStdinIsReadUpToItsBound(t *testing.T) {
-	_, err := readData(io.LimitReader(zeros{}, maxInput+5), "-")
+	_, err := readData(io.LimitReader(zeros{}, maxInput+5), "-", "DATA")
 	require.ErrorContains(t, err, "at most 1048576 bytes")
-	data, err := readData(strings.NewReader(" {\"a\": 1}\n"), "-")
+	data, err := readData(strings.NewReader(" {\"a\": 1}\n"), "-", "DATA")
 	require.NoError(t, err)
 	require.Equal(t, `{"a": 1}`, string(data))
 }

@@ -14,11 +14,13 @@ type cell struct {
 	text   string
 	colour colour
 	right  bool // numbers line up at their ends
+	whole  bool // never cut: it is there to be copied
 }
 
 func text(s string) cell         { return cell{text: plain(s)} }
-func state(s string) cell        { return cell{text: plain(s), colour: stateColour(s)} }
+func state(s string) cell        { return cell{text: plain(s), colour: stateColour(s), whole: true} }
 func number[N integer](n N) cell { return cell{text: fmt.Sprint(n), right: true} }
+func key(s string) cell          { return cell{text: plain(s), whole: true} }
 func dimmed(s string) cell       { return cell{text: plain(s), colour: faint} }
 
 type integer interface {
@@ -26,7 +28,7 @@ type integer interface {
 }
 
 // table aligns rows under heads. On a terminal the last column is cut where the
-// screen ends, so that a row is a line.
+// screen ends, and where that is not enough the widest others, so that a row is a line.
 type table struct {
 	heads []string
 	rows  [][]cell
@@ -48,22 +50,53 @@ func (t *table) write(out io.Writer, s screen) error {
 			widths[i] = max(widths[i], utf8.RuneCountInString(c.text))
 		}
 	}
+	if s.width > 0 {
+		t.fit(widths, s.width)
+	}
 	var b strings.Builder
 	for _, line := range lines {
-		writeLine(&b, line, widths, s)
+		var one strings.Builder
+		writeLine(&one, line, widths, s)
+		b.WriteString(strings.TrimRight(one.String(), " ") + "\n")
 	}
 	_, err := io.WriteString(out, b.String())
 	return err
 }
 
-const columnGap = "  "
+const (
+	columnGap = "  "
+	narrowest = 10 // that a column is cut to
+)
+
+// fit narrows the widest columns of text until the last begins early enough. Numbers
+// and keys stay whole.
+func (t *table) fit(widths []int, screen int) {
+	last := len(widths) - 1
+	room := screen - len(columnGap)*last - min(widths[last], narrowest)
+	for {
+		used, widest := 0, -1
+		for i, w := range widths[:last] {
+			used += w
+			may := len(t.rows) > 0 && !t.rows[0][i].right && !t.rows[0][i].whole
+			if may && w > narrowest && (widest < 0 || w > widths[widest]) {
+				widest = i
+			}
+		}
+		if used <= room || widest < 0 {
+			return
+		}
+		widths[widest]--
+	}
+}
 
 func writeLine(b *strings.Builder, line []cell, widths []int, s screen) {
 	used := 0
 	for i, c := range line {
 		last := i == len(line)-1
 		if last && s.width > 0 {
-			c.text = clip(c.text, max(s.width-used, 10))
+			c.text = clip(c.text, max(s.width-used, narrowest))
+		} else if !last {
+			c.text = clip(c.text, widths[i])
 		}
 		padding := strings.Repeat(" ", max(widths[i]-utf8.RuneCountInString(c.text), 0))
 		switch {
@@ -79,7 +112,6 @@ func writeLine(b *strings.Builder, line []cell, widths []int, s screen) {
 		}
 		used += widths[i] + len(columnGap)
 	}
-	b.WriteByte('\n')
 }
 
 // facts writes one thing as aligned "label  value" lines, leaving out empty values.

@@ -112,3 +112,27 @@ func TestTheAddressShownIsOneThatAnswersHere(t *testing.T) {
 func TestShellWordsAreQuoted(t *testing.T) {
 	require.Equal(t, `'it'\''s $HOME'`, shellQuote("it's $HOME"))
 }
+
+func TestANarrowTerminalCutsTheWidestTextAndNoKey(t *testing.T) {
+	list := table{heads: []string{"ENTRY", "QUEUE", "NAME", "SAID"}}
+	list.add(key("dlq_2078000000000001_12"), text("a-queue-with-a-long-name"), text("name"), text("something long to say"))
+	var out strings.Builder
+	require.NoError(t, list.write(&out, screen{terminal: true, width: 56}))
+	require.Equal(t, "ENTRY                    QUEUE          NAME  SAID\n"+
+		"dlq_2078000000000001_12  a-queue-with…  name  something…\n", out.String())
+	out.Reset()
+	require.NoError(t, list.write(&out, screen{}))
+	require.Contains(t, out.String(), "a-queue-with-a-long-name  name  something long to say")
+}
+
+func TestLongSentencesBreakBetweenWords(t *testing.T) {
+	require.Equal(t, "one two\n  three\n  four", wrap("one two three four", 8, 2))
+	require.Equal(t, "one two three four", wrap("one  two three four", 0, 2))
+	require.Equal(t, "immeasurably\n  long", wrap("immeasurably long", 5, 2))
+}
+
+func TestCountsHaveTheirNouns(t *testing.T) {
+	require.Equal(t, "1 job", plural(1, "job"))
+	require.Equal(t, "0 jobs", plural(0, "job"))
+	require.Equal(t, "12,345 jobs", plural(int64(12345), "job"))
+}

@@ -191,20 +191,4 @@ func about(ms penstock.Milliseconds) string {
 	return exact(d.Round(time.Millisecond))
 }
 
-// exact is a duration as flags read it: 5m, 1h30m, 7d, 1.5s.
-func exact(d time.Duration) string {
-	const day = 24 * time.Hour
-	if d >= day && d%day == 0 {
-		return fmt.Sprintf("%dd", d/day)
-	}
-	text := d.String()
-	if strings.HasSuffix(text, "m0s") {
-		text = strings.TrimSuffix(text, "0s")
-	}
-	if strings.HasSuffix(text, "h0m") {
-		text = strings.TrimSuffix(text, "0m")
-	}
-	return text
-}
-
 func percent(share float64) string { return fmt.Sprintf("%.4g%%", share*100) }

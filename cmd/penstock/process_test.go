@@ -226,3 +226,20 @@ func TestAnAddressInUseIsNamed(t *testing.T) {
 	second.await(t, regexp.QuoteMeta(taken)+".*choose another address with --listen")
 	require.Equal(t, exitFailed, second.exit(t))
 }
+
+// Nothing carries the redrive on here: it is under way as long as the test wants.
+func TestARedriveGoesOnWithoutTheOneWhoWatchedIt(t *testing.T) {
+	t.Parallel()
+	db := dbtest.New(t)
+	environ := []string{"DATABASE_URL=" + db.URL, "PATH=/usr/bin:/bin"}
+	require.Equal(t, exitDone, command(t, environ, "", "enqueue", "q", "n", "--max-attempts", "1").code)
+	require.Equal(t, exitDone, command(t, environ, "", "work", "--queue", "q", "--drain", "--", "false").code)
+	p := start(t, environ, "dlq", "redrive", "q", "--yes")
+	id := p.await(t, `^Redrive (\d+) began: 1 dead job of queue q\.$`)[1]
+	p.signal(t, os.Interrupt)
+	p.await(t, "goes on without this command")
+	p.await(t, "dlq redrive pause "+id+"$")
+	require.Equal(t, exitFailed, p.exit(t))
+	got := command(t, environ, "", "dlq", "redrive", "status", id)
+	require.Regexp(t, `(?m)^state +running$`, got.stdout)
+}

@@ -11,7 +11,8 @@ import (
 )
 
 func newQueue(d *deps) *cobra.Command {
-	return group("queue", "Look at a queue or change its settings", newQueueShow(d), newQueueSet(d))
+	return group("queue", "List queues, look at one, change, pause or resume it", newQueueList(d), newQueueShow(d),
+		newQueueSet(d), newQueuePause(d), newQueueResume(d))
 }
 
 func newQueueShow(d *deps) *cobra.Command {
@@ -125,7 +126,7 @@ seconds of it, however many there are.`,
 		if change == (penstock.QueueChange{}) {
 			return usagef("queue set: say what to set: --aging or --default-priority")
 		}
-		return notEmpty(flags, "default-priority")
+		return nil
 	}
 	return asking(d, cmd, func(ctx context.Context, client *penstock.Client, args []string, asJSON bool) error {
 		if err := client.SetQueue(ctx, args[0], change); err != nil {

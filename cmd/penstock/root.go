@@ -25,17 +25,20 @@ type deps struct {
 
 	screen    screen // how stdout is written to
 	errScreen screen // the same for stderr, and so for logs
+	asks      bool   // somebody sits there who can answer a question
 
 	started bool // a command of ours was reached: errors from now on are its own
 }
 
 func processDeps() *deps {
-	return &deps{
+	d := &deps{
 		stdin: os.Stdin, stdout: os.Stdout, stderr: os.Stderr, environ: os.Environ(), program: os.Args[0], now: time.Now,
 		interrupts: newInterrupts(),
 		screen:     screenOf(os.Stdout, os.LookupEnv),
 		errScreen:  screenOf(os.Stderr, os.LookupEnv),
 	}
+	d.asks = isatty.IsTerminal(os.Stdin.Fd()) && d.errScreen.terminal
+	return d
 }
 
 // screenOf tells what the file is and whether its reader wants colour. NO_COLOR with
@@ -73,7 +76,7 @@ PostgreSQL, and the other commands talk to that one while it runs.`,
 	root.SetErr(d.stderr)
 	root.AddCommand(
 		newServe(d), newWork(d), newEnqueue(d), newJob(d), newDLQ(d),
-		newQueue(d), newPolicy(d), newRule(d), newLevel(d), newTag(d), newBreaker(d),
+		newQueue(d), newPolicy(d), newRule(d), newLevel(d), newTag(d), newBreaker(d), newAudit(d),
 		newMigrate(d), newGrants(d), newURL(d), newBench(d), newVersion(d),
 	)
 	return root

@@ -126,7 +126,7 @@ func newRuleTest(d *deps) *cobra.Command {
 	cmd.Flags().StringArrayVar(&tags, "tag", nil, "a tag of the job; may be repeated")
 	var data json.RawMessage
 	cmd.PreRunE = func(_ *cobra.Command, args []string) (err error) {
-		data, err = readData(d.stdin, args[1])
+		data, err = readData(d.stdin, args[1], "rule test: DATA")
 		return err
 	}
 	return asking(d, cmd, func(ctx context.Context, client *penstock.Client, args []string, asJSON bool) error {

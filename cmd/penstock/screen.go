@@ -5,6 +5,7 @@ import (
 	"strings"
 	"time"
 	"unicode"
+	"unicode/utf8"
 )
 
 // screen is how a stream is written to: colour and cutting to width are for
@@ -39,11 +40,11 @@ func stateColour(word string) colour {
 	switch word {
 	case "running":
 		return cyan
-	case "completed", "ready":
+	case "completed", "ready", "done", "resolved", "redriven":
 		return green
-	case "retrying", "lost", "expired", "cancelling":
+	case "retrying", "lost", "expired", "cancelling", "paused":
 		return yellow
-	case "dead", "failed", "exhausted", "non_retryable", "crash_loop", "timeout":
+	case "dead", "failed", "exhausted", "non_retryable", "crash_loop", "timeout", "stopped":
 		return red
 	}
 	return ""
@@ -113,4 +114,50 @@ func span(d time.Duration) string {
 		}
 	}
 	return fmt.Sprintf("%d ms", d.Milliseconds())
+}
+
+// exact is a duration as flags take it, without its zeros: 30d, 1h30m.
+func exact(d time.Duration) string {
+	const day = 24 * time.Hour
+	if d >= day && d%day == 0 {
+		return fmt.Sprintf("%dd", d/day)
+	}
+	text := d.String()
+	if strings.HasSuffix(text, "m0s") {
+		text = strings.TrimSuffix(text, "0s")
+	}
+	if strings.HasSuffix(text, "h0m") {
+		text = strings.TrimSuffix(text, "0m")
+	}
+	return text
+}
+
+// wrap breaks text between words into lines of at most width characters, the ones
+// after the first indented; width 0 leaves one line.
+func wrap(text string, width, indent int) string {
+	var b strings.Builder
+	used := 0
+	for _, word := range strings.Fields(text) {
+		n := utf8.RuneCountInString(word)
+		switch {
+		case used == 0:
+		case width > 0 && used+1+n > width:
+			b.WriteString("\n" + strings.Repeat(" ", indent))
+			used = indent
+		default:
+			b.WriteByte(' ')
+			used++
+		}
+		b.WriteString(word)
+		used += n
+	}
+	return b.String()
+}
+
+// plural is a count and its noun.
+func plural[N integer](n N, noun string) string {
+	if n == 1 {
+		return "1 " + noun
+	}
+	return thousands(int64(n)) + " " + noun + "s"
 }

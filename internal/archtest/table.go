@@ -67,6 +67,11 @@ var Table = []Row{
 		"it breaks the library from outside, as the world does",
 	},
 	{
+		[]string{"internal/dlqtest"},
+		[]string{Root},
+		"it asks of the library what an operator asks, and looks into the tables for the truth",
+	},
+	{
 		[]string{"internal/sqltest"},
 		[]string{Root},
 		"it proves the verbs without the library, but for the one formula that both have",
@@ -75,6 +80,11 @@ var Table = []Row{
 		[]string{"internal/policytest"},
 		[]string{Root},
 		"it holds policies and priorities to what their users read",
+	},
+	{
+		[]string{"penstocktest"},
+		[]string{Root, "internal/postgres"},
+		"it ships to users' tests, whose dependencies it must not add to",
 	},
 	{
 		[]string{"internal/withpostgres"},

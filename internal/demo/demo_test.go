@@ -94,8 +94,9 @@ func TestAFileThatDoesNotParseIsDeadAtOnce(t *testing.T) {
 	s := newStage(t)
 	s.run(t, t.Context(), Options{})
 
-	dead, err := s.client.DeadJobs(t.Context(), penstock.DeadJobsFilter{Queue: queue})
+	page, err := s.client.DeadJobs(t.Context(), penstock.DeadQuery{Queue: queue})
 	require.NoError(t, err)
+	dead := page.Items
 	require.Len(t, dead, 1)
 	require.Equal(t, "SyntaxError", dead[0].ErrorClass)
 	require.Equal(t, "non_retryable", dead[0].Reason)
@@ -186,8 +187,9 @@ func TestTheReportIsComplete(t *testing.T) {
 	said := s.run(t, t.Context(), Options{
 		Command: "bin/penstock", BaseURL: "http://127.0.0.1:8080", DatabaseURL: "postgres:///penstock?host=it's",
 	})
-	dead, err := s.client.DeadJobs(t.Context(), penstock.DeadJobsFilter{Queue: queue})
+	page, err := s.client.DeadJobs(t.Context(), penstock.DeadQuery{Queue: queue})
 	require.NoError(t, err)
+	dead := page.Items
 	for _, want := range []string{
 		"Indexing " + s.root + ": 6 files in 4 packages.\nOne transaction listed them and enqueued 10 jobs in ",
 		"10 jobs in ",

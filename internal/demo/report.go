@@ -93,7 +93,7 @@ func (d *demo) reportDead(ctx context.Context, dead, earlier int64) error {
 
 // reportNext names commands that work as they stand.
 func (d *demo) reportNext(ctx context.Context) error {
-	dead, err := d.client.DeadJobs(ctx, penstock.DeadJobsFilter{Queue: queue, Limit: 1})
+	dead, err := d.client.DeadJobs(ctx, penstock.DeadQuery{Queue: queue, Limit: 1})
 	if err != nil {
 		return err
 	}
@@ -102,8 +102,8 @@ func (d *demo) reportNext(ctx context.Context) error {
 		next = append(next, [2]string{"where the commands find this server", d.opts.Setup})
 	}
 	next = append(next, [2]string{"every dead job, with its error", d.opts.Command + " dlq list " + queue})
-	if len(dead) > 0 {
-		next = append(next, [2]string{"what became of one job", fmt.Sprintf("%s job get %d", d.opts.Command, dead[0].JobID)})
+	if len(dead.Items) > 0 {
+		next = append(next, [2]string{"what became of one job", fmt.Sprintf("%s job get %d", d.opts.Command, dead.Items[0].JobID)})
 	}
 	next = append(next,
 		[2]string{"a job of your own", d.opts.Command + ` enqueue hello greet '{"name":"you"}' --priority high`},

@@ -154,8 +154,9 @@ func TestDataThatDoesNotDecodeIsNotRetried(t *testing.T) {
 	})
 	id := f.enqueue(t, penstock.NewJob{Name: "typed", Data: json.RawMessage(`{"n":"a word"}`)})
 	require.Equal(t, "DataError", f.end(t, id, 1).ErrorClass)
-	dead, err := f.client.DeadJobs(t.Context(), penstock.DeadJobsFilter{})
+	page, err := f.client.DeadJobs(t.Context(), penstock.DeadQuery{})
 	require.NoError(t, err)
+	dead := page.Items
 	require.Len(t, dead, 1)
 	require.Equal(t, "non_retryable", dead[0].Reason)
 	require.JSONEq(t, `{"n":"a word"}`, string(dead[0].Data))

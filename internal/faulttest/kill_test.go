@@ -62,8 +62,9 @@ func TestTheThirdLossLaysTheJobInTheDLQ(t *testing.T) { // P1, P9
 	}
 	require.Equal(t, penstock.DeadState, f.job(t, id).State)
 	require.Equal(t, "lost lost lost", f.outcomes(t, id))
-	dead, err := f.client.DeadJobs(t.Context(), penstock.DeadJobsFilter{Queue: "q"})
+	page, err := f.client.DeadJobs(t.Context(), penstock.DeadQuery{Queue: "q"})
 	require.NoError(t, err)
+	dead := page.Items
 	require.Len(t, dead, 1)
 	require.Equal(t, "crash_loop", dead[0].Reason)
 	require.Equal(t, 3, dead[0].Crashes)

@@ -27,10 +27,14 @@ const (
 	orphanPoll     = 5 * time.Second
 	upkeepPoll     = time.Minute
 	partitionPoll  = time.Hour
+	purgePoll      = time.Hour
 	daysAhead      = 7
 	deadlineGrace  = 30 * time.Second
 	expireBatch    = 1000
 	pruneBatch     = 10_000
+	retryBatch     = 1000
+	purgeBatch     = 1000
+	redrivePause   = 100 * time.Millisecond
 	callTimeout    = 30 * time.Second
 	partitionTries = 20
 )
@@ -55,9 +59,12 @@ func Run(ctx context.Context, pool *pgxpool.Pool, cfg Config) {
 			{every: orphanPoll, do: m.rescueStrays},
 			{every: orphanPoll, do: m.expire},
 			{every: upkeepPoll, do: m.prune},
+			{every: upkeepPoll, do: m.retryDead},
 			{every: partitionPoll, do: m.partitions},
+			{every: purgePoll, do: m.purgeDead},
 		})
 	})
+	loops.Go(func() { m.redrive(ctx) })
 	loops.Wait()
 }
 
@@ -156,6 +163,44 @@ func (m *maintainer) prune(ctx context.Context) error {
 		n, err := m.queries.PruneKeys(ctx, pruneBatch)
 		return n == pruneBatch, err
 	})
+}
+
+// retryDead redrives the dead jobs whose time has come.
+func (m *maintainer) retryDead(ctx context.Context) error {
+	return repeat(func() (bool, error) {
+		ids, err := m.queries.ProcessScheduledRetries(ctx, db.ProcessScheduledRetriesParams{MaxJobs: retryBatch})
+		return len(ids) == retryBatch, err
+	})
+}
+
+// purgeDead deletes the dead jobs that are past their queue's retention.
+func (m *maintainer) purgeDead(ctx context.Context) error {
+	return repeat(func() (bool, error) {
+		n, err := m.queries.PurgeExpiredDead(ctx, purgeBatch)
+		return n > 0, err
+	})
+}
+
+// redrive carries redrive operations on: several batches a second while one is
+// under way, else it looks for one every second.
+func (m *maintainer) redrive(ctx context.Context) {
+	for ctx.Err() == nil {
+		within, cancel := context.WithTimeout(ctx, callTimeout)
+		n, err := m.queries.AdvanceRedrives(within)
+		cancel()
+		wait := beatPoll
+		if err == nil && n >= 0 {
+			wait = redrivePause
+		} else if err != nil && ctx.Err() == nil {
+			m.cfg.Log.Warn("redrive failed; trying again", zap.Error(err))
+		}
+		timer := time.NewTimer(wait)
+		select {
+		case <-timer.C:
+		case <-ctx.Done():
+			timer.Stop()
+		}
+	}
 }
 
 // partitions makes the days ahead and drops what is past retention. A lock that

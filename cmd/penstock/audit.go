@@ -1,0 +1,94 @@
+package main
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"fmt"
+	"io"
+	"maps"
+	"slices"
+	"strings"
+
+	"github.com/spf13/cobra"
+
+	"github.com/penstock/penstock"
+)
+
+func newAudit(d *deps) *cobra.Command {
+	var p paging
+	cmd := &cobra.Command{
+		Use:   "audit [QUEUE]",
+		Short: "List who changed which setting, and what was done to many jobs, the newest first",
+		Args:  queueArgs(0, 1), ValidArgsFunction: inOrder(d.queueNames),
+		PreRunE: func(cmd *cobra.Command, _ []string) error { return p.begin(cmd, d.now()) },
+	}
+	p.bind(cmd)
+	return asking(d, cmd, func(ctx context.Context, client *penstock.Client, args []string, asJSON bool) error {
+		page, err := client.AuditLog(ctx, first(args), p.limit, p.cursor)
+		if err != nil {
+			return err
+		}
+		return writeAudit(d.stdout, d, page, asJSON)
+	})
+}
+
+func writeAudit(out io.Writer, d *deps, page penstock.Page[penstock.AuditLine], asJSON bool) error {
+	if asJSON {
+		return writeJSON(out, struct {
+			AuditLog []penstock.AuditLine `json:"auditLog"`
+			Next     string               `json:"next,omitempty"`
+		}{page.Items, page.Next})
+	}
+	if len(page.Items) == 0 {
+		_, err := fmt.Fprintln(out, "Nothing was changed yet.")
+		return err
+	}
+	list := table{heads: []string{"WHEN", "WHO", "ACTION", "QUEUE", "CHANGE"}}
+	for _, l := range page.Items {
+		who := l.Actor
+		if l.Actor != l.DBUser {
+			who += " (" + l.DBUser + ")"
+		}
+		list.add(dimmed(ago(l.At, d.now())), text(who), text(l.Action), text(l.Queue), text(changeText(l.Before, l.After)))
+	}
+	if err := list.write(out, d.screen); err != nil {
+		return err
+	}
+	return writeNext(out, len(page.Items), page.Next)
+}
+
+// changeText is what differs: "paused: false → true"; of what is new or gone, all of it.
+func changeText(before, after json.RawMessage) string {
+	var was, is map[string]json.RawMessage
+	if json.Unmarshal(orNull(before), &was) != nil || json.Unmarshal(orNull(after), &is) != nil {
+		return compact(before) + " → " + compact(after) // not objects
+	}
+	both := maps.Clone(is)
+	if both == nil {
+		both = map[string]json.RawMessage{}
+	}
+	maps.Copy(both, was)
+	var words []string
+	for _, field := range slices.Sorted(maps.Keys(both)) {
+		switch old, now := compact(was[field]), compact(is[field]); {
+		case old == now || field == "queue":
+		case was == nil:
+			if now != "null" {
+				words = append(words, field+": "+now)
+			}
+		case is == nil:
+			words = append(words, field+": "+old+" → gone")
+		default:
+			words = append(words, field+": "+old+" → "+now)
+		}
+	}
+	return strings.Join(words, ", ")
+}
+
+func orNull(document json.RawMessage) json.RawMessage {
+	if len(bytes.TrimSpace(document)) == 0 {
+		return json.RawMessage("null")
+	}
+	return document
+}

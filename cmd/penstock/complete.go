@@ -1,0 +1,96 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"strconv"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"github.com/penstock/penstock"
+)
+
+// completeWithin is how long a shell waits for the database; later is as good as never.
+const completeWithin = time.Second
+
+type completer = cobra.CompletionFunc
+
+// completeFlag panics on a flag that the command does not have: a mistake of ours.
+func completeFlag(cmd *cobra.Command, flag string, complete completer) {
+	if err := cmd.RegisterFlagCompletionFunc(flag, complete); err != nil {
+		panic(err)
+	}
+}
+
+func fixed(choices ...string) completer {
+	return cobra.FixedCompletions(choices, cobra.ShellCompDirectiveNoFileComp)
+}
+
+// inOrder completes the nth argument by the nth completer.
+func inOrder(nth ...completer) completer {
+	return func(cmd *cobra.Command, args []string, begun string) ([]cobra.Completion, cobra.ShellCompDirective) {
+		if len(args) >= len(nth) {
+			return nil, cobra.ShellCompDirectiveNoFileComp
+		}
+		return nth[len(args)](cmd, args, begun)
+	}
+}
+
+// fromDatabase completes by what find returns, and by nothing when that fails.
+func (d *deps) fromDatabase(find func(ctx context.Context, client *penstock.Client, args []string) ([]cobra.Completion, error)) completer {
+	return func(cmd *cobra.Command, args []string, _ string) (choices []cobra.Completion, _ cobra.ShellCompDirective) {
+		ctx, cancel := context.WithTimeout(cmd.Context(), completeWithin)
+		defer cancel()
+		err := withClient(ctx, d, cmd, func(ctx context.Context, client *penstock.Client) (err error) {
+			choices, err = find(ctx, client, args)
+			return err
+		})
+		if err != nil {
+			cobra.CompDebugln(err.Error(), false)
+		}
+		return choices, cobra.ShellCompDirectiveNoFileComp
+	}
+}
+
+func (d *deps) queueNames(cmd *cobra.Command, args []string, begun string) ([]cobra.Completion, cobra.ShellCompDirective) {
+	return d.fromDatabase(func(ctx context.Context, client *penstock.Client, _ []string) (names []cobra.Completion, err error) {
+		queues, err := client.Counts(ctx, "")
+		for _, q := range queues {
+			names = append(names, cobra.CompletionWithDesc(plain(q.Queue), fmt.Sprintf("%s waiting, %s dead",
+				thousands(q.Waiting+q.Scheduled+q.Retrying), thousands(q.Dead))))
+		}
+		return names, err
+	})(cmd, args, begun)
+}
+
+// entries completes the newest dead jobs of the queue that the first argument names.
+func (d *deps) entries(cmd *cobra.Command, args []string, begun string) ([]cobra.Completion, cobra.ShellCompDirective) {
+	return d.fromDatabase(func(ctx context.Context, client *penstock.Client, args []string) (ids []cobra.Completion, err error) {
+		page, err := client.DeadJobs(ctx, penstock.DeadQuery{Queue: first(args), Limit: 30})
+		for _, j := range page.Items {
+			ids = append(ids, cobra.CompletionWithDesc(j.ID, clip(plain(j.Name+": "+j.Error), 60)))
+		}
+		return ids, err
+	})(cmd, args, begun)
+}
+
+func (d *deps) fingerprints(cmd *cobra.Command, args []string, begun string) ([]cobra.Completion, cobra.ShellCompDirective) {
+	return d.fromDatabase(func(ctx context.Context, client *penstock.Client, args []string) (ids []cobra.Completion, err error) {
+		groups, err := client.ErrorGroups(ctx, first(args), 30)
+		for _, g := range groups {
+			ids = append(ids, cobra.CompletionWithDesc(g.Fingerprint, clip(plural(g.Jobs, "job")+": "+plain(g.Example), 60)))
+		}
+		return ids, err
+	})(cmd, args, begun)
+}
+
+func (d *deps) redriveIDs(cmd *cobra.Command, args []string, begun string) ([]cobra.Completion, cobra.ShellCompDirective) {
+	return d.fromDatabase(func(ctx context.Context, client *penstock.Client, _ []string) (ids []cobra.Completion, err error) {
+		all, err := client.Redrives(ctx, "", 30)
+		for _, r := range all {
+			ids = append(ids, cobra.CompletionWithDesc(strconv.FormatInt(r.ID, 10), plain(r.State+", "+r.Queue)))
+		}
+		return ids, err
+	})(cmd, args, begun)
+}

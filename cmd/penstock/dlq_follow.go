@@ -1,0 +1,208 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"strconv"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"github.com/penstock/penstock"
+)
+
+// unattended is how long a redrive stands still before that is worth a word.
+const unattended = 10 * time.Second
+
+// followRedrive watches an operation to its end, which is an error unless it is done.
+func followRedrive(ctx context.Context, d *deps, client *penstock.Client, id int64, asJSON bool) error {
+	shown, still := newProgress(d, 0), d.now()
+	var last penstock.Redrive
+	for {
+		r, err := client.Redrive(ctx, id)
+		if ctx.Err() != nil {
+			shown.clear()
+			return leaveRunning(ctx, d, id)
+		} else if err != nil {
+			return err
+		}
+		if r.State != "running" && r.State != "paused" {
+			shown.clear()
+			return endRedrive(d, r, asJSON)
+		}
+		if r.Redriven != last.Redriven || r.PassedOver != last.PassedOver || r.State != last.State || r.Note != last.Note {
+			still, last = d.now(), r
+		}
+		note := r.Note
+		switch {
+		case r.State == "paused":
+			note = fmt.Sprintf("paused: penstock dlq redrive resume %d", id)
+		case d.now().Sub(still) >= unattended && note == "":
+			note = "nobody carries it on: that takes a running penstock serve or worker"
+		}
+		shown.total = r.Total
+		shown.show(r.Redriven+r.PassedOver, "redriven", note)
+		pauseFor(ctx, followEvery)
+	}
+}
+
+func pauseFor(ctx context.Context, d time.Duration) {
+	timer := time.NewTimer(d)
+	defer timer.Stop()
+	select {
+	case <-timer.C:
+	case <-ctx.Done():
+	}
+}
+
+// leaveRunning tells somebody who stopped watching what goes on without them.
+func leaveRunning(ctx context.Context, d *deps, id int64) error {
+	fmt.Fprintf(d.stderr, "Redrive %d goes on without this command:\n", id)
+	for _, verb := range []string{"status", "pause", "resume", "cancel"} {
+		fmt.Fprintf(d.stderr, "  %s dlq redrive %s %d\n", d.program, verb, id)
+	}
+	return ctx.Err()
+}
+
+func endRedrive(d *deps, r penstock.Redrive, asJSON bool) error {
+	if asJSON {
+		if err := writeJSON(d.stdout, r); err != nil {
+			return err
+		}
+	} else {
+		fmt.Fprintf(d.stdout, "Redrive %d of queue %s: %s redriven", r.ID, plain(r.Queue), plural(r.Redriven, "job"))
+		if r.PassedOver > 0 {
+			fmt.Fprintf(d.stdout, ", %s passed over (redriven too often, or gone meanwhile)", thousands(r.PassedOver))
+		}
+		fmt.Fprintln(d.stdout, ".")
+	}
+	switch r.State {
+	case "done":
+		return nil
+	case "stopped":
+		return fmt.Errorf("redrive %d stopped: %s: `penstock dlq redrive resume %d`", r.ID, r.Note, r.ID)
+	}
+	return fmt.Errorf("redrive %d was %s", r.ID, r.State)
+}
+
+// redriveID is the one argument of its command.
+func redriveID(least int) cobra.PositionalArgs {
+	return func(cmd *cobra.Command, args []string) error {
+		if err := queueArgs(least, 1)(cmd, args); err != nil || len(args) == 0 {
+			return err
+		}
+		_, err := parseRedriveID(args[0])
+		return err
+	}
+}
+
+func parseRedriveID(text string) (int64, error) {
+	id, err := strconv.ParseInt(text, 10, 64)
+	if err != nil || id <= 0 {
+		return 0, usagef("a redrive's id is a whole number, as `penstock dlq redrive status` prints it, got %q", clip(text, 40))
+	}
+	return id, nil
+}
+
+func newRedriveStatus(d *deps) *cobra.Command {
+	var queue string
+	cmd := &cobra.Command{
+		Use: "status [ID]", Short: "Say how far a redrive is, or list the newest",
+		Args: redriveID(0), ValidArgsFunction: inOrder(d.redriveIDs),
+	}
+	cmd.Flags().StringVar(&queue, "queue", "", "list those of this queue")
+	completeFlag(cmd, "queue", d.queueNames)
+	return asking(d, cmd, func(ctx context.Context, client *penstock.Client, args []string, asJSON bool) error {
+		if len(args) == 0 {
+			return runRedriveList(ctx, d, client, queue, asJSON)
+		}
+		id, err := parseRedriveID(args[0])
+		if err != nil {
+			return err
+		}
+		r, err := client.Redrive(ctx, id)
+		if err != nil {
+			return err
+		}
+		if asJSON {
+			return writeJSON(d.stdout, r)
+		}
+		return writeRedrive(d.stdout, d, r)
+	})
+}
+
+func runRedriveList(ctx context.Context, d *deps, client *penstock.Client, queue string, asJSON bool) error {
+	all, err := client.Redrives(ctx, queue, 50)
+	if err != nil {
+		return err
+	}
+	if asJSON {
+		return writeJSON(d.stdout, struct {
+			Redrives []penstock.Redrive `json:"redrives"`
+		}{all})
+	}
+	if len(all) == 0 {
+		_, err := fmt.Fprintln(d.stdout, "There was no redrive yet.")
+		return err
+	}
+	list := table{heads: []string{"ID", "QUEUE", "STATE", "REDRIVEN", "OF", "STARTED", "BY", "FILTER"}}
+	for _, r := range all {
+		list.add(number(r.ID), text(r.Queue), state(r.State), grouped(r.Redriven), grouped(r.Total),
+			dimmed(ago(r.CreatedAt, d.now())), text(r.StartedBy), text(filterText(r.Filter)))
+	}
+	return list.write(d.stdout, d.screen)
+}
+
+func writeRedrive(out io.Writer, d *deps, r penstock.Redrive) error {
+	var f facts
+	f.add("redrive", number(r.ID))
+	f.add("queue", text(r.Queue))
+	f.add("filter", text(filterText(r.Filter)))
+	f.add("state", state(r.State))
+	f.add("note", text(r.Note))
+	f.add("redriven", text(fmt.Sprintf("%s of %s", thousands(r.Redriven), thousands(r.Total))))
+	if r.PassedOver > 0 {
+		f.add("passed over", text(thousands(r.PassedOver)))
+	}
+	f.add("rate", text(plural(r.Rate, "job")+" per second"))
+	if r.Canary > 0 {
+		f.add("canary", text(fmt.Sprintf("%s; stops when %g%% die of one error", plural(r.Canary, "job"), r.CanaryShare*100)))
+	}
+	f.add("up to", text(fmt.Sprintf("generation %d", r.MaxGeneration)))
+	f.add("started", text(ago(r.CreatedAt, d.now())+" by "+r.StartedBy))
+	if r.FinishedAt != nil {
+		f.add("ended", text(ago(*r.FinishedAt, d.now())))
+	}
+	return f.write(out, d.screen, "")
+}
+
+// newRedriveSteer makes the commands that change an operation's state.
+func newRedriveSteer(d *deps, use, short string, steer func(*penstock.Client, context.Context, int64) (string, error)) *cobra.Command {
+	wanted := map[string]string{"pause": "paused", "resume": "running", "cancel": "cancelled"}[use]
+	cmd := &cobra.Command{
+		Use: use + " ID", Short: short, Args: redriveID(1), ValidArgsFunction: inOrder(d.redriveIDs),
+	}
+	return asking(d, cmd, func(ctx context.Context, client *penstock.Client, args []string, asJSON bool) error {
+		id, err := parseRedriveID(args[0])
+		if err != nil {
+			return err
+		}
+		is, err := steer(client, ctx, id)
+		if err != nil {
+			return err
+		}
+		if is != wanted {
+			return fmt.Errorf("redrive %d is %s: it cannot be %s", id, is, map[string]string{
+				"pause": "paused", "resume": "resumed", "cancel": "cancelled"}[use])
+		}
+		if asJSON {
+			return writeJSON(d.stdout, struct {
+				ID    int64  `json:"id,string"`
+				State string `json:"state"`
+			}{id, is})
+		}
+		_, err = fmt.Fprintf(d.stdout, "Redrive %d is %s.\n", id, is)
+		return err
+	})
+}

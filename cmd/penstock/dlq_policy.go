@@ -1,0 +1,73 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"github.com/penstock/penstock"
+)
+
+func newDLQPolicy(d *deps) *cobra.Command {
+	var delay, retention wait
+	var multiplier float64
+	var maxGenerations int
+	cmd := &cobra.Command{
+		Use: "policy QUEUE", Short: "Show or set what becomes of a queue's dead jobs by themselves",
+		Long: `Show or set what becomes of a queue's dead jobs by themselves. QUEUE '*' is every queue
+that does not say otherwise. What is set holds for jobs that die from now on.`,
+		Example: `  penstock dlq policy mail
+  penstock dlq policy mail --delay 30m --multiplier 3 --max-generations 2
+  penstock dlq policy '*' --retention 90d`,
+		Args: queueArgs(1, 1), ValidArgsFunction: inOrder(d.queueNames),
+	}
+	flags := cmd.Flags()
+	flags.Var(&delay, "delay", "before the first redrive, 1s to 366d")
+	flags.Float64Var(&multiplier, "multiplier", 0, "of the delay with each generation, 1 to 1000")
+	flags.IntVar(&maxGenerations, "max-generations", 0, "redrives by themselves at most, 0 (never) to 100")
+	flags.Var(&retention, "retention", "how long dead jobs are kept, 1h to 36600d")
+	return asking(d, cmd, func(ctx context.Context, client *penstock.Client, args []string, asJSON bool) error {
+		change := penstock.DeadPolicy{Queue: args[0]}
+		if flags.Changed("delay") {
+			change.Delay = (*penstock.Milliseconds)(&delay)
+		}
+		if flags.Changed("multiplier") {
+			change.Multiplier = &multiplier
+		}
+		if flags.Changed("max-generations") {
+			change.MaxGenerations = &maxGenerations
+		}
+		if flags.Changed("retention") {
+			change.Retention = (*penstock.Milliseconds)(&retention)
+		}
+		if change != (penstock.DeadPolicy{Queue: args[0]}) {
+			if err := client.SetDeadPolicy(ctx, change); err != nil {
+				return err
+			}
+		}
+		return runDLQPolicy(ctx, d, client, args[0], asJSON)
+	})
+}
+
+// runDLQPolicy prints the policy in force.
+func runDLQPolicy(ctx context.Context, d *deps, client *penstock.Client, queue string, asJSON bool) error {
+	p, err := client.DeadPolicy(ctx, queue)
+	if err != nil {
+		return err
+	}
+	if asJSON {
+		return writeJSON(d.stdout, p)
+	}
+	retried := "never"
+	if *p.MaxGenerations > 0 {
+		retried = fmt.Sprintf("%s after it died, then ×%g with each generation, up to %d times",
+			exact(time.Duration(*p.Delay)), *p.Multiplier, *p.MaxGenerations)
+	}
+	var f facts
+	f.add("queue", text(p.Queue))
+	f.add("redriven by itself", text(retried))
+	f.add("purged", text("after "+exact(time.Duration(*p.Retention))))
+	return f.write(d.stdout, d.screen, "")
+}

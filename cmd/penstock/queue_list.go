@@ -1,0 +1,115 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"io"
+
+	"github.com/spf13/cobra"
+
+	"github.com/penstock/penstock"
+)
+
+func newQueueList(d *deps) *cobra.Command {
+	cmd := &cobra.Command{
+		Use: "list", Short: "List the queues that hold jobs, with how many are in each state",
+		Args: cobra.NoArgs,
+	}
+	return asking(d, cmd, func(ctx context.Context, client *penstock.Client, _ []string, asJSON bool) error {
+		return runQueueList(ctx, d, client, d.stdout, asJSON)
+	})
+}
+
+// queueLine is a queue's counts and whether it hands out jobs.
+type queueLine struct {
+	penstock.QueueCounts
+	Paused bool `json:"paused"`
+}
+
+func runQueueList(ctx context.Context, d *deps, client *penstock.Client, out io.Writer, asJSON bool) error {
+	counts, err := client.Counts(ctx, "")
+	if err != nil {
+		return err
+	}
+	lines := make([]queueLine, len(counts))
+	list := table{heads: []string{"QUEUE", "WAITING", "SCHEDULED", "RETRYING", "RUNNING", "DEAD", "STATE"}}
+	for i, c := range counts {
+		settings, err := client.QueueSettings(ctx, c.Queue)
+		if err != nil {
+			return err
+		}
+		lines[i] = queueLine{c, settings.Paused}
+		how := ""
+		if settings.Paused {
+			how = "paused"
+		}
+		dead := grouped(c.Dead)
+		if c.Dead > 0 {
+			dead.colour = red
+		}
+		list.add(text(c.Queue), grouped(c.Waiting), grouped(c.Scheduled), grouped(c.Retrying), grouped(c.Running), dead, state(how))
+	}
+	if asJSON {
+		return writeJSON(out, struct {
+			Queues []queueLine `json:"queues"`
+		}{lines})
+	}
+	if len(lines) == 0 {
+		_, err := fmt.Fprintln(out, "No job waits, runs or is dead.")
+		return err
+	}
+	return list.write(out, d.screen)
+}
+
+func newQueuePause(d *deps) *cobra.Command {
+	cmd := &cobra.Command{
+		Use: "pause QUEUE", Short: "Stop handing out a queue's jobs; running ones finish, enqueue goes on",
+		Args: queueArgs(1, 1), ValidArgsFunction: inOrder(d.queueNames),
+	}
+	return asking(d, cmd, func(ctx context.Context, client *penstock.Client, args []string, asJSON bool) error {
+		if err := client.PauseQueue(ctx, args[0]); err != nil {
+			return err
+		}
+		return writePaused(ctx, client, d.stdout, args[0], asJSON)
+	})
+}
+
+func newQueueResume(d *deps) *cobra.Command {
+	cmd := &cobra.Command{
+		Use: "resume QUEUE", Short: "Hand out a paused queue's jobs again",
+		Args: queueArgs(1, 1), ValidArgsFunction: inOrder(d.queueNames),
+	}
+	return asking(d, cmd, func(ctx context.Context, client *penstock.Client, args []string, asJSON bool) error {
+		if err := client.ResumeQueue(ctx, args[0]); err != nil {
+			return err
+		}
+		return writePaused(ctx, client, d.stdout, args[0], asJSON)
+	})
+}
+
+// writePaused says how a queue stands now.
+func writePaused(ctx context.Context, client *penstock.Client, out io.Writer, queue string, asJSON bool) error {
+	settings, err := client.QueueSettings(ctx, queue)
+	if err != nil {
+		return err
+	}
+	counts, err := client.Counts(ctx, queue)
+	if err != nil {
+		return err
+	}
+	line := queueLine{penstock.QueueCounts{Queue: queue}, settings.Paused}
+	if len(counts) == 1 {
+		line.QueueCounts = counts[0]
+	}
+	if asJSON {
+		return writeJSON(out, line)
+	}
+	due := plural(line.Waiting, "waiting job")
+	if line.Paused {
+		_, err = fmt.Fprintf(out, "Queue %s is paused: %s, %s to finish; enqueue goes on.\n", plain(queue), due,
+			plural(line.Running, "running job"))
+		return err
+	}
+	_, err = fmt.Fprintf(out, "Queue %s hands out jobs: %s.\n", plain(queue), due)
+	return err
+}

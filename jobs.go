@@ -1,0 +1,163 @@
+package penstock
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+
+	"github.com/penstock/penstock/db"
+)
+
+// JobFilter chooses jobs; zero fields choose all.
+type JobFilter struct {
+	Queue        string     `json:"queue,omitempty"`
+	State        State      `json:"state,omitempty"`
+	Name         string     `json:"name,omitempty"`
+	Tag          string     `json:"tag,omitempty"`
+	Class        string     `json:"class,omitempty"`        // of the last error
+	EnqueuedFrom *time.Time `json:"enqueuedFrom,omitempty"` // at or after
+	EnqueuedTo   *time.Time `json:"enqueuedTo,omitempty"`   // before
+	Data         string     `json:"data,omitempty"`         // jsonpath over the data
+}
+
+// JobQuery asks for a page of jobs.
+type JobQuery struct {
+	Filter JobFilter
+	Limit  int    // 1–500; 0: 50
+	Cursor string // Next of an earlier page of the same query
+}
+
+// Jobs lists jobs that are kept, the newest id first; one page reads at most
+// 10,000 rows of the table that the filter's state names, else of all jobs.
+func (c *Client) Jobs(ctx context.Context, q JobQuery) (Page[JobInfo], error) {
+	page := Page[JobInfo]{Items: []JobInfo{}}
+	limit, err := pageSize(q.Limit)
+	if err != nil {
+		return page, err
+	}
+	digest := queryDigest("jobs", q.Filter)
+	at, err := readCursor(q.Cursor, digest)
+	if err != nil {
+		return page, err
+	}
+	p := db.FindJobsParams{Filter: filterJSON(q.Filter), MaxRows: limit, MaxScanned: mostScanned}
+	if at != nil {
+		p.BeforeID = &at.ID
+	}
+	found, err := c.queries.FindJobs(ctx, p)
+	if err != nil {
+		return page, translate("list jobs", err)
+	}
+	rows, err := c.queries.ListJobs(ctx, found.IDs)
+	if err != nil {
+		return page, translate("list jobs", err)
+	}
+	for _, r := range rows {
+		job, err := jobInfo(r)
+		if err != nil {
+			return page, err
+		}
+		page.Items = append(page.Items, job)
+	}
+	if found.More {
+		page.Next = cursor{Query: digest, ID: found.LastID}.String()
+	}
+	return page, nil
+}
+
+// CountJobs counts the jobs a filter finds and stops at most (1–100,000); capped
+// says that there are more, or that it stopped reading first.
+func (c *Client) CountJobs(ctx context.Context, filter JobFilter, most int) (count int, capped bool, err error) {
+	if most < 1 || most > 100_000 {
+		return 0, false, refuse("most", "1 to 100000", most)
+	}
+	found, err := c.queries.FindJobs(ctx, db.FindJobsParams{
+		Filter: filterJSON(filter), MaxRows: int32(most), MaxScanned: 1_000_000,
+	})
+	if err != nil {
+		return 0, false, translate("count jobs", err)
+	}
+	return len(found.IDs), found.More, nil
+}
+
+// Reprioritize changes the priority of a waiting job; false when it is not waiting.
+func (c *Client) Reprioritize(ctx context.Context, id int64, priority Priority) (bool, error) {
+	changed, err := c.queries.Reprioritize(ctx, db.ReprioritizeParams{JobID: id, Priority: string(priority)})
+	return changed, translate("reprioritize job", err)
+}
+
+// Reschedule changes when a waiting job may start; false when it is not waiting.
+func (c *Client) Reschedule(ctx context.Context, id int64, runAt time.Time) (bool, error) {
+	changed, err := c.queries.Reschedule(ctx, db.RescheduleParams{JobID: id, RunAt: &runAt})
+	return changed, translate("reschedule job", err)
+}
+
+// RunNow makes a scheduled or retrying job due; false when it is not waiting.
+func (c *Client) RunNow(ctx context.Context, id int64) (bool, error) {
+	changed, err := c.queries.Reschedule(ctx, db.RescheduleParams{JobID: id})
+	return changed, translate("run job now", err)
+}
+
+// Action is what ChangeJobs does.
+type Action string
+
+// The actions of ChangeJobs.
+const (
+	ActionCancel       Action = "cancel"
+	ActionRunNow       Action = "run_now"
+	ActionReprioritize Action = "reprioritize" // argument: a Priority
+	ActionReschedule   Action = "reschedule"   // argument: a time, RFC 3339
+)
+
+// ChangeJobs does one thing to every job a filter finds, in batches, each recorded
+// in the audit log, and returns how many it changed; progress, if given, hears the
+// count after each batch. A state in the filter is advised: without one it reads
+// all that is kept. For a dry run use CountJobs.
+func (c *Client) ChangeJobs(ctx context.Context, action Action, filter JobFilter, argument string, progress func(int64)) (int64, error) {
+	var total int64
+	p := db.ChangeJobsParams{
+		Action: string(action), Filter: filterJSON(filter), Argument: optional(argument), MaxRows: 1000, MaxScanned: mostScanned,
+	}
+	for {
+		var r db.ChangeJobsRow
+		err := c.acting(ctx, func(q *db.Queries) (err error) {
+			r, err = q.ChangeJobs(ctx, p)
+			return err
+		})
+		if err != nil {
+			return total, translate("change jobs", err)
+		}
+		total += int64(r.Changed)
+		if progress != nil {
+			progress(total)
+		}
+		if !r.More {
+			return total, nil
+		}
+		p.BeforeID = &r.LastID
+	}
+}
+
+// Wait returns the job once it has finished or died, with its attempts and so its
+// result. It asks every half second at the latest.
+// Errors: ErrJobNotFound; ctx's.
+func (c *Client) Wait(ctx context.Context, id int64) (*JobInfo, error) {
+	for every := 5 * time.Millisecond; ; every = min(every*3/2, 500*time.Millisecond) {
+		state, err := c.queries.JobState(ctx, id)
+		switch State(state) {
+		case Waiting, Scheduled, Retrying, Running:
+		default:
+			if err == nil || errors.Is(err, pgx.ErrNoRows) {
+				return c.Job(ctx, id)
+			}
+			return nil, translate("wait for job", err)
+		}
+		pause(ctx, every)
+		if ctx.Err() != nil {
+			return nil, fmt.Errorf("wait for job %d: %w", id, ctx.Err())
+		}
+	}
+}

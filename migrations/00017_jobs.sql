@@ -1,0 +1,193 @@
+-- Managing jobs: finding them, moving them, stopping them, watching them.
+
+-- penstock: serves binaries from schema 1 (v0.1.0)
+
+-- +goose Up
+-- +goose StatementBegin
+-- Finds jobs that satisfy a filter, the newest id first: up to max_rows, having
+-- read at most max_scanned with ids below before_id (null: from the newest).
+-- filter: queue, state, name, tag, class (of the last error), enqueuedFrom,
+-- enqueuedTo, data. more says that there may be others below last_id. A filter by
+-- waiting, scheduled, retrying, running or dead reads only what is in that state.
+CREATE FUNCTION penstock.find_jobs(filter jsonb, before_id bigint, max_rows integer, max_scanned integer,
+    OUT ids bigint[], OUT scanned integer, OUT more boolean, OUT last_id bigint)
+LANGUAGE plpgsql STABLE SECURITY DEFINER
+SET search_path = penstock, pg_temp SET plan_cache_mode = force_custom_plan AS $$
+#variable_conflict use_column
+DECLARE
+    f     CONSTANT jsonb := check_filter(filter, '{queue,state,name,tag,class}', '{enqueuedFrom,enqueuedTo}', '{}');
+    q     CONSTANT text := f ->> 'queue';
+    state CONSTANT text := f ->> 'state';
+    path  CONSTANT jsonpath := (f ->> 'data')::jsonpath;
+    top   CONSTANT bigint := least(before_id - 1, 9007199254740991);
+    source text;
+BEGIN
+    source := CASE
+        WHEN state IN ('waiting', 'scheduled', 'retrying') THEN 'SELECT p.job_id AS id, p.queue FROM pending p'
+        WHEN state = 'running' THEN 'SELECT p.job_id AS id, p.queue FROM running p'
+        WHEN state = 'dead' THEN 'SELECT p.job_id AS id, p.queue FROM dead_jobs p'
+        WHEN state IS NULL OR state IN ('completed', 'cancelled', 'expired', 'redriven', 'purged') THEN
+            'SELECT p.id, p.queue FROM jobs p' END;
+    IF source IS NULL THEN
+        PERFORM refuse('filter.state', 'waiting, scheduled, retrying, running, completed, cancelled, expired, dead, redriven or purged', state);
+    END IF;
+    EXECUTE format('
+        WITH seen AS MATERIALIZED (
+            SELECT * FROM (%s) p WHERE p.id <= $1 ORDER BY p.id DESC LIMIT $3
+        ), matched AS MATERIALIZED (
+            SELECT s.id FROM seen s
+            LEFT JOIN jobs j ON j.id = s.id AND j.queue = s.queue
+            LEFT JOIN LATERAL (SELECT i.state FROM job_states i WHERE $4 IS NOT NULL AND i.id = s.id AND i.queue = s.queue) i ON true
+            WHERE ($2 IS NULL OR s.queue = $2) AND ($4 IS NULL OR i.state = $4)
+              AND ($5 ->> ''name'' IS NULL OR j.name = $5 ->> ''name'')
+              AND ($5 ->> ''tag'' IS NULL OR j.tags @> ARRAY[$5 ->> ''tag''])
+              AND ($5 ->> ''enqueuedFrom'' IS NULL OR j.enqueued_at >= ($5 ->> ''enqueuedFrom'')::timestamptz)
+              AND ($5 ->> ''enqueuedTo'' IS NULL OR j.enqueued_at < ($5 ->> ''enqueuedTo'')::timestamptz)
+              AND ($6 IS NULL OR data_holds(j.data, $6))
+              AND ($5 ->> ''class'' IS NULL OR $5 ->> ''class'' = (SELECT a.error_class FROM attempts a
+                  WHERE a.job_id = s.id AND a.queue = s.queue AND a.error_class IS NOT NULL ORDER BY a.attempt DESC LIMIT 1))
+            ORDER BY s.id DESC LIMIT $7
+        )
+        SELECT coalesce((SELECT array_agg(m.id ORDER BY m.id DESC) FROM matched m), ''{}''),
+            (SELECT count(*) FROM seen), (SELECT min(s.id) FROM seen s)', source)
+    INTO ids, scanned, last_id
+    USING coalesce(top, 9007199254740991), q, max_scanned, state, f, path, max_rows;
+    more := cardinality(ids) = max_rows OR scanned = max_scanned;
+    IF cardinality(ids) = max_rows THEN
+        last_id := ids[max_rows];
+    END IF;
+END $$;
+-- +goose StatementEnd
+
+-- +goose StatementBegin
+-- Changes the priority of a waiting job; true if it was waiting.
+CREATE FUNCTION penstock.reprioritize(job_id bigint, priority text) RETURNS boolean
+LANGUAGE plpgsql SECURITY DEFINER SET search_path = penstock, pg_temp AS $$
+#variable_conflict use_column
+DECLARE
+    weight CONSTANT smallint := priority_weight(coalesce(to_jsonb(reprioritize.priority), '""'));
+    its_queue text;
+BEGIN
+    UPDATE pending p SET priority = weight, run_at = greatest(p.run_at, clock_timestamp())
+    WHERE p.job_id = reprioritize.job_id AND p.queue = (SELECT j.queue FROM jobs j WHERE j.id = reprioritize.job_id)
+    RETURNING p.queue INTO its_queue;
+    IF its_queue IS NOT NULL THEN
+        PERFORM wake(its_queue);
+    END IF;
+    RETURN its_queue IS NOT NULL;
+END $$;
+-- +goose StatementEnd
+
+-- +goose StatementBegin
+-- Changes when a waiting job may start (null: now); true if it was waiting.
+CREATE FUNCTION penstock.reschedule(job_id bigint, run_at timestamptz DEFAULT NULL) RETURNS boolean
+LANGUAGE plpgsql SECURITY DEFINER SET search_path = penstock, pg_temp AS $$
+#variable_conflict use_column
+DECLARE
+    its_queue text;
+BEGIN
+    IF reschedule.run_at > clock_timestamp() + interval '100 years' THEN
+        PERFORM refuse('run_at', 'at most 100 years ahead', reschedule.run_at::text);
+    END IF;
+    -- Never behind the clock: claims rely on it (watermark).
+    UPDATE pending p SET run_at = greatest(coalesce(reschedule.run_at, clock_timestamp()), clock_timestamp())
+    WHERE p.job_id = reschedule.job_id AND p.queue = (SELECT j.queue FROM jobs j WHERE j.id = reschedule.job_id)
+    RETURNING p.queue INTO its_queue;
+    IF its_queue IS NOT NULL THEN
+        PERFORM wake(its_queue);
+    END IF;
+    RETURN its_queue IS NOT NULL;
+END $$;
+-- +goose StatementEnd
+
+-- +goose StatementBegin
+-- Does one thing to every job a filter finds among at most max_scanned: cancel,
+-- run_now, reprioritize (argument: the priority) or reschedule (argument: the
+-- time). Returns how many it changed; recorded in the audit log.
+CREATE FUNCTION penstock.change_jobs(action text, filter jsonb, argument text DEFAULT NULL, before_id bigint DEFAULT NULL,
+    max_rows integer DEFAULT 1000, max_scanned integer DEFAULT 10000,
+    OUT changed integer, OUT more boolean, OUT last_id bigint)
+LANGUAGE plpgsql SECURITY DEFINER SET search_path = penstock, pg_temp AS $$
+#variable_conflict use_column
+DECLARE
+    page record;
+    one  bigint;
+    due  timestamptz;
+BEGIN
+    IF action IS NULL OR action NOT IN ('cancel', 'run_now', 'reprioritize', 'reschedule') THEN
+        PERFORM refuse('action', 'cancel, run_now, reprioritize or reschedule', action);
+    ELSIF action = 'reprioritize' THEN
+        PERFORM priority_weight(coalesce(to_jsonb(argument), '""'));
+    ELSIF action = 'reschedule' THEN
+        BEGIN
+            due := argument::timestamptz;
+        EXCEPTION WHEN data_exception THEN
+            due := NULL;
+        END;
+        IF due IS NULL THEN
+            PERFORM refuse('argument', 'a timestamp such as 2026-01-31T12:00:00Z', argument);
+        END IF;
+    END IF;
+    SELECT * INTO page FROM find_jobs(filter, before_id, max_rows, max_scanned);
+    changed := 0;
+    -- In the order in which finish locks what runs, so that neither deadlocks the other.
+    FOR one IN SELECT u.id FROM unnest(page.ids) u(id) ORDER BY u.id LOOP
+        changed := changed + CASE action
+            WHEN 'cancel' THEN (coalesce(cancel(one), '') IN ('cancelled', 'cancelling'))::integer
+            WHEN 'run_now' THEN reschedule(one)::integer
+            WHEN 'reprioritize' THEN reprioritize(one, argument)::integer
+            ELSE reschedule(one, due)::integer END;
+    END LOOP;
+    more := page.more;
+    last_id := page.last_id;
+    IF changed > 0 THEN
+        PERFORM audit('jobs.' || action, filter ->> 'queue', NULL, jsonb_build_object('filter', filter, 'argument', argument, 'jobs', changed));
+    END IF;
+END $$;
+-- +goose StatementEnd
+
+-- +goose StatementBegin
+-- Notes how far a running attempt is (0-100) and a word about it; false when the
+-- lease is lost. Kept with the attempt when it ends.
+CREATE FUNCTION penstock.progress(queue text, job_id bigint, attempt integer, percent integer, note text DEFAULT NULL)
+RETURNS boolean LANGUAGE plpgsql SECURITY DEFINER
+SET search_path = penstock, pg_temp SET plan_cache_mode = force_generic_plan SET enable_seqscan = off AS $$
+#variable_conflict use_column
+BEGIN
+    IF percent IS NULL OR percent NOT BETWEEN 0 AND 100 THEN
+        PERFORM refuse('percent', '0 to 100', percent::text);
+    END IF;
+    UPDATE running r SET progress = percent, progress_note = left(progress.note, 256)
+    WHERE r.job_id = progress.job_id AND r.queue = progress.queue AND r.attempt = progress.attempt;
+    RETURN found;
+END $$;
+-- +goose StatementEnd
+
+-- +goose StatementBegin
+-- Pauses a queue: claims hand out nothing, running jobs finish, enqueue goes on.
+CREATE FUNCTION penstock.pause_queue(queue text) RETURNS void
+LANGUAGE plpgsql SECURITY DEFINER SET search_path = penstock, pg_temp AS $$
+#variable_conflict use_column
+BEGIN
+    PERFORM check_name('queue', pause_queue.queue);
+    INSERT INTO queues (queue, paused) VALUES (pause_queue.queue, true)
+    ON CONFLICT (queue) DO UPDATE SET paused = true;
+END $$;
+-- +goose StatementEnd
+
+-- +goose StatementBegin
+CREATE FUNCTION penstock.resume_queue(queue text) RETURNS void
+LANGUAGE plpgsql SECURITY DEFINER SET search_path = penstock, pg_temp AS $$
+#variable_conflict use_column
+BEGIN
+    UPDATE queues q SET paused = false WHERE q.queue = resume_queue.queue;
+    PERFORM wake(resume_queue.queue);
+END $$;
+-- +goose StatementEnd
+
+REVOKE EXECUTE ON ALL FUNCTIONS IN SCHEMA penstock FROM PUBLIC;
+
+-- +goose Down
+DROP FUNCTION penstock.resume_queue(text), penstock.pause_queue(text), penstock.progress(text, bigint, integer, integer, text),
+    penstock.change_jobs(text, jsonb, text, bigint, integer, integer), penstock.reschedule(bigint, timestamptz),
+    penstock.reprioritize(bigint, text), penstock.find_jobs(jsonb, bigint, integer, integer);

@@ -1,0 +1,223 @@
+package penstock
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+
+	"github.com/penstock/penstock/db"
+)
+
+// RedriveJob sends one dead job back to its queue as a new job, which names it as
+// its origin, and returns the new id. data replaces the job's data; nil keeps it.
+// Repeating the call returns the same id.
+// Errors: ErrDeadJobNotFound; ErrConflict when the entry was purged.
+func (c *Client) RedriveJob(ctx context.Context, queue, entry string, data any) (int64, error) {
+	var edited json.RawMessage
+	if data != nil {
+		var err error
+		if edited, err = encodeData(data); err != nil {
+			return 0, err
+		}
+	}
+	var id int64
+	err := c.acting(ctx, func(q *db.Queries) (err error) {
+		id, err = q.Redrive(ctx, db.RedriveParams{Queue: queue, Entry: entry, Data: edited})
+		return err
+	})
+	return id, translate("redrive", err)
+}
+
+// ProcessScheduledRetries redrives the entries of a queue (of every queue when
+// queue is "") whose NextRetryAt has come, and returns the new jobs' ids. Any
+// number of callers may do it at once: each entry goes once.
+func (c *Client) ProcessScheduledRetries(ctx context.Context, queue string) ([]int64, error) {
+	ids := []int64{}
+	for {
+		var more []int64
+		err := c.acting(ctx, func(q *db.Queries) (err error) {
+			more, err = q.ProcessScheduledRetries(ctx, db.ProcessScheduledRetriesParams{
+				Queue: optional(queue), MaxJobs: maxBatch / 10,
+			})
+			return err
+		})
+		if err != nil {
+			return ids, translate("process scheduled retries", err)
+		}
+		ids = append(ids, more...)
+		if len(more) < maxBatch/10 {
+			return ids, nil
+		}
+	}
+}
+
+// RedriveRequest asks to redrive many: whatever of a queue a filter finds that is
+// dead when the operation starts.
+type RedriveRequest struct {
+	Queue         string     `json:"queueName"`
+	Filter        DeadFilter `json:"filter"`
+	Rate          int        `json:"rate,omitempty"`          // jobs per second, 1–100,000; 0: 1,000
+	Canary        int        `json:"canary,omitempty"`        // so many go first, up to 1,000; 0: no canary
+	CanaryShare   float64    `json:"canaryShare,omitempty"`   // stops when this share of them die of one error; 0: 0.5
+	MaxGeneration int        `json:"maxGeneration,omitempty"` // entries of this generation and above stay; 0: 10
+}
+
+// Redrive is a durable operation that any server or worker carries on.
+type Redrive struct {
+	ID            int64      `json:"id,string"`
+	Queue         string     `json:"queueName"`
+	Filter        DeadFilter `json:"filter"`
+	State         string     `json:"state"` // running, paused, done, cancelled, stopped (by its canary)
+	Total         int64      `json:"total"` // found when it began
+	Redriven      int64      `json:"redriven"`
+	PassedOver    int64      `json:"passedOver"` // generation cap, or left meanwhile
+	Rate          int        `json:"rate"`
+	Canary        int        `json:"canary"` // 0 once it has passed
+	CanaryShare   float64    `json:"canaryShare"`
+	MaxGeneration int        `json:"maxGeneration"`
+	StartedBy     string     `json:"startedBy"`
+	CreatedAt     time.Time  `json:"createdAt"`
+	FinishedAt    *time.Time `json:"finishedAt,omitempty"`
+	Note          string     `json:"note,omitempty"`
+}
+
+// StartRedrive begins the operation and returns its id.
+// Errors: *ArgumentError; ErrConflict while another of the queue is under way.
+func (c *Client) StartRedrive(ctx context.Context, r RedriveRequest) (int64, error) {
+	p := db.StartRedriveParams{
+		Queue: r.Queue, Filter: filterJSON(r.Filter), Rate: int32(orDefault(r.Rate, 1000)), Canary: int32(r.Canary),
+		CanaryShare: orDefault(r.CanaryShare, 0.5), MaxGeneration: int32(orDefault(r.MaxGeneration, 10)),
+	}
+	var id int64
+	err := c.acting(ctx, func(q *db.Queries) (err error) {
+		id, err = q.StartRedrive(ctx, p)
+		return err
+	})
+	return id, translate("start redrive", err)
+}
+
+func orDefault[T int | float64](v, usual T) T {
+	if v == 0 {
+		return usual
+	}
+	return v
+}
+
+// PauseRedrive, ResumeRedrive and CancelRedrive steer an operation and return its
+// state. Resuming one that its canary stopped goes on without a canary.
+// Errors: ErrRedriveNotFound; ErrConflict when it was stopped and another of its
+// queue is under way by now.
+func (c *Client) PauseRedrive(ctx context.Context, id int64) (string, error) {
+	return c.steer(ctx, id, "pause")
+}
+
+// ResumeRedrive: see PauseRedrive.
+func (c *Client) ResumeRedrive(ctx context.Context, id int64) (string, error) {
+	return c.steer(ctx, id, "resume")
+}
+
+// CancelRedrive: see PauseRedrive. What was redriven stays so.
+func (c *Client) CancelRedrive(ctx context.Context, id int64) (string, error) {
+	return c.steer(ctx, id, "cancel")
+}
+
+func (c *Client) steer(ctx context.Context, id int64, action string) (state string, err error) {
+	err = c.acting(ctx, func(q *db.Queries) (err error) {
+		state, err = q.SteerRedrive(ctx, db.SteerRedriveParams{ID: id, Action: action})
+		return err
+	})
+	if err == nil && state == "" {
+		return "", fmt.Errorf("%s redrive %d: %w", action, id, ErrRedriveNotFound)
+	}
+	return state, translate(action+" redrive", err)
+}
+
+// Redrive tells how far an operation is. Errors: ErrRedriveNotFound.
+func (c *Client) Redrive(ctx context.Context, id int64) (Redrive, error) {
+	r, err := c.queries.GetRedrive(ctx, id)
+	if errors.Is(err, pgx.ErrNoRows) {
+		return Redrive{}, fmt.Errorf("get redrive %d: %w", id, ErrRedriveNotFound)
+	} else if err != nil {
+		return Redrive{}, translate("get redrive", err)
+	}
+	return redrive(r)
+}
+
+// Redrives lists operations, the newest first; queue "" is every queue, limit 1–500.
+func (c *Client) Redrives(ctx context.Context, queue string, limit int) ([]Redrive, error) {
+	n, err := pageSize(limit)
+	if err != nil {
+		return nil, err
+	}
+	rows, err := c.queries.ListRedrives(ctx, db.ListRedrivesParams{Queue: optional(queue), RowLimit: n})
+	if err != nil {
+		return nil, translate("list redrives", err)
+	}
+	list := make([]Redrive, len(rows))
+	for i, r := range rows {
+		if list[i], err = redrive(r); err != nil {
+			return nil, err
+		}
+	}
+	return list, nil
+}
+
+func redrive(r db.Redrive) (Redrive, error) {
+	out := Redrive{
+		ID: r.ID, Queue: r.Queue, State: r.State, Total: r.Total, Redriven: r.Redriven, PassedOver: r.PassedOver,
+		Rate: int(r.Rate), Canary: int(r.Canary), CanaryShare: r.CanaryShare, MaxGeneration: int(r.MaxGeneration),
+		StartedBy: r.StartedBy, CreatedAt: r.CreatedAt.UTC(), FinishedAt: utc(r.FinishedAt), Note: value(r.Note),
+	}
+	if err := json.Unmarshal(r.Filter, &out.Filter); err != nil {
+		return out, fmt.Errorf("read filter of redrive %d: %w", r.ID, err)
+	}
+	return out, nil
+}
+
+// DeadCount is what a filter finds, for a look before a redrive or a purge.
+type DeadCount struct {
+	Jobs   int64   `json:"jobs"`
+	Capped bool    `json:"capped"` // there are more: counting stopped
+	Sample []int64 `json:"sampleJobIds"`
+}
+
+// CountDead counts the entries a filter finds, up to a million, and names ten.
+func (c *Client) CountDead(ctx context.Context, queue string, filter DeadFilter) (DeadCount, error) {
+	r, err := c.queries.CountDead(ctx, db.CountDeadParams{
+		Queue: optional(queue), Filter: filterJSON(filter), Most: 1_000_000,
+	})
+	if err != nil {
+		return DeadCount{}, translate("count dead jobs", err)
+	}
+	return DeadCount{r.Jobs, r.Capped, r.Sample}, nil
+}
+
+// PurgeDead deletes entries of a queue (of every queue when queue is "") that died
+// longer ago than olderThan and satisfy the filter, in batches, each recorded, and
+// returns how many; progress, if given, hears the count after each batch.
+func (c *Client) PurgeDead(ctx context.Context, queue string, olderThan time.Duration, filter DeadFilter, progress func(int64)) (int64, error) {
+	var total int64
+	for {
+		var n int32
+		err := c.acting(ctx, func(q *db.Queries) (err error) {
+			n, err = q.PurgeDead(ctx, db.PurgeDeadParams{
+				Queue: optional(queue), OlderThan: olderThan, Filter: filterJSON(filter), MaxJobs: 1000,
+			})
+			return err
+		})
+		if err != nil {
+			return total, translate("purge dead jobs", err)
+		}
+		if n == 0 {
+			return total, nil
+		}
+		total += int64(n)
+		if progress != nil {
+			progress(total)
+		}
+	}
+}
