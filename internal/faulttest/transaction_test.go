@@ -116,3 +116,25 @@ func TestAWorkerRunsWhatATransactionCommitted(t *testing.T) { // P2, P3
 	}
 	f.finished(t, 10)
 }
+
+func TestAClaimUnderWayHoldsUpNoOther(t *testing.T) { // P4
+	t.Parallel()
+	f := newFixture(t)
+	ids, err := f.client.EnqueueMany(t.Context(), noops(20))
+	require.NoError(t, err)
+	tx, err := f.Pool.Begin(t.Context())
+	require.NoError(t, err)
+	defer tx.Rollback(context.Background())
+	_, err = tx.Exec(t.Context(), `SELECT FROM penstock.claim('q', penstock.register_worker('{q}'), 10)`)
+	require.NoError(t, err)
+	f.work(t, penstock.WorkerConfig{}, handleNoop)
+	for _, id := range ids[10:] {
+		require.Equal(t, 1, f.end(t, id, 1).Attempt)
+	}
+	require.Empty(t, f.started.which(func(e penstock.StartEvent) bool { return e.JobID < ids[10] }))
+	require.NoError(t, tx.Rollback(t.Context()))
+	for _, id := range ids[:10] {
+		require.Equal(t, 1, f.end(t, id, 1).Attempt, "a claim that rolls back never was")
+	}
+	f.finished(t, len(ids))
+}
