@@ -62,7 +62,7 @@ func runDLQPolicy(ctx context.Context, d *deps, client *penstock.Client, queue s
 	}
 	retried := "never"
 	if *p.MaxGenerations > 0 {
-		retried = fmt.Sprintf("%s after it died, then ×%g with each generation, up to %d times",
+		retried = fmt.Sprintf("%s after it died, then ×%g each time, up to %d times",
 			exact(time.Duration(*p.Delay)), *p.Multiplier, *p.MaxGenerations)
 	}
 	var f facts

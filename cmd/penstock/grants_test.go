@@ -27,6 +27,7 @@ func catalog(t *testing.T, db *dbtest.DB, query string) []string {
 }
 
 func TestEveryFunctionHasARowInTheGrants(t *testing.T) {
+	t.Parallel()
 	var listed []string
 	for _, f := range functions {
 		listed = append(listed, f.signature)
@@ -37,6 +38,7 @@ func TestEveryFunctionHasARowInTheGrants(t *testing.T) {
 }
 
 func TestEveryTableAndViewHasARowInTheGrants(t *testing.T) {
+	t.Parallel()
 	var listed []string
 	for _, r := range relations {
 		listed = append(listed, r.name)
@@ -49,6 +51,7 @@ func TestEveryTableAndViewHasARowInTheGrants(t *testing.T) {
 // A function that an ordinary role may call must run as the owner with a pinned path,
 // or only read what the role may read itself.
 func TestGrantedFunctionsThatWriteRunAsTheirOwner(t *testing.T) {
+	t.Parallel()
 	unsafe := catalog(t, dbtest.New(t), `SELECT p.proname || '(' || oidvectortypes(p.proargtypes) || ')'
 		FROM pg_proc p WHERE p.pronamespace = 'penstock'::regnamespace
 		AND NOT (p.prosecdef AND EXISTS (SELECT FROM unnest(p.proconfig) c WHERE c LIKE 'search_path=penstock, pg_temp'))
