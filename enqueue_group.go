@@ -35,6 +35,7 @@ type enqueueAnswer struct {
 const (
 	maxFlushes   = 2 // one fills while the other's commit is under way
 	maxFlushRows = 2000
+	maxFlushSize = 16 << 20 // bytes; a message of Postgres ends at 1 GiB
 	flushTimeout = 30 * time.Second
 	flushTries   = 4
 )
@@ -62,11 +63,24 @@ func (g *enqueueGroup) enqueue(ctx context.Context, r row) (int64, error) {
 	}
 }
 
+// batchLength is how many of items go into one statement: at most most of them,
+// and no more bytes than a statement should have, but at least one.
+func batchLength[T any](items []T, most int, size func(T) int) int {
+	bytes := 0
+	for i, item := range items {
+		bytes += size(item)
+		if i == most || i > 0 && bytes > maxFlushSize {
+			return i
+		}
+	}
+	return len(items)
+}
+
 // flushAll flushes until nobody waits.
 func (g *enqueueGroup) flushAll() {
 	for {
 		g.mu.Lock()
-		n := min(len(g.waiting), maxFlushRows)
+		n := batchLength(g.waiting, maxFlushRows, func(c *enqueueCall) int { return len(c.row.data) + len(c.row.options) })
 		calls := g.waiting[:n:n]
 		g.waiting = g.waiting[n:]
 		if n == 0 {

@@ -81,6 +81,10 @@ func translate(verb string, err error) error {
 				message += " (" + strings.ToLower(strings.TrimSuffix(pg.Detail, ".")) + ")"
 			}
 			return fmt.Errorf("%s: %w", verb, &ArgumentError{pg.ColumnName, message})
+		case "22P02", "22P05", "22021": // what json.Valid lets pass and jsonb does not: lone surrogates, bad UTF-8
+			if verb == "enqueue" {
+				return fmt.Errorf("%s: %w", verb, &ArgumentError{"data", "data must be JSON that Postgres can store: " + pg.Message})
+			}
 		case stateNotFound: // the only thing looked for by name in SQL
 			return fmt.Errorf("%s: %w: %s", verb, ErrDeadJobNotFound, pg.Message)
 		case stateConflict:
@@ -106,7 +110,7 @@ func aboutContent(err error) bool {
 		return false
 	}
 	switch pg.Code[:2] {
-	case "PN", "21", "22", "23", "42", "54":
+	case "PN", "21", "22", "23", "54":
 		return true
 	}
 	return pg.Code == "55P03" || pg.Code == "XX000"

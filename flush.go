@@ -100,7 +100,7 @@ func (f *flusher) next(lane *flushLane) (*servedQueue, []ending) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	for q, ends := range lane.waiting {
-		n := min(len(ends), maxFlush)
+		n := batchLength(ends, maxFlush, func(e ending) int { return len(e.x.result) + len(e.message) + len(e.detail) })
 		if n == len(ends) {
 			delete(lane.waiting, q)
 		} else {

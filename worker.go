@@ -32,8 +32,9 @@ type WorkerConfig struct {
 	// or waiting for a retry in any of the queues, and none running here.
 	StopWhenDrained bool
 
-	// Lease is how long a worker may be silent before it is buried. 0: 15 s. Every
-	// worker and server of a database should have the same.
+	// Lease is how long a worker may be silent before it is buried: 2 s or more,
+	// 0: 15 s; workers beat every second. Every worker and server of a database
+	// should have the same.
 	Lease time.Duration
 
 	Middleware []Middleware
@@ -89,8 +90,8 @@ func NewWorker(c *Client, cfg WorkerConfig) (*Worker, error) {
 	if cfg.ShutdownTimeout == 0 {
 		cfg.ShutdownTimeout = 30 * time.Second
 	}
-	if cfg.Lease < time.Second || cfg.ShutdownTimeout < 0 {
-		return nil, errors.New("penstock: WorkerConfig.Lease must be at least a second, ShutdownTimeout not negative")
+	if cfg.Lease < 2*beatEvery || cfg.ShutdownTimeout < 0 {
+		return nil, errors.New("penstock: WorkerConfig.Lease must be at least 2 s, ShutdownTimeout not negative")
 	}
 	if cfg.Host == "" {
 		cfg.Host, _ = os.Hostname()
