@@ -43,7 +43,7 @@ func TestJobsOfAKilledProcessRunAgainWithin20SecondsByDefault(t *testing.T) { //
 		require.Equal(t, doomed.worker, info.Attempts[0].WorkerID)
 		require.Equal(t, "WorkerLost", info.Attempts[0].ErrorClass)
 	}
-	require.Equal(t, []report{{What: "buried", Worker: doomed.worker}}, heir.reported("buried"))
+	require.Equal(t, []report{{What: "buried", Worker: doomed.worker}}, heir.await(t, "buried", 1))
 	heir.stop(t)
 }
 
