@@ -60,6 +60,7 @@ func (q *servedQueue) fetch(ctx context.Context) {
 			continue
 		}
 		got, err := f.claim(ctx, inc, n)
+		f.tune()
 		switch {
 		case err != nil:
 			failures++
@@ -162,15 +163,26 @@ func (f *fetcher) reconcile(ctx context.Context, inc *incarnation) {
 	}
 }
 
+// tune decides whether enqueue is to notify: yes while jobs trickle, no while
+// there are so many that a poll finds some anyway.
+func (f *fetcher) tune() {
+	listener, rate := f.q.worker.listener, f.q.throughput()
+	if f.notified && rate > busyRate {
+		listener.wish(f.q.name, false)
+		f.notified = false
+	} else if !f.notified && rate < busyRate/2 {
+		select {
+		case <-listener.wish(f.q.name, true):
+			f.notified, f.lingerTill = true, time.Now().Add(lingerNotified)
+		default: // polling goes on until the lock is held
+		}
+	}
+}
+
 // rest waits after a claim that brought less than there was room for. While work
 // keeps coming it polls; after a quiet moment it sleeps until it is notified,
 // the next job falls due, or a second has passed.
 func (f *fetcher) rest(ctx context.Context, got int) {
-	listener := f.q.worker.listener
-	if f.notified && f.q.throughput() > busyRate {
-		listener.wish(f.q.name, false)
-		f.notified = false
-	}
 	linger, poll := lingerPolling, f.pollEvery
 	if f.notified {
 		linger, poll = lingerNotified, leastPoll
@@ -192,7 +204,7 @@ func (f *fetcher) rest(ctx context.Context, got int) {
 	timer := time.NewTimer(fallbackPoll)
 	defer timer.Stop()
 	select {
-	case <-listener.wish(f.q.name, true):
+	case <-f.q.worker.listener.wish(f.q.name, true):
 	case <-timer.C:
 	case <-ctx.Done():
 	}

@@ -77,7 +77,7 @@ BEGIN
     FOR bad IN
         SELECT u.name, u.nth, u.data IS NULL AS empty, json_bytes(u.data) AS size
         FROM unnest(names, enqueue_many.data) WITH ORDINALITY u(name, data, nth)
-        WHERE u.name IS NULL OR u.name !~ '^[A-Za-z0-9._:/-]{1,128}$'
+        WHERE u.name IS NULL OR u.name ~ '[^A-Za-z0-9._:/-]' OR length(u.name) NOT BETWEEN 1 AND 128
            OR coalesce(json_bytes(u.data), 1048577) > 1048576
         ORDER BY u.nth LIMIT 1
     LOOP

@@ -47,7 +47,7 @@ BEGIN
         ORDER BY u.job_id
     ), ended AS (
         DELETE FROM running r USING said s
-        WHERE r.job_id = s.job_id AND r.queue = s.queue AND r.attempt = s.attempt
+        WHERE r.job_id = ANY (ARRAY[s.job_id]) AND r.queue = s.queue AND r.attempt = s.attempt
         RETURNING r.*, s.outcome, left(s.message, 2000) AS message, left(s.detail, 16000) AS detail, s.result, s.delay,
             CASE WHEN s.outcome IN ('failed', 'dead', 'lost') THEN string_to_array(coalesce(s.class, 'Error'), ' ') END AS classes
     ), weighed AS (
@@ -164,14 +164,15 @@ BEGIN
     IF cardinality(finish.attempts) IS DISTINCT FROM n AND n > 0 THEN
         PERFORM refuse('attempts', 'as many as job_ids', cardinality(finish.attempts)::text);
     ELSIF num_nulls(outcomes, error_classes, messages, details, results, delays) = 6 THEN
-        -- The queue passes through said: as a constant it would tempt the planner to
-        -- scan all that a queue has running instead of probing for each id.
+        -- The queue passes through said, and = ANY keeps job_id from being a merge key: with
+        -- a constant, or an order to scan by, the planner that believes running empty
+        -- would scan all of it for each id instead of probing.
         WITH said AS MATERIALIZED (
             SELECT u.job_id, u.attempt, finish.queue AS queue FROM unnest(job_ids, finish.attempts) u(job_id, attempt)
             ORDER BY u.job_id
         ), ended AS (
             DELETE FROM running r USING said s
-            WHERE r.job_id = s.job_id AND r.queue = s.queue AND r.attempt = s.attempt
+            WHERE r.job_id = ANY (ARRAY[s.job_id]) AND r.queue = s.queue AND r.attempt = s.attempt
             RETURNING r.*
         ), noted AS (
             INSERT INTO attempts (job_id, attempt, queue, name, priority, worker_id, run_at, claimed_at, finished_at, outcome,

@@ -146,7 +146,7 @@ LANGUAGE sql SECURITY DEFINER SET search_path = penstock, pg_temp AS $$
         SELECT p.job_id, p.queue FROM penstock.pending p WHERE p.expires_at <= clock_timestamp()
         ORDER BY p.expires_at LIMIT max_jobs FOR UPDATE SKIP LOCKED
     ), gone AS (
-        DELETE FROM penstock.pending p USING due d WHERE p.job_id = d.job_id AND p.queue = d.queue RETURNING p.*
+        DELETE FROM penstock.pending p USING due d WHERE p.job_id = ANY (ARRAY[d.job_id]) AND p.queue = d.queue RETURNING p.*
     ), noted AS (
         INSERT INTO penstock.attempts (job_id, attempt, queue, name, priority, run_at, finished_at, outcome)
         SELECT g.job_id, g.attempt + 1, g.queue, g.name, g.priority, g.run_at, clock_timestamp(), 'expired' FROM gone g
