@@ -115,6 +115,9 @@ BEGIN
     SELECT array_agg(s.name) INTO shut FROM breaker_states s WHERE s.queue = claim.queue AND s.is_open;
     IF shut IS NOT NULL THEN
         probes := hold_back(claim.queue, max_jobs);
+        IF probes <> '{}' THEN
+            since := NULL; -- a probe may lie behind the watermark, and the next one is a cool-down away
+        END IF;
     END IF;
     IF since IS NULL THEN
         lane_order := lanes(claim.queue);

@@ -50,9 +50,7 @@ CREATE INDEX breaker_tallies_newest ON penstock.breaker_tallies (queue, name, at
 -- Counts ended attempts of one queue for its breakers, opens those that have seen
 -- too many failures, and closes or keeps open what a probe has tried. The arrays
 -- run in parallel, failed true, false, or null for an end that says nothing
--- (snoozed, released, cancelled, lost). Two that end at the same instant do not see
--- each other, so that nobody waits: the next failure then opens what they should
--- have. REQUIRES: the queue has a breaker.
+-- (snoozed, released, cancelled, lost). REQUIRES: the queue has a breaker.
 CREATE FUNCTION penstock.count_for_breakers(queue text, names text[], job_ids bigint[], attempts integer[], failed boolean[])
 RETURNS void LANGUAGE plpgsql
 SET search_path = penstock, pg_temp SET plan_cache_mode = force_generic_plan SET enable_seqscan = off AS $$
@@ -134,7 +132,7 @@ DECLARE
     places tid[];
     dues   timestamptz[];
 BEGIN
-    IF NOT pg_try_advisory_xact_lock(hashtext('penstock breaker'), hashtext(hold_back.queue)) THEN
+    IF NOT pg_try_advisory_xact_lock(hashtext('penstock hold back'), hashtext(hold_back.queue)) THEN
         RETURN probes;
     END IF;
     -- Whoever ends a probe has its state locked, and decides first.

@@ -112,10 +112,21 @@ func TestEachRoleDoesItsWorkThroughTheCommands(t *testing.T) {
 	require.Equal(t, exitDone, cancelled.code, cancelled.stderr)
 	for _, args := range [][]string{
 		{"dlq", "list"},
-		{"policy", "list"}, {"policy", "set", "q", "--delay", "1s"}, {"policy", "preview", "q"}, {"policy", "remove", "q"},
-		{"rule", "set", "q", "1", "$.a", "high"}, {"rule", "test", "q", "{}"}, {"rule", "remove", "q", "1"},
-		{"level", "set", "l", "7"}, {"level", "remove", "l"}, {"tag", "set", "t", "-4"}, {"tag", "remove", "t"},
-		{"breaker", "set", "q"}, {"breaker", "remove", "q"}, {"queue", "set", "q", "--aging", "0.1"}, {"queue", "show", "q"},
+		{"policy", "list"},
+		{"policy", "set", "q", "--delay", "1s"},
+		{"policy", "preview", "q"},
+		{"policy", "remove", "q"},
+		{"rule", "set", "q", "1", "$.a", "high"},
+		{"rule", "test", "q", "{}"},
+		{"rule", "remove", "q", "1"},
+		{"level", "set", "l", "7"},
+		{"level", "remove", "l"},
+		{"tag", "set", "t", "-4"},
+		{"tag", "remove", "t"},
+		{"breaker", "set", "q"},
+		{"breaker", "remove", "q"},
+		{"queue", "set", "q", "--aging", "0.1"},
+		{"queue", "show", "q"},
 	} {
 		done := command(t, as["operator"], "", args...)
 		require.Equal(t, exitDone, done.code, "%v: %s", args, done.stderr)

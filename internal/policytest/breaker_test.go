@@ -164,6 +164,18 @@ func TestAGoodProbeClosesTheBreaker(t *testing.T) {
 	require.False(t, f.open(t, "n"))
 }
 
+func TestAProbeIsFoundBehindTheWatermark(t *testing.T) {
+	t.Parallel()
+	f := newFixture(t)
+	f.trip(t, "n")
+	held := f.enqueueN(t, 2, penstock.NewJob{Queue: "q", Name: "n"})
+	require.Empty(t, f.claim(t, f.register(t), "q", 10))
+	f.elapse(t, "n")
+	require.Equal(t, held[:1], column[int64](t, f,
+		`SELECT c.job_id FROM penstock.claim('q', $1, 10, since => now(), seen_priorities => '{5}', seen_run_ats => ARRAY[now()],
+			seen_ids => '{1}') c`, f.register(t)))
+}
+
 func TestSuccessesThatStartedBeforeDoNotCloseIt(t *testing.T) {
 	t.Parallel()
 	f := newFixture(t)
@@ -273,9 +285,13 @@ func TestTwoWorkersAgreeAboutABreaker(t *testing.T) {
 		})
 	}
 	f.enqueueN(t, 4, penstock.NewJob{Queue: "q", Name: "n", MaxAttempts: 1})
-	for range 4 { // one by one: of two that end at the same instant neither sees the other
+	for range 4 {
 		next(t, started)
+	}
+	for range 4 { // at once, on both: the last one sees them all
 		verdict <- errOops
+	}
+	for range 4 {
 		require.Equal(t, "dead", f.nextEnd(t).State)
 	}
 	require.True(t, f.open(t, "n"))
