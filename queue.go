@@ -2,6 +2,9 @@ package penstock
 
 import (
 	"context"
+	"maps"
+	"slices"
+	"strings"
 
 	"github.com/penstock/penstock/db"
 )
@@ -46,6 +49,37 @@ func (c *Client) QueueSettings(ctx context.Context, queue string) (QueueSettings
 		return QueueSettings{}, translate("get queue", err)
 	}
 	return QueueSettings{r.Queue, r.Paused, int(r.DefaultPriority), r.Aging}, nil
+}
+
+// QueueInfo is a queue's settings and how many jobs it holds.
+type QueueInfo struct {
+	QueueSettings
+	Counts QueueCounts `json:"counts"`
+}
+
+// Queues lists the queues that hold jobs or have settings of their own, by name.
+func (c *Client) Queues(ctx context.Context) ([]QueueInfo, error) {
+	counts, err := c.Counts(ctx, "")
+	if err != nil {
+		return nil, err
+	}
+	rows, err := c.queries.ListQueues(ctx)
+	if err != nil {
+		return nil, translate("list queues", err)
+	}
+	byName := map[string]QueueInfo{}
+	for _, n := range counts {
+		byName[n.Queue] = QueueInfo{QueueSettings{n.Queue, false, 5, 0}, n}
+	}
+	for _, r := range rows {
+		q := byName[r.Queue]
+		q.Counts.Queue = r.Queue
+		q.QueueSettings = QueueSettings{r.Queue, r.Paused, int(r.DefaultPriority), r.Aging}
+		byName[r.Queue] = q
+	}
+	list := slices.Collect(maps.Values(byName))
+	slices.SortFunc(list, func(a, b QueueInfo) int { return strings.Compare(a.Queue, b.Queue) })
+	return list, nil
 }
 
 // QueueChange is what SetQueue changes; zero fields stay as they are.

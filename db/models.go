@@ -149,6 +149,14 @@ type PriorityTag struct {
 	Shift int16
 }
 
+type Queue struct {
+	Queue           string
+	Paused          bool
+	DefaultPriority int16
+	// Weight a waiting job gains per second in a claim's eyes; 0: none. A job is overtaken only by those enqueued less than (difference in weight / aging) seconds after it.
+	Aging float64
+}
+
 type Redrive struct {
 	ID        int64
 	Queue     string

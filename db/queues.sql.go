@@ -87,6 +87,36 @@ func (q *Queries) GetQueue(ctx context.Context, queue string) (GetQueueRow, erro
 	return i, err
 }
 
+const listQueues = `-- name: ListQueues :many
+SELECT q.queue, q.paused, q.default_priority, q.aging FROM penstock.queues q ORDER BY q.queue
+`
+
+// The queues that have settings of their own.
+func (q *Queries) ListQueues(ctx context.Context) ([]Queue, error) {
+	rows, err := q.db.Query(ctx, listQueues)
+	if err != nil {
+		return nil, err
+	}
+	defer rows.Close()
+	items := []Queue{}
+	for rows.Next() {
+		var i Queue
+		if err := rows.Scan(
+			&i.Queue,
+			&i.Paused,
+			&i.DefaultPriority,
+			&i.Aging,
+		); err != nil {
+			return nil, err
+		}
+		items = append(items, i)
+	}
+	if err := rows.Err(); err != nil {
+		return nil, err
+	}
+	return items, nil
+}
+
 const setQueue = `-- name: SetQueue :exec
 SELECT penstock.set_queue($1::text, $2::text, $3::float8)
 `

@@ -21,3 +21,7 @@ FROM (SELECT @queue::text AS queue) n LEFT JOIN penstock.queues q ON q.queue = n
 
 -- name: SetQueue :exec
 SELECT penstock.set_queue(@queue::text, sqlc.narg(default_priority)::text, sqlc.narg(aging)::float8);
+
+-- name: ListQueues :many
+-- The queues that have settings of their own.
+SELECT q.queue, q.paused, q.default_priority, q.aging FROM penstock.queues q ORDER BY q.queue;

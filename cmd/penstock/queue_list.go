@@ -12,7 +12,7 @@ import (
 
 func newQueueList(d *deps) *cobra.Command {
 	cmd := &cobra.Command{
-		Use: "list", Short: "List the queues that hold jobs, with how many are in each state",
+		Use: "list", Short: "List the queues that hold jobs or have settings, with how many are in each state",
 		Args: cobra.NoArgs,
 	}
 	return asking(d, cmd, func(ctx context.Context, client *penstock.Client, _ []string, asJSON bool) error {
@@ -27,20 +27,17 @@ type queueLine struct {
 }
 
 func runQueueList(ctx context.Context, d *deps, client *penstock.Client, out io.Writer, asJSON bool) error {
-	counts, err := client.Counts(ctx, "")
+	queues, err := client.Queues(ctx)
 	if err != nil {
 		return err
 	}
-	lines := make([]queueLine, len(counts))
+	lines := make([]queueLine, len(queues))
 	list := table{heads: []string{"QUEUE", "WAITING", "SCHEDULED", "RETRYING", "RUNNING", "DEAD", "STATE"}}
-	for i, c := range counts {
-		settings, err := client.QueueSettings(ctx, c.Queue)
-		if err != nil {
-			return err
-		}
-		lines[i] = queueLine{c, settings.Paused}
+	for i, q := range queues {
+		c := q.Counts
+		lines[i] = queueLine{c, q.Paused}
 		how := ""
-		if settings.Paused {
+		if q.Paused {
 			how = "paused"
 		}
 		dead := grouped(c.Dead)
@@ -55,7 +52,7 @@ func runQueueList(ctx context.Context, d *deps, client *penstock.Client, out io.
 		}{lines})
 	}
 	if len(lines) == 0 {
-		_, err := fmt.Fprintln(out, "No job waits, runs or is dead.")
+		_, err := fmt.Fprintln(out, "No job waits, runs or is dead, and no queue has settings of its own.")
 		return err
 	}
 	return list.write(out, d.screen)
