@@ -103,46 +103,50 @@ END $$;
 -- read at most max_scanned from behind the key (before_at, before_id) on, of one
 -- queue or of all (null). more says that there may be others behind (last_at,
 -- last_id). filter: reason, class, fingerprint, name, tag, failedFrom (at or
--- after), failedTo (before), canRetry, data.
+-- after), failedTo (before), canRetry, data. Rows come in an index's order, so a
+-- page is read no further than it goes.
 CREATE FUNCTION penstock.find_dead(queue text, filter jsonb, before_at timestamptz, before_id bigint, max_rows integer,
-    max_scanned integer, OUT ids bigint[], OUT attempts integer[], OUT scanned integer, OUT more boolean,
-    OUT last_at timestamptz, OUT last_id bigint)
+    max_scanned integer, OUT ids bigint[], OUT attempts integer[], OUT more boolean, OUT last_at timestamptz,
+    OUT last_id bigint)
 LANGUAGE plpgsql STABLE SECURITY DEFINER
-SET search_path = penstock, pg_temp SET plan_cache_mode = force_custom_plan AS $$
+SET search_path = penstock, pg_temp SET plan_cache_mode = force_custom_plan SET enable_seqscan = off
+SET enable_bitmapscan = off SET jit = off AS $$
 #variable_conflict use_column
 DECLARE
     f    CONSTANT jsonb := check_filter(filter, '{reason,class,fingerprint,name,tag}', '{failedFrom,failedTo}', '{canRetry}');
     path CONSTANT jsonpath := (f ->> 'data')::jsonpath;
     since_ CONSTANT timestamptz := (f ->> 'failedFrom')::timestamptz;
-    till timestamptz := (f ->> 'failedTo')::timestamptz;
+    till CONSTANT timestamptz := (f ->> 'failedTo')::timestamptz;
 BEGIN
-    WITH seen AS MATERIALIZED (
-        SELECT d.job_id, d.attempt, d.failed_at, d.queue, d.reason, d.error_class, d.fingerprint, d.name, d.tags, d.can_retry
-        FROM dead_jobs d
+    -- The last row that may be read; null when the rest is fewer, or the page ends first.
+    IF f - '{failedFrom,failedTo}'::text[] <> '{}' THEN
+        SELECT d.failed_at, d.job_id INTO last_at, last_id FROM dead_jobs d
         WHERE (find_dead.queue IS NULL OR d.queue = find_dead.queue)
           AND (before_at IS NULL OR (d.failed_at, d.job_id) < (before_at, before_id))
           AND (till IS NULL OR d.failed_at < till) AND (since_ IS NULL OR d.failed_at >= since_)
-        ORDER BY d.failed_at DESC, d.job_id DESC LIMIT max_scanned
-    ), matched AS MATERIALIZED (
-        SELECT s.job_id, s.attempt, s.failed_at FROM seen s
-        WHERE (f ->> 'reason' IS NULL OR s.reason = f ->> 'reason')
-          AND (f ->> 'class' IS NULL OR s.error_class = f ->> 'class')
-          AND (f ->> 'fingerprint' IS NULL OR s.fingerprint = f ->> 'fingerprint')
-          AND (f ->> 'name' IS NULL OR s.name = f ->> 'name')
-          AND (f ->> 'tag' IS NULL OR s.tags @> ARRAY[f ->> 'tag'])
-          AND (f -> 'canRetry' IS NULL OR s.can_retry = (f ->> 'canRetry')::boolean)
-          AND (path IS NULL OR data_holds((SELECT d.data FROM dead_jobs d WHERE d.job_id = s.job_id AND d.queue = s.queue), path))
-        ORDER BY s.failed_at DESC, s.job_id DESC LIMIT max_rows
-    )
+        ORDER BY d.failed_at DESC, d.job_id DESC OFFSET max_scanned - 1 LIMIT 1;
+    END IF;
+    more := last_at IS NOT NULL;
     SELECT coalesce(array_agg(m.job_id ORDER BY m.failed_at DESC, m.job_id DESC), '{}'),
         coalesce(array_agg(m.attempt ORDER BY m.failed_at DESC, m.job_id DESC), '{}'),
-        (SELECT count(*) FROM seen), (SELECT min(s.failed_at) FROM seen s),
-        (SELECT s.job_id FROM seen s ORDER BY s.failed_at, s.job_id LIMIT 1), min(m.failed_at)
-    INTO ids, attempts, scanned, last_at, last_id, till FROM matched m;
+        CASE WHEN count(*) = max_rows THEN min(m.failed_at) ELSE find_dead.last_at END
+    INTO ids, attempts, last_at FROM (
+        SELECT d.job_id, d.attempt, d.failed_at FROM dead_jobs d
+        WHERE (find_dead.queue IS NULL OR d.queue = find_dead.queue)
+          AND (before_at IS NULL OR (d.failed_at, d.job_id) < (before_at, before_id))
+          AND (till IS NULL OR d.failed_at < till) AND (since_ IS NULL OR d.failed_at >= since_)
+          AND (find_dead.last_at IS NULL OR (d.failed_at, d.job_id) >= (find_dead.last_at, last_id))
+          AND (f ->> 'reason' IS NULL OR d.reason = f ->> 'reason')
+          AND (f ->> 'class' IS NULL OR d.error_class = f ->> 'class')
+          AND (f ->> 'fingerprint' IS NULL OR d.fingerprint = f ->> 'fingerprint')
+          AND (f ->> 'name' IS NULL OR d.name = f ->> 'name')
+          AND (f ->> 'tag' IS NULL OR d.tags @> ARRAY[f ->> 'tag'])
+          AND (f -> 'canRetry' IS NULL OR d.can_retry = (f ->> 'canRetry')::boolean)
+          AND (path IS NULL OR data_holds(d.data, path))
+        ORDER BY d.failed_at DESC, d.job_id DESC LIMIT max_rows) m;
     -- A full page goes on behind its last entry, a thin one behind the last one read.
-    more := cardinality(ids) = max_rows OR scanned = max_scanned;
     IF cardinality(ids) = max_rows THEN
-        last_at := till;
+        more := true;
         last_id := ids[max_rows];
     END IF;
 END $$;
@@ -156,7 +160,8 @@ END $$;
 CREATE FUNCTION penstock.redrive_entries(ids bigint[], attempts integer[], cap integer DEFAULT 100,
     new_data jsonb DEFAULT NULL, redrive_id bigint DEFAULT NULL) RETURNS bigint[]
 LANGUAGE plpgsql
-SET search_path = penstock, pg_temp AS $$
+SET search_path = penstock, pg_temp SET plan_cache_mode = force_generic_plan SET enable_seqscan = off
+SET enable_bitmapscan = off SET enable_hashjoin = off SET enable_mergejoin = off SET enable_material = off SET jit = off AS $$
 #variable_conflict use_column
 DECLARE
     first_id CONSTANT bigint := job_day() * 100000000000;
@@ -259,7 +264,9 @@ END $$;
 -- batch of up to max_jobs, and returns how many; call it until it returns 0.
 CREATE FUNCTION penstock.purge_dead(queue text, older_than interval DEFAULT '30 days', filter jsonb DEFAULT '{}',
     max_jobs integer DEFAULT 1000) RETURNS integer
-LANGUAGE plpgsql SECURITY DEFINER SET search_path = penstock, pg_temp AS $$
+LANGUAGE plpgsql SECURITY DEFINER
+SET search_path = penstock, pg_temp SET plan_cache_mode = force_generic_plan SET enable_seqscan = off
+SET enable_bitmapscan = off SET enable_hashjoin = off SET enable_mergejoin = off SET enable_material = off SET jit = off AS $$
 #variable_conflict use_column
 DECLARE
     moment CONSTANT timestamptz := clock_timestamp();
