@@ -35,6 +35,8 @@
 //	P8   Repeating a completion whose reply was lost is not an error.
 //	P9   A dead worker's jobs run again within 20 s, Postgres being up.
 //	P10  Within a queue jobs are claimed by priority, then run_at, then id.
+//	P11  A dead job leaves the dead letter queue only by redrive or purge, and both
+//	     are recorded.
 //	P12  No worker's clock affects safety.
 //	P13  A crash of worker, server or Postgres at any point breaks none of these.
 //
