@@ -128,7 +128,6 @@ BEGIN
     -- A new statement, so it sees an end that the delete above waited for.
     RETURN QUERY
     SELECT m.job_id, m.attempt, CASE WHEN a.outcome = CASE m.outcome WHEN 'dead' THEN 'failed' ELSE m.outcome END
-            OR (a.outcome = 'cancelled' AND m.outcome <> 'completed') -- its cancel was asked: so it was noted
         THEN 'already_done' ELSE 'lease_lost' END, a.outcome, NULL::text, NULL::timestamptz
     FROM (SELECT u.job_id, u.attempt, u.outcome FROM unnest(job_ids, settle.attempts, outcomes) u(job_id, attempt, outcome)
           EXCEPT SELECT e.job_id, e.attempt, e.outcome FROM unnest(ids, nths, words) e(job_id, attempt, outcome)) m
