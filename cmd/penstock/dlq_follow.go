@@ -194,7 +194,8 @@ func newRedriveSteer(d *deps, use, short string, steer func(*penstock.Client, co
 		}
 		if is != wanted {
 			return fmt.Errorf("redrive %d is %s: it cannot be %s", id, is, map[string]string{
-				"pause": "paused", "resume": "resumed", "cancel": "cancelled"}[use])
+				"pause": "paused", "resume": "resumed", "cancel": "cancelled",
+			}[use])
 		}
 		if asJSON {
 			return writeJSON(d.stdout, struct {
