@@ -43,9 +43,8 @@ func TestHowAHandlerEndsDecidesWhatBecomesOfTheJob(t *testing.T) { // P1
 		{"Snooze costs nothing", func(context.Context, *penstock.Job[struct{}]) error { return penstock.Snooze(time.Hour) }, penstock.Scheduled, "snoozed", "", 0},
 		{"RetryIn brings its own delay", func(context.Context, *penstock.Job[struct{}]) error { return penstock.RetryIn(3*time.Hour, luckless) }, penstock.Retrying, "failed", "Error", 1},
 		{"a panic is a failure", func(context.Context, *penstock.Job[struct{}]) error { panic("boom") }, penstock.Retrying, "failed", "Panic", 1},
-		{"a nil map is a failure", func(context.Context, *penstock.Job[struct{}]) error {
-			var m map[string]int
-			m["x"] = 1
+		{"an index out of range is a failure", func(_ context.Context, job *penstock.Job[struct{}]) error {
+			_ = []int{}[job.Attempt]
 			return nil
 		}, penstock.Retrying, "failed", "Panic", 1},
 		{"runtime.Goexit is a failure", func(context.Context, *penstock.Job[struct{}]) error { runtime.Goexit(); return nil }, penstock.Retrying, "failed", "Panic", 1},
