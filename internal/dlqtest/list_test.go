@@ -18,7 +18,7 @@ func TestEachFilterFindsItsEntries(t *testing.T) {
 	f := newFixture(t)
 	ids := f.kill(t,
 		death{NewJob: penstock.NewJob{Name: "a", Tags: []string{"x", "y"}, Data: map[string]any{"n": 1, "who": "ann"}}},
-		death{NewJob: penstock.NewJob{Name: "b", MaxAttempts: 1, Data: map[string]any{"n": 2}}, outcome: "failed", class: "IOError"},
+		death{NewJob: penstock.NewJob{Name: "b", MaxAttempts: 1, Data: map[string]any{"n": 2, "on": "2026-01-01"}}, outcome: "failed", class: "IOError"},
 		death{NewJob: penstock.NewJob{Name: "b", Tags: []string{"y"}, MaxAttempts: 1, Data: map[string]any{"n": 3}}, outcome: "failed", class: "Timeout"},
 		death{NewJob: penstock.NewJob{Name: "c", Data: map[string]any{"n": 4}}, message: "another 4711"},
 	)
@@ -50,6 +50,10 @@ func TestEachFilterFindsItsEntries(t *testing.T) {
 		{"a jsonpath that finds something", "q", penstock.DeadFilter{Data: "$.who"}, []int{0}},
 		{"a jsonpath with a filter", "q", penstock.DeadFilter{Data: `$.who ? (@ starts with "an")`}, []int{0}},
 		{"a jsonpath that raises an error finds nothing", "q", penstock.DeadFilter{Data: "strict $.who.first"}, nil},
+		{
+			"a jsonpath that compares times with and without a zone", "q",
+			penstock.DeadFilter{Data: `$.on.datetime() > "2020-01-01 00:00:00 +01:00".datetime()`}, []int{1},
+		},
 		{"all combined", "q", penstock.DeadFilter{
 			Reason: "timeout", Class: "Timeout", Name: "b", Tag: "y", FailedFrom: hour(1), FailedTo: ptr(time.Now().Add(time.Hour)),
 			CanRetry: ptr(true), Data: "$.n == 3",

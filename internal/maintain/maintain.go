@@ -1,6 +1,7 @@
 // Package maintain keeps a database of jobs in order: it buries dead workers,
 // fails attempts past their deadline, ends expired jobs, makes partitions ahead
-// and drops old ones. Any number of processes run it at once; each step is one
+// and drops old ones, redrives dead jobs whose time has come, carries redrives on
+// and purges old entries. Any number of processes run it at once; each step is one
 // call that is harmless to repeat, and the database decides.
 package maintain
 
