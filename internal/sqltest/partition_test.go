@@ -265,6 +265,6 @@ func TestAnIDLeadsToOnePartition(t *testing.T) {
 	}
 	require.Equal(t, map[string]bool{name("jobs"): true}, touched(t, db.Pool, fmt.Sprintf("SELECT * FROM penstock.jobs WHERE id = %d", id)))
 	require.Equal(t, map[string]bool{name("attempts"): true}, touched(t, db.Pool, fmt.Sprintf("SELECT * FROM penstock.attempts WHERE job_id = %d", id)))
-	require.Equal(t, map[string]bool{name("jobs"): true, name("attempts"): true, "pending": true, "running": true, "dead_jobs": true},
+	require.Equal(t, map[string]bool{name("jobs"): true, name("attempts"): true, "pending": true, "running": true, "dead_jobs": true, "departures": true},
 		touched(t, db.Pool, fmt.Sprintf("SELECT * FROM penstock.job_states WHERE id = %d", id)))
 }
