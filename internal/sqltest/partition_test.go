@@ -182,8 +182,10 @@ func TestMakingPartitionsGoesBesideOpenTransactions(t *testing.T) {
 	open := begin(t, db.Pool)
 	do(t, open, "SELECT penstock.enqueue('q', 'n')")
 	do(t, open, "SELECT count(*) FROM penstock.attempts")
-	require.Equal(t, 13, one[int](t, db.Pool, "SELECT penstock.ensure_partitions(20)"))
+	require.Positive(t, one[int](t, db.Pool, "SELECT penstock.ensure_partitions(20)"))
 	commit(t, open)
+	made := days(t, db.Pool)
+	require.Equal(t, today(t, db.Pool)+20, made[len(made)-1])
 }
 
 // Many at once make each partition once. Who does not get the lock within a moment
@@ -265,6 +267,8 @@ func TestAnIDLeadsToOnePartition(t *testing.T) {
 	}
 	require.Equal(t, map[string]bool{name("jobs"): true}, touched(t, db.Pool, fmt.Sprintf("SELECT * FROM penstock.jobs WHERE id = %d", id)))
 	require.Equal(t, map[string]bool{name("attempts"): true}, touched(t, db.Pool, fmt.Sprintf("SELECT * FROM penstock.attempts WHERE job_id = %d", id)))
-	require.Equal(t, map[string]bool{name("jobs"): true, name("attempts"): true, "pending": true, "running": true, "dead_jobs": true, "departures": true},
+	require.Equal(t, map[string]bool{
+		name("jobs"): true, name("attempts"): true, "pending": true, "running": true, "dead_jobs": true, "departures": true,
+	},
 		touched(t, db.Pool, fmt.Sprintf("SELECT * FROM penstock.job_states WHERE id = %d", id)))
 }
