@@ -52,7 +52,8 @@ func TestEachFilterFindsItsEntries(t *testing.T) {
 		{"a jsonpath that raises an error finds nothing", "q", penstock.DeadFilter{Data: "strict $.who.first"}, nil},
 		{
 			"a jsonpath that compares times with and without a zone", "q",
-			penstock.DeadFilter{Data: `$.on.datetime() > "2020-01-01 00:00:00 +01:00".datetime()`}, []int{1},
+			penstock.DeadFilter{Data: `$.on.datetime() > "2020-01-01 00:00:00 +01:00".datetime()`},
+			[]int{1},
 		},
 		{"all combined", "q", penstock.DeadFilter{
 			Reason: "timeout", Class: "Timeout", Name: "b", Tag: "y", FailedFrom: hour(1), FailedTo: ptr(time.Now().Add(time.Hour)),
