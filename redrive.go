@@ -1,6 +1,7 @@
 package penstock
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -205,7 +206,7 @@ func (c *Client) PurgeDead(ctx context.Context, queue string, olderThan time.Dur
 		var n int32
 		err := c.acting(ctx, func(q *db.Queries) (err error) {
 			n, err = q.PurgeDead(ctx, db.PurgeDeadParams{
-				Queue: optional(queue), OlderThan: olderThan, Filter: filterJSON(filter), MaxJobs: 1000,
+				Queue: cmp.Or(queue, "*"), OlderThan: olderThan, Filter: filterJSON(filter), MaxJobs: 1000,
 			})
 			return err
 		})

@@ -378,12 +378,13 @@ SELECT penstock.purge_dead($1::text, $2::interval, $3::jsonb, $4::integer)::inte
 `
 
 type PurgeDeadParams struct {
-	Queue     *string
+	Queue     string
 	OlderThan time.Duration
 	Filter    json.RawMessage
 	MaxJobs   int32
 }
 
+// Queue * is every queue.
 func (q *Queries) PurgeDead(ctx context.Context, arg PurgeDeadParams) (int32, error) {
 	row := q.db.QueryRow(ctx, purgeDead,
 		arg.Queue,

@@ -43,6 +43,17 @@ func (q *Queries) ExpireJobs(ctx context.Context, maxJobs int32) (int32, error) 
 	return expired, err
 }
 
+const pruneDepartures = `-- name: PruneDepartures :one
+SELECT penstock.prune_departures($1::integer)::integer AS pruned
+`
+
+func (q *Queries) PruneDepartures(ctx context.Context, maxRows int32) (int32, error) {
+	row := q.db.QueryRow(ctx, pruneDepartures, maxRows)
+	var pruned int32
+	err := row.Scan(&pruned)
+	return pruned, err
+}
+
 const pruneKeys = `-- name: PruneKeys :one
 SELECT penstock.prune_keys($1::integer)::integer AS pruned
 `

@@ -88,6 +88,7 @@ SET search_path = penstock, pg_temp SET plan_cache_mode = force_generic_plan SET
 SET enable_bitmapscan = off SET enable_hashjoin = off SET enable_mergejoin = off SET enable_material = off SET jit = off AS $$
 #variable_conflict use_column
 DECLARE
+    usual      CONSTANT interval := make_interval(secs => extract(epoch FROM default_timeout)::float8);
     moment     CONSTANT timestamptz := now();
     room       integer := max_jobs;
     lane_order smallint[];
@@ -102,8 +103,8 @@ DECLARE
 BEGIN
     IF max_jobs IS NULL OR max_jobs NOT BETWEEN 1 AND 10000 THEN
         PERFORM refuse('max_jobs', '1 to 10000', max_jobs::text);
-    ELSIF default_timeout IS NULL OR default_timeout <= interval '0' THEN
-        PERFORM refuse('default_timeout', 'a positive interval', default_timeout::text);
+    ELSIF default_timeout IS NULL OR default_timeout <= interval '0' OR default_timeout > interval '36600 days' THEN
+        PERFORM refuse('default_timeout', 'above 0 and at most 36600 days', default_timeout::text);
     ELSIF NOT EXISTS (SELECT FROM workers w WHERE w.id = claim.worker_id) THEN
         RAISE EXCEPTION 'worker % is not registered', coalesce(claim.worker_id::text, 'null')
             USING ERRCODE = 'PN410', HINT = 'It was buried or never registered: call register_worker.';
@@ -152,7 +153,7 @@ BEGIN
                 INSERT INTO running (job_id, queue, name, attempt, failures, crashes, priority, run_at, worker_id,
                     claimed_at, deadline)
                 SELECT c.job_id, c.queue, c.name, c.attempt + 1, c.failures, c.crashes, c.priority, c.run_at,
-                    claim.worker_id, moment, moment + coalesce(c.timeout, default_timeout)
+                    claim.worker_id, moment, moment + coalesce(c.timeout, usual)
                 FROM claimed c WHERE c.expires_at IS NULL OR c.expires_at > moment
                 RETURNING *
             )

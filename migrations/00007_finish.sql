@@ -41,7 +41,8 @@ DECLARE
 BEGIN
     WITH said AS MATERIALIZED (
         SELECT settle.queue AS queue, u.job_id, u.attempt, u.outcome, nullif(u.class, '') AS class, nullif(u.message, '') AS message,
-            nullif(u.detail, '') AS detail, u.result, CASE WHEN u.delay >= '0' THEN u.delay END AS delay
+            nullif(u.detail, '') AS detail, u.result, -- In seconds: a month and minus thirty days may be behind the clock.
+            CASE WHEN u.delay >= '0' THEN make_interval(secs => extract(epoch FROM u.delay)::float8) END AS delay
         FROM unnest(job_ids, settle.attempts, outcomes, error_classes, messages, details, results, delays)
             AS u(job_id, attempt, outcome, class, message, detail, result, delay)
         ORDER BY u.job_id

@@ -16,6 +16,9 @@ BEGIN
         PERFORM refuse('queues', '1 to 1000 queue names', cardinality(register_worker.queues)::text);
     END IF;
     PERFORM check_name('queues', q) FROM unnest(register_worker.queues) q;
+    IF register_worker.concurrency < 1 THEN
+        PERFORM refuse('concurrency', '1 or more', register_worker.concurrency::text);
+    END IF;
     IF cardinality(register_worker.handlers) > 10000 THEN
         PERFORM refuse('handlers', 'at most 10000', cardinality(register_worker.handlers)::text);
     END IF;

@@ -213,6 +213,12 @@ BEGIN
     WHEN OTHERS THEN
         NULL; -- it may still hold for other data
     END;
+    -- Evaluating it over {} does not reach every variable.
+    IF EXISTS (SELECT FROM regexp_matches(path::text, '\$"([^"]*)"', 'g') v
+               WHERE v[1] NOT IN ('now', 'ago_1m', 'ago_5m', 'ago_1h', 'ago_1d', 'tags')) THEN
+        PERFORM refuse('condition', 'a jsonpath with no variables but $now, $ago_1m, $ago_5m, $ago_1h, $ago_1d, $tags',
+            set_rule.condition);
+    END IF;
     PERFORM priority_weight(coalesce(to_jsonb(set_rule.priority), '""'));
     INSERT INTO priority_rules VALUES (set_rule.queue, set_rule.position, path, set_rule.priority)
     ON CONFLICT (queue, position) DO UPDATE SET condition = excluded.condition, priority = excluded.priority;

@@ -203,7 +203,9 @@ BEGIN
     IF set_breaker.name IS DISTINCT FROM '*' THEN
         PERFORM check_name('name', set_breaker.name);
     END IF;
-    IF set_breaker.enabled IS NOT TRUE THEN
+    IF set_breaker.enabled IS NULL THEN
+        PERFORM refuse('enabled', 'true or false', NULL);
+    ELSIF NOT set_breaker.enabled THEN
         DELETE FROM breakers b WHERE b.queue = set_breaker.queue AND b.name = set_breaker.name;
         DELETE FROM breaker_states s WHERE s.queue = set_breaker.queue AND NOT EXISTS
             (SELECT FROM breakers b WHERE b.queue = s.queue AND b.name IN (s.name, '*'));

@@ -75,7 +75,8 @@ BEGIN
             END IF;
         ELSIF field = ANY (times) THEN
             BEGIN
-                PERFORM (value #>> '{}')::timestamptz;
+                -- Kept with its zone: whoever carries a filter on may have another one.
+                filter := jsonb_set(filter, ARRAY[field], to_jsonb((value #>> '{}')::timestamptz));
             EXCEPTION WHEN data_exception THEN
                 PERFORM penstock.refuse('filter.' || field, 'a timestamp such as 2026-01-31T12:00:00Z', value::text);
             END;
@@ -261,8 +262,8 @@ END $$;
 -- +goose StatementEnd
 
 -- +goose StatementBegin
--- Purges dead jobs that satisfy a filter and died longer ago than older_than, one
--- batch of up to max_jobs, and returns how many; call it until it returns 0.
+-- Purges dead jobs of a queue (* is every queue) that satisfy a filter and died
+-- longer ago than older_than, one batch of up to max_jobs, and returns how many; call it until it returns 0.
 CREATE FUNCTION penstock.purge_dead(queue text, older_than interval DEFAULT '30 days', filter jsonb DEFAULT '{}',
     max_jobs integer DEFAULT 1000) RETURNS integer
 LANGUAGE plpgsql SECURITY DEFINER
@@ -279,14 +280,17 @@ DECLARE
     before_id bigint;
     gone   integer;
 BEGIN
-    IF older_than IS NULL OR older_than < '0' THEN
-        PERFORM refuse('older_than', 'an interval of 0 or more', older_than::text);
+    IF purge_dead.queue IS DISTINCT FROM '*' THEN -- null is a forgotten queue, not every one
+        PERFORM check_name('queue', purge_dead.queue);
+    END IF;
+    IF older_than IS NULL OR older_than NOT BETWEEN '0' AND '36600 days' THEN
+        PERFORM refuse('older_than', '0 to 36600 days', older_than::text);
     ELSIF max_jobs IS NULL OR max_jobs NOT BETWEEN 1 AND 10000 THEN
         PERFORM refuse('max_jobs', '1 to 10000', max_jobs::text);
     END IF;
-    till := least(moment - older_than, (f ->> 'failedTo')::timestamptz);
+    till := least(moment - make_interval(secs => extract(epoch FROM older_than)::float8), (f ->> 'failedTo')::timestamptz);
     LOOP
-        SELECT * INTO found_ FROM find_dead(purge_dead.queue,
+        SELECT * INTO found_ FROM find_dead(nullif(purge_dead.queue, '*'),
             f || jsonb_build_object('failedTo', till), before_at, before_id, max_jobs, 10000);
         WITH wanted AS MATERIALIZED (
             SELECT d.job_id, d.queue FROM dead_jobs d
@@ -331,6 +335,23 @@ BEGIN
     END LOOP;
     RETURN gone;
 END $$;
+-- +goose StatementEnd
+
+-- +goose StatementBegin
+-- Forgets how dead jobs left whose partition is gone and who left over 90 days ago,
+-- up to max_rows; returns how many.
+CREATE FUNCTION penstock.prune_departures(max_rows integer DEFAULT 10000) RETURNS integer
+LANGUAGE sql SECURITY DEFINER SET search_path = penstock, pg_temp AS $$
+    WITH old AS MATERIALIZED (
+        SELECT l.job_id, l.queue FROM penstock.departures l
+        WHERE l.departed_at < clock_timestamp() - interval '90 days'
+          AND l.job_id < (SELECT min(p.first_day) * 100000000000 FROM penstock.partitions p)
+        ORDER BY l.departed_at LIMIT greatest(max_rows, 0) FOR UPDATE SKIP LOCKED
+    ), gone AS (
+        DELETE FROM penstock.departures l USING old o WHERE l.job_id = o.job_id AND l.queue = o.queue RETURNING 1
+    )
+    SELECT count(*)::integer FROM gone
+$$;
 -- +goose StatementEnd
 
 -- +goose StatementBegin
@@ -402,7 +423,7 @@ REVOKE EXECUTE ON ALL FUNCTIONS IN SCHEMA penstock FROM PUBLIC;
 -- +goose Down
 DROP VIEW penstock.error_groups;
 DROP FUNCTION penstock.set_dead_policy(text, interval, float8, integer, interval),
-    penstock.resolve_error(text, text, boolean), penstock.purge_expired_dead(integer),
+    penstock.resolve_error(text, text, boolean), penstock.prune_departures(integer), penstock.purge_expired_dead(integer),
     penstock.purge_dead(text, interval, jsonb, integer), penstock.process_scheduled_retries(text, integer),
     penstock.redrive(text, text, jsonb), penstock.redrive_entries(bigint[], integer[], integer, jsonb, bigint),
     penstock.find_dead(text, jsonb, timestamptz, bigint, integer, integer),

@@ -85,7 +85,8 @@ BEGIN
             USING ERRCODE = 'PN412', HINT = 'Wait for it, or cancel it.';
     END IF;
     INSERT INTO redrives (queue, filter, state, started_by, rate, canary, canary_share, max_generation, total)
-    SELECT start_redrive.queue, coalesce(nullif(start_redrive.filter, 'null'), '{}'), 'running',
+    SELECT start_redrive.queue, check_filter(start_redrive.filter, '{reason,class,fingerprint,name,tag}',
+            '{failedFrom,failedTo}', '{canRetry}'), 'running',
         left(coalesce(nullif(current_setting('penstock.actor', true), ''), session_user), 128), start_redrive.rate,
         start_redrive.canary, start_redrive.canary_share, start_redrive.max_generation, c.jobs
     FROM count_dead(start_redrive.queue, start_redrive.filter) c
@@ -181,9 +182,17 @@ BEGIN
     IF r.canary > 0 THEN
         room := r.canary;
     END IF;
-    SELECT * INTO page FROM find_dead(r.queue, r.filter || jsonb_build_object('failedTo',
-        least(r.died_before, (r.filter ->> 'failedTo')::timestamptz)), r.cursor_at, r.cursor_id, room, 10000);
-    fresh := redrive_entries(page.ids, page.attempts, r.max_generation, NULL, r.id);
+    BEGIN
+        SELECT * INTO page FROM find_dead(r.queue, r.filter || jsonb_build_object('failedTo',
+            least(r.died_before, (r.filter ->> 'failedTo')::timestamptz)), r.cursor_at, r.cursor_id, room, 10000);
+        fresh := redrive_entries(page.ids, page.attempts, r.max_generation, NULL, r.id);
+    EXCEPTION WHEN serialization_failure OR deadlock_detected OR lock_not_available THEN
+        RAISE;
+    WHEN OTHERS THEN -- one that cannot go on must not hold up the others
+        UPDATE redrives c SET state = 'stopped', finished_at = moment, moved_at = moment, note = left(SQLERRM, 500)
+        WHERE c.id = r.id;
+        RETURN NULL;
+    END;
     UPDATE redrives c SET redriven = c.redriven + cardinality(fresh),
         passed_over = c.passed_over + cardinality(page.ids) - cardinality(fresh),
         canary_ids = CASE WHEN r.canary > 0 THEN fresh ELSE c.canary_ids END,

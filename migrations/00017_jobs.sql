@@ -117,6 +117,8 @@ DECLARE
 BEGIN
     IF action IS NULL OR action NOT IN ('cancel', 'run_now', 'reprioritize', 'reschedule') THEN
         PERFORM refuse('action', 'cancel, run_now, reprioritize or reschedule', action);
+    ELSIF filter IS NULL THEN -- forgotten, not empty
+        PERFORM refuse('filter', 'a JSON object; {} is every job', NULL);
     ELSIF action = 'reprioritize' THEN
         PERFORM priority_weight(coalesce(to_jsonb(argument), '""'));
     ELSIF action = 'reschedule' THEN
@@ -181,6 +183,7 @@ CREATE FUNCTION penstock.resume_queue(queue text) RETURNS void
 LANGUAGE plpgsql SECURITY DEFINER SET search_path = penstock, pg_temp AS $$
 #variable_conflict use_column
 BEGIN
+    PERFORM check_name('queue', resume_queue.queue);
     UPDATE queues q SET paused = false WHERE q.queue = resume_queue.queue;
     PERFORM wake(resume_queue.queue);
 END $$;

@@ -27,7 +27,8 @@ SELECT penstock.redrive(@queue::text, @entry::text, sqlc.narg(data)::jsonb)::big
 SELECT penstock.process_scheduled_retries(sqlc.narg(queue)::text, @max_jobs::integer)::bigint[] AS ids;
 
 -- name: PurgeDead :one
-SELECT penstock.purge_dead(sqlc.narg(queue)::text, @older_than::interval, @filter::jsonb, @max_jobs::integer)::integer AS purged;
+-- Queue * is every queue.
+SELECT penstock.purge_dead(@queue::text, @older_than::interval, @filter::jsonb, @max_jobs::integer)::integer AS purged;
 
 -- name: PurgeExpiredDead :one
 SELECT penstock.purge_expired_dead(@max_jobs::integer)::integer AS purged;

@@ -8,5 +8,8 @@ SELECT coalesce(penstock.drop_partitions(), -1)::integer AS first_day;
 -- name: ExpireJobs :one
 SELECT penstock.expire_jobs(@max_jobs::integer)::integer AS expired;
 
+-- name: PruneDepartures :one
+SELECT penstock.prune_departures(@max_rows::integer)::integer AS pruned;
+
 -- name: PruneKeys :one
 SELECT penstock.prune_keys(@max_keys::integer)::integer AS pruned;

@@ -32,6 +32,7 @@ var functions = []functionGrant{
 	{"expire_jobs(integer)", worker},
 	{"prune_keys(integer)", worker},
 	{"prune_tallies()", worker},
+	{"prune_departures(integer)", worker},
 	{"ensure_partitions(integer)", worker},
 	{"drop_partitions()", worker},
 	{"process_scheduled_retries(text, integer)", worker | operator},

@@ -160,6 +160,9 @@ func (m *maintainer) prune(ctx context.Context) error {
 	if _, err := m.queries.PruneTallies(ctx); err != nil {
 		return err
 	}
+	if _, err := m.queries.PruneDepartures(ctx, pruneBatch); err != nil {
+		return err
+	}
 	return repeat(func() (bool, error) {
 		n, err := m.queries.PruneKeys(ctx, pruneBatch)
 		return n == pruneBatch, err
