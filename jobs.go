@@ -89,6 +89,17 @@ func (c *Client) Reprioritize(ctx context.Context, id int64, priority Priority) 
 	return changed, translate("reprioritize job", err)
 }
 
+// DeadLetter lays a waiting job in the dead letter queue by hand, with a word about
+// why; false when it is not waiting. It can be redriven, but not by itself.
+func (c *Client) DeadLetter(ctx context.Context, id int64, message string) (bool, error) {
+	var changed bool
+	err := c.acting(ctx, func(q *db.Queries) (err error) {
+		changed, err = q.DeadLetter(ctx, db.DeadLetterParams{JobID: id, Message: cleanText(message, 2000)})
+		return err
+	})
+	return changed, translate("dead-letter job", err)
+}
+
 // Reschedule changes when a waiting job may start; false when it is not waiting.
 func (c *Client) Reschedule(ctx context.Context, id int64, runAt time.Time) (bool, error) {
 	changed, err := c.queries.Reschedule(ctx, db.RescheduleParams{JobID: id, RunAt: &runAt})

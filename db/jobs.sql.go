@@ -70,6 +70,22 @@ func (q *Queries) ChangeJobs(ctx context.Context, arg ChangeJobsParams) (ChangeJ
 	return i, err
 }
 
+const deadLetter = `-- name: DeadLetter :one
+SELECT penstock.dead_letter($1::bigint, $2::text)::boolean AS changed
+`
+
+type DeadLetterParams struct {
+	JobID   int64
+	Message string
+}
+
+func (q *Queries) DeadLetter(ctx context.Context, arg DeadLetterParams) (bool, error) {
+	row := q.db.QueryRow(ctx, deadLetter, arg.JobID, arg.Message)
+	var changed bool
+	err := row.Scan(&changed)
+	return changed, err
+}
+
 const explainJob = `-- name: ExplainJob :one
 SELECT coalesce(penstock.explain($1::bigint), 'null')::jsonb AS explanation
 `

@@ -33,6 +33,9 @@ FROM penstock.change_jobs(@action::text, @filter::jsonb, sqlc.narg(argument)::te
 -- Empty when no such job is known.
 SELECT coalesce(penstock.cancel(@job_id::bigint), '')::text AS word;
 
+-- name: DeadLetter :one
+SELECT penstock.dead_letter(@job_id::bigint, @message::text)::boolean AS changed;
+
 -- name: Reprioritize :one
 SELECT penstock.reprioritize(@job_id::bigint, @priority::text)::boolean AS changed;
 

@@ -40,6 +40,7 @@ var functions = []functionGrant{
 	{"purge_expired_dead(integer)", worker},
 
 	{"cancel(bigint)", operator},
+	{"dead_letter(bigint, text)", operator},
 	{"reprioritize(bigint, text)", operator},
 	{"reschedule(bigint, timestamp with time zone)", operator},
 	{"change_jobs(text, jsonb, text, bigint, integer, integer)", operator},

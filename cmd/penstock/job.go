@@ -18,7 +18,7 @@ import (
 func newJob(d *deps) *cobra.Command {
 	return group("job", "Find jobs, look at them, move or stop them",
 		newJobGet(d), newJobList(d), newJobExplain(d), newJobWait(d),
-		newJobCancel(d), newJobReprioritize(d), newJobReschedule(d), newJobRunNow(d))
+		newJobCancel(d), newJobReprioritize(d), newJobReschedule(d), newJobRunNow(d), newJobDeadLetter(d))
 }
 
 // jobID is the one argument of its command, checked before anything connects.
