@@ -1,6 +1,7 @@
 package penstock
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"fmt"
@@ -176,18 +177,8 @@ func (c *Client) SetBreaker(ctx context.Context, b Breaker) error {
 		Queue: b.Queue, Name: b.Name, Enabled: true, FailureShare: b.FailureShare, LeastAttempts: int32(b.LeastAttempts),
 		Span: time.Duration(b.Span), CoolDown: time.Duration(b.CoolDown),
 	}
-	if p.FailureShare == 0 {
-		p.FailureShare = 0.5
-	}
-	if p.LeastAttempts == 0 {
-		p.LeastAttempts = 20
-	}
-	if p.Span == 0 {
-		p.Span = 30 * time.Second
-	}
-	if p.CoolDown == 0 {
-		p.CoolDown = 30 * time.Second
-	}
+	p.FailureShare, p.LeastAttempts = cmp.Or(p.FailureShare, 0.5), cmp.Or(p.LeastAttempts, 20)
+	p.Span, p.CoolDown = cmp.Or(p.Span, 30*time.Second), cmp.Or(p.CoolDown, 30*time.Second)
 	return translate("set breaker", c.acting(ctx, func(q *db.Queries) error { return q.SetBreaker(ctx, p) }))
 }
 

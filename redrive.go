@@ -90,8 +90,8 @@ type Redrive struct {
 // Errors: *ArgumentError; ErrConflict while another of the queue is under way.
 func (c *Client) StartRedrive(ctx context.Context, r RedriveRequest) (int64, error) {
 	p := db.StartRedriveParams{
-		Queue: r.Queue, Filter: filterJSON(r.Filter), Rate: int32(orDefault(r.Rate, 1000)), Canary: int32(r.Canary),
-		CanaryShare: orDefault(r.CanaryShare, 0.5), MaxGeneration: int32(orDefault(r.MaxGeneration, 10)),
+		Queue: r.Queue, Filter: filterJSON(r.Filter), Rate: int32(cmp.Or(r.Rate, 1000)), Canary: int32(r.Canary),
+		CanaryShare: cmp.Or(r.CanaryShare, 0.5), MaxGeneration: int32(cmp.Or(r.MaxGeneration, 10)),
 	}
 	var id int64
 	err := c.acting(ctx, func(q *db.Queries) (err error) {
@@ -99,13 +99,6 @@ func (c *Client) StartRedrive(ctx context.Context, r RedriveRequest) (int64, err
 		return err
 	})
 	return id, translate("start redrive", err)
-}
-
-func orDefault[T int | float64](v, usual T) T {
-	if v == 0 {
-		return usual
-	}
-	return v
 }
 
 // PauseRedrive, ResumeRedrive and CancelRedrive steer an operation and return its

@@ -19,11 +19,19 @@ COMMENT ON COLUMN penstock.audit_log.actor IS 'penstock.actor of the session (se
 COMMENT ON COLUMN penstock.audit_log.action IS 'A table and what happened to its row (queues.update), or a verb (dead_jobs.purge).';
 
 -- +goose StatementBegin
+-- On whose behalf the session acts: penstock.actor when set, else the database user.
+CREATE FUNCTION penstock.actor() RETURNS text
+LANGUAGE sql STABLE AS $$
+    SELECT left(coalesce(nullif(current_setting('penstock.actor', true), ''), session_user), 128)
+$$;
+-- +goose StatementEnd
+
+-- +goose StatementBegin
 -- Writes one line of the audit log, as the actor the session names.
 CREATE FUNCTION penstock.audit(action text, queue text, before jsonb, after jsonb) RETURNS void
 LANGUAGE sql SECURITY DEFINER SET search_path = penstock, pg_temp AS $$
     INSERT INTO penstock.audit_log (actor, action, queue, before, after)
-    VALUES (left(coalesce(nullif(current_setting('penstock.actor', true), ''), session_user), 128),
+    VALUES (penstock.actor(),
         audit.action, audit.queue, audit.before, audit.after)
 $$;
 -- +goose StatementEnd
@@ -81,4 +89,4 @@ BEGIN
 END $$;
 -- +goose StatementEnd
 DROP TABLE penstock.audit_log;
-DROP FUNCTION penstock.refuse_rewriting(), penstock.audit_setting(), penstock.audit(text, text, jsonb, jsonb);
+DROP FUNCTION penstock.refuse_rewriting(), penstock.audit_setting(), penstock.audit(text, text, jsonb, jsonb), penstock.actor();

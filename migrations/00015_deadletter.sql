@@ -168,7 +168,7 @@ SET enable_bitmapscan = off SET enable_hashjoin = off SET enable_mergejoin = off
 DECLARE
     first_id CONSTANT bigint := job_day() * 100000000000;
     moment   CONSTANT timestamptz := clock_timestamp();
-    who      CONSTANT text := left(coalesce(nullif(current_setting('penstock.actor', true), ''), session_user), 128);
+    who      CONSTANT text := actor();
     fresh    bigint[];
     queues   text[];
 BEGIN
@@ -272,7 +272,7 @@ SET enable_bitmapscan = off SET enable_hashjoin = off SET enable_mergejoin = off
 #variable_conflict use_column
 DECLARE
     moment CONSTANT timestamptz := clock_timestamp();
-    who    CONSTANT text := left(coalesce(nullif(current_setting('penstock.actor', true), ''), session_user), 128);
+    who    CONSTANT text := actor();
     f      CONSTANT jsonb := check_filter(filter, '{reason,class,fingerprint,name,tag}', '{failedFrom,failedTo}', '{canRetry}');
     found_ record;
     till   timestamptz;
@@ -367,7 +367,7 @@ BEGIN
         jsonb_build_object('fingerprint', resolve_error.fingerprint));
     IF resolved THEN
         INSERT INTO resolved_errors VALUES (resolve_error.queue, resolve_error.fingerprint, clock_timestamp(),
-            left(coalesce(nullif(current_setting('penstock.actor', true), ''), session_user), 128))
+            actor())
         ON CONFLICT (queue, fingerprint) DO UPDATE SET resolved_at = excluded.resolved_at, actor = excluded.actor;
     ELSE
         DELETE FROM resolved_errors r WHERE r.queue = resolve_error.queue AND r.fingerprint = resolve_error.fingerprint;

@@ -87,7 +87,7 @@ BEGIN
     INSERT INTO redrives (queue, filter, state, started_by, rate, canary, canary_share, max_generation, total)
     SELECT start_redrive.queue, check_filter(start_redrive.filter, '{reason,class,fingerprint,name,tag}',
             '{failedFrom,failedTo}', '{canRetry}'), 'running',
-        left(coalesce(nullif(current_setting('penstock.actor', true), ''), session_user), 128), start_redrive.rate,
+        actor(), start_redrive.rate,
         start_redrive.canary, start_redrive.canary_share, start_redrive.max_generation, c.jobs
     FROM count_dead(start_redrive.queue, start_redrive.filter) c
     RETURNING id INTO fresh;

@@ -69,6 +69,7 @@ var functions = []functionGrant{
 	{"priority_level(integer)", operator | reporter},
 	{"set_breaker(text, text, boolean, double precision, integer, interval, interval)", operator},
 
+	{"actor()", nobody},
 	{"aged_heads(text, smallint[], timestamp with time zone, double precision, timestamp with time zone, smallint, smallint[], timestamp with time zone[], bigint[], text[], bigint[], integer)", nobody},
 	{"audit(text, text, jsonb, jsonb)", nobody},
 	{"audit_setting()", nobody},
