@@ -22,7 +22,7 @@ type Row struct {
 // new package may lean on is decided here first.
 var Table = []Row{
 	{
-		[]string{"db", "migrations", "internal/config", "internal/api/openapi", "internal/archtest"},
+		[]string{"db", "migrations", "internal/config", "internal/api/openapi", "internal/archtest", "internal/wire"},
 		nil,
 		"it is a leaf, which everything else may stand on",
 	},
@@ -52,9 +52,14 @@ var Table = []Row{
 		"a handler translates and calls the library; SQL and policy are not its business",
 	},
 	{
-		[]string{"internal/demo", "internal/bench", "internal/proof", "internal/top"},
+		[]string{"internal/demo", "internal/bench", "internal/top"},
 		[]string{Root, "internal/postgres"},
 		"it uses the library as any application would",
+	},
+	{
+		[]string{"internal/proof"},
+		[]string{Root, "internal/postgres", "internal/wire"},
+		"it uses the library as any application would, over connections that break",
 	},
 	{
 		[]string{"internal/dbtest"},
@@ -63,7 +68,7 @@ var Table = []Row{
 	},
 	{
 		[]string{"internal/faulttest"},
-		[]string{Root},
+		[]string{Root, "internal/wire"},
 		"it breaks the library from outside, as the world does",
 	},
 	{
