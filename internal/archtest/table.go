@@ -58,8 +58,8 @@ var Table = []Row{
 	},
 	{
 		[]string{"internal/proof"},
-		[]string{Root, "internal/postgres", "internal/wire"},
-		"it uses the library as any application would, over connections that break",
+		[]string{Root, "internal/postgres", "internal/wire", "migrations"},
+		"it uses the library as any application would, over connections that break and schemas that change",
 	},
 	{
 		[]string{"internal/dbtest"},
