@@ -83,3 +83,7 @@ SEED     ?= 0
 
 proof: bin/penstock ## show that the promises hold under faults, ten minutes; DURATION=1m is a taste
 	@bin/penstock proof --duration $(DURATION) --seed $(SEED) $(ARGS)
+
+proof-mutants: ## take out one guard at a time: the proof must notice each, eight minutes
+	@scripts/prepare
+	@go run ./internal/mutate $(ARGS)

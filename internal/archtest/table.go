@@ -22,7 +22,7 @@ type Row struct {
 // new package may lean on is decided here first.
 var Table = []Row{
 	{
-		[]string{"db", "migrations", "internal/config", "internal/api/openapi", "internal/archtest", "internal/wire"},
+		[]string{"db", "migrations", "internal/config", "internal/api/openapi", "internal/archtest", "internal/wire", "internal/doctor"},
 		nil,
 		"it is a leaf, which everything else may stand on",
 	},
@@ -92,13 +92,18 @@ var Table = []Row{
 		"it ships to users' tests, whose dependencies it must not add to",
 	},
 	{
+		[]string{"internal/mutate"},
+		[]string{"internal/proof"},
+		"it takes guards out of the others' text and needs none of their code",
+	},
+	{
 		[]string{"internal/withpostgres"},
 		[]string{"internal/postgres"},
 		"it starts a server for another command and needs no more",
 	},
 	{[]string{"cmd/penstock"}, []string{
 		Root, "db", "migrations", "internal/api", "internal/api/openapi", "internal/bench", "internal/config",
-		"internal/demo", "internal/maintain", "internal/metrics", "internal/postgres", "internal/proof", "internal/top",
+		"internal/demo", "internal/doctor", "internal/maintain", "internal/metrics", "internal/postgres", "internal/proof", "internal/top",
 	}, "the command line joins all that ships, and what serves tests does not ship"},
 }
 

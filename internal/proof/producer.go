@@ -88,7 +88,7 @@ func (p *producer) enqueue(rng *rand.Rand, n int64, count int) {
 	defer cancel()
 	jobs := make([]penstock.NewJob, count)
 	for i := range jobs {
-		jobs[i] = newJob(rng, n+int64(i))
+		jobs[i] = newJob(rng, n+int64(i), p.Lease)
 	}
 	p.history.write(Event{Op: OpEnqueue, Kind: Invoke, N: n, Count: count})
 	switch way := rng.IntN(20); {
@@ -109,7 +109,7 @@ func (p *producer) enqueue(rng *rand.Rand, n int64, count int) {
 }
 
 // newJob is a job of some kind; most take no time, so that the queue is what works.
-func newJob(rng *rand.Rand, n int64) penstock.NewJob {
+func newJob(rng *rand.Rand, n int64, lease time.Duration) penstock.NewJob {
 	job := penstock.NewJob{Queue: busyQueue, Name: jobPlain}
 	d := data{N: n}
 	switch kind := rng.IntN(100); {
@@ -141,6 +141,9 @@ func newJob(rng *rand.Rand, n int64) penstock.NewJob {
 		job.Delay = time.Duration(rng.IntN(2000)) * time.Millisecond
 	case 3:
 		job.Priority = penstock.High
+	}
+	if rng.IntN(1500) == 0 { // runs still when its first worker wakes from a freeze past the lease
+		d.MS = int((2*lease + time.Duration(rng.Int64N(int64(lease)))) / time.Millisecond)
 	}
 	if job.Name == jobEffect { // refused while its lease is lost, tried again soon
 		job.Retry = &penstock.RetryStrategy{Type: penstock.Fixed, Delay: 50 * time.Millisecond}

@@ -184,7 +184,7 @@ func (r *run) recall(ctx context.Context) error {
 func (r *run) drain(ctx context.Context) error {
 	a := r.arena
 	still, last := time.Now(), int64(-1)
-	for time.Since(still) < r.opts.Lease+20*time.Second {
+	for time.Since(still) < 3*r.opts.Lease+20*time.Second {
 		left, err := ask[int](ctx, a, "SELECT (SELECT count(*) FROM penstock.pending) + (SELECT count(*) FROM penstock.running)")
 		if err != nil {
 			return err
