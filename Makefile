@@ -81,8 +81,10 @@ bench: bin/penstock ## measure throughput and latency, a minute and a half; pens
 DURATION ?= 10m
 SEED     ?= 0
 
-proof: bin/penstock ## show that the promises hold under faults, ten minutes; DURATION=1m is a taste
-	@bin/penstock proof --duration $(DURATION) --seed $(SEED) $(ARGS)
+proof: ## show that the promises hold under faults, ten minutes; DURATION=1m is a taste
+	@scripts/prepare
+	@go build -tags failpoint -o bin/penstock-proof ./cmd/penstock
+	@bin/penstock-proof proof --duration $(DURATION) --seed $(SEED) $(ARGS)
 
 proof-mutants: ## take out one guard at a time: the proof must notice each, eight minutes
 	@scripts/prepare

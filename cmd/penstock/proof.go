@@ -11,6 +11,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/penstock/penstock/internal/failpoint"
 	"github.com/penstock/penstock/internal/proof"
 )
 
@@ -41,6 +42,11 @@ broken and 1 when one was. The same seed breaks the same things at the same time
 	flags.IntVar(&opts.Workers, "workers", 3, "worker processes, 1 to 32")
 	flags.StringSliceVar(&opts.Nemeses, "nemesis", nil, "what breaks, such as crash,freeze; left out: everything")
 	flags.StringSliceVar(&opts.Mutants, "mutant", nil, "a guard to take out of the database first; the proof must notice")
+	usual := 0
+	if failpoint.Enabled {
+		usual = 5000
+	}
+	flags.IntVar(&opts.Failpoint, "failpoint", usual, "one in so many calls of the database fails by chance; 0: none; needs a build with -tags failpoint")
 	flags.StringVar(&opts.Keep, "keep", "", "a directory for the histories to stay in")
 	list := flags.Bool("list", false, "name what breaks, and the mutants")
 	cmd.RunE = func(cmd *cobra.Command, _ []string) error {

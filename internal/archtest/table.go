@@ -27,13 +27,18 @@ var Table = []Row{
 		"it is a leaf, which everything else may stand on",
 	},
 	{
-		[]string{"internal/maintain"},
+		[]string{"internal/failpoint"},
 		[]string{"db"},
+		"it stands between the queries and the database",
+	},
+	{
+		[]string{"internal/maintain"},
+		[]string{"db", "internal/failpoint"},
 		"the library runs it, so it cannot know the library",
 	},
 	{
 		[]string{Root},
-		[]string{"db", "internal/maintain"},
+		[]string{"db", "internal/failpoint", "internal/maintain"},
 		"the library is the floor under internal/, never a facade over it",
 	},
 	{
@@ -58,7 +63,7 @@ var Table = []Row{
 	},
 	{
 		[]string{"internal/proof"},
-		[]string{Root, "internal/postgres", "internal/wire", "migrations"},
+		[]string{Root, "internal/failpoint", "internal/postgres", "internal/wire", "migrations"},
 		"it uses the library as any application would, over connections that break and schemas that change",
 	},
 	{
@@ -103,7 +108,7 @@ var Table = []Row{
 	},
 	{[]string{"cmd/penstock"}, []string{
 		Root, "db", "migrations", "internal/api", "internal/api/openapi", "internal/bench", "internal/config",
-		"internal/demo", "internal/doctor", "internal/maintain", "internal/metrics", "internal/postgres", "internal/proof", "internal/top",
+		"internal/demo", "internal/doctor", "internal/failpoint", "internal/maintain", "internal/metrics", "internal/postgres", "internal/proof", "internal/top",
 	}, "the command line joins all that ships, and what serves tests does not ship"},
 }
 

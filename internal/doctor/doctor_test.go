@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"strings"
 	"testing"
 
 	"github.com/jackc/pgx/v5"
@@ -133,8 +134,7 @@ func TestEachAilmentIsFoundWithItsRemedy(t *testing.T) {
 			var texts []string
 			for _, f := range examine(t, pool, c.check) {
 				texts = append(texts, f.Text)
-				if f.Level == c.level {
-					require.Contains(t, f.Text, c.text)
+				if f.Level == c.level && strings.Contains(f.Text, c.text) {
 					require.Contains(t, f.Remedy, c.remedy)
 					return
 				}

@@ -159,6 +159,9 @@ func openArena(ctx context.Context, opts *Options, dir string) (_ *arena, err er
 		return nil, err
 	}
 	a.fleet = newFleet(opts, dir, a.pool.Config().ConnConfig.Host)
+	a.fleet.crashed = func(p *process) {
+		a.fault(Fault{Nemesis: "failpoint crash", Process: p.number, Kills: true, Note: p.role})()
+	}
 	return a, nil
 }
 

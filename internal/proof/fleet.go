@@ -12,6 +12,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/penstock/penstock/internal/failpoint"
 	"github.com/penstock/penstock/internal/wire"
 )
 
@@ -21,8 +22,9 @@ type fleet struct {
 	dir     string // of histories and sockets
 	host    string // of the server
 	rate    float64
-	most    int64 // jobs of one producer
-	stopped bool  // nothing is spawned any more
+	most    int64          // jobs of one producer
+	stopped bool           // nothing is spawned any more
+	crashed func(*process) // told of a process that a failpoint ended
 
 	mu   sync.Mutex // guards what follows
 	next int
@@ -40,6 +42,8 @@ type process struct {
 	stderr *lastWords
 	proxy  *wire.Proxy
 	exited chan struct{}
+
+	started time.Time
 
 	ending bool // it was killed or told to stop; guarded by the fleet's mu
 	frozen bool // guarded by the fleet's mu
@@ -76,7 +80,7 @@ func (f *fleet) spawn(role string) error {
 		return nil
 	}
 	f.next++
-	p := &process{number: f.next, role: role, exited: make(chan struct{}), stderr: &lastWords{}}
+	p := &process{number: f.next, role: role, exited: make(chan struct{}), started: time.Now(), stderr: &lastWords{}}
 	f.mu.Unlock()
 	var err error
 	if p.proxy, err = wire.Listen(filepath.Join(f.dir, "p"+strconv.Itoa(p.number)), f.host); err != nil {
@@ -117,12 +121,24 @@ func (f *fleet) attend(p *process) {
 	p.proxy.Close()
 	f.mu.Lock()
 	delete(f.live, p.number)
-	if !p.ending && (err != nil || p.role != "producer") { // a producer ends when it has enqueued its share
+	again := !p.ending && p.role == "server" && time.Since(p.started) < serverPatience
+	if !p.ending && p.cmd.ProcessState.ExitCode() == failpoint.ExitCode {
+		again = true
+		f.crashed(p)
+	}
+	if !p.ending && !again && (err != nil || p.role != "producer") { // a producer ends when it has enqueued its share
 		f.dead = append(f.dead, fmt.Sprintf("%s process %d: %v: %s", p.role, p.number, err, p.stderr))
 	}
 	f.mu.Unlock()
 	close(p.exited)
+	if again { // as whatever runs them would
+		_ = f.spawn(p.role)
+	}
 }
+
+// serverPatience: a server that cannot reach Postgres when it starts gives up, sooner
+// or later; one that has served goes on through anything.
+const serverPatience = 40 * time.Second
 
 // pick returns a living process of one of the roles, or nil. Frozen ones are left alone.
 func (f *fleet) pick(rng *rand.Rand, roles ...string) *process {

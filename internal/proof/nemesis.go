@@ -76,12 +76,14 @@ func rage(ctx context.Context, a *arena, chosen []pace) map[string]int {
 			// The first strike comes early enough for a short run to see it.
 			wait := time.Duration(rng.Float64() * float64(min(p.every, a.opts.Duration/3)))
 			for rest(ctx, wait) {
+				wait = time.Duration((0.5 + rng.Float64()) * float64(p.every))
 				if p.strike(ctx, a, rng) {
 					mu.Lock()
 					strikes[p.Name()]++
 					mu.Unlock()
+				} else {
+					wait = min(wait, 2*time.Second) // as when Postgres was down just then
 				}
-				wait = time.Duration((0.5 + rng.Float64()) * float64(p.every))
 			}
 		})
 	}

@@ -20,17 +20,20 @@ import (
 	"errors"
 	"fmt"
 	"time"
+
+	"github.com/penstock/penstock/internal/failpoint"
 )
 
 // Options say what to run. Child is needed.
 type Options struct {
-	Duration time.Duration // of the faults; recovery and judgement come on top; at least 10 s
-	Seed     uint64        // decides what breaks when
-	Lease    time.Duration // of the workers; 0: 15 s
-	Jobs     int           // to enqueue; 0: 1,000,000 in ten minutes
-	Workers  int           // processes; 0: 3
-	Nemeses  []string      // names; none: all
-	Mutants  []string      // guards to take out of the database first; see Mutants
+	Duration  time.Duration // of the faults; recovery and judgement come on top; at least 10 s
+	Seed      uint64        // decides what breaks when
+	Lease     time.Duration // of the workers; 0: 15 s
+	Jobs      int           // to enqueue; 0: 1,000,000 in ten minutes
+	Workers   int           // processes; 0: 3
+	Nemeses   []string      // names; none: all
+	Failpoint int           // one in so many calls of the database fails by chance; 0: none; needs a build with them
+	Mutants   []string      // guards to take out of the database first; see Mutants
 
 	Child    []string // the command of a child process, whose main calls Child
 	ChildEnv []string // added to its environment
@@ -70,6 +73,12 @@ func (o *Options) fill() error {
 	}
 	if o.Workers < 1 || o.Workers > 32 {
 		return fmt.Errorf("the workers must be 1 to 32, got %d", o.Workers)
+	}
+	if o.Failpoint < 0 || o.Failpoint > 0 && !failpoint.Enabled {
+		return errors.New("this build has no failpoints: build it with -tags failpoint, as `make proof` does")
+	}
+	if o.Failpoint > 0 {
+		o.ChildEnv = append(o.ChildEnv, fmt.Sprintf("%s=%d:%d", failpoint.Variable, o.Seed, o.Failpoint))
 	}
 	if len(o.Child) == 0 {
 		return errors.New("no command for child processes")

@@ -24,13 +24,15 @@ type Report struct {
 	Strikes   map[string]int // that broke something, by nemesis
 	Missed    map[string]int // that found nothing to break, or could not
 	Why       map[string]string
-	Down      time.Duration     // of Postgres
+	Down      time.Duration // of Postgres
+	Failpoint int
+	Crashes   int               // of processes, by failpoints
 	Skipped   map[string]string // faults that this machine does not allow, and why
 	Histories string            // where the evidence is
 }
 
 func newReport(opts *Options, chosen []pace) *Report {
-	r := &Report{Seed: opts.Seed, Duration: opts.Duration, Lease: opts.Lease, Workers: opts.Workers, Mutants: opts.Mutants, Skipped: map[string]string{}}
+	r := &Report{Seed: opts.Seed, Duration: opts.Duration, Lease: opts.Lease, Workers: opts.Workers, Mutants: opts.Mutants, Failpoint: opts.Failpoint, Skipped: map[string]string{}}
 	for _, p := range chosen {
 		r.Nemeses = append(r.Nemeses, p.Name())
 	}
@@ -40,6 +42,9 @@ func newReport(opts *Options, chosen []pace) *Report {
 func (r *Report) count(a *arena) {
 	r.Missed, r.Why = a.missed, a.why
 	for _, f := range a.log() {
+		if f.Nemesis == "failpoint crash" {
+			r.Crashes++
+		}
 		if f.Down {
 			r.Down += f.To.Sub(f.From)
 		}
@@ -82,6 +87,11 @@ func (r *Report) WriteMarkdown(out io.Writer) error {
 	fmt.Fprintf(&b, "\n| fault | strikes | to no purpose |\n|---|---:|---:|\n")
 	for _, name := range r.Nemeses {
 		fmt.Fprintf(&b, "| %s | %d | %d |\n", name, r.Strikes[name], r.Missed[name])
+	}
+	if r.Failpoint > 0 {
+		fmt.Fprintf(&b, "| failpoints | one in %d calls, %d crashes | |\n", r.Failpoint, r.Crashes)
+	} else {
+		r.Skipped["failpoints"] = "this build has none, or they were not asked for"
 	}
 	for _, name := range slices.Sorted(maps.Keys(r.Skipped)) {
 		fmt.Fprintf(&b, "| %s | skipped: %s | |\n", name, r.Skipped[name])
