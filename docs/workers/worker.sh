@@ -20,7 +20,7 @@ trap 'exit 0' INT TERM
 
 claim=0
 while claim=$((claim + 1)); do
-  call POST "/$me/claim" "{\"claimId\": \"$claim\", \"wait\": 30000}" | jq -c '.jobs[]' >"$work/job"
+  call POST "/$me/claim" "{\"claimId\": \"$claim\", \"wait\": 10000}" | jq -c '.jobs[]' >"$work/job"
   [ -s "$work/job" ] || continue
   if jq -c .data "$work/job" | "$@" >"$work/out" 2>"$work/err"; then
     outcome=completed error=
