@@ -44,7 +44,7 @@ const afterWake = 8 * time.Millisecond
 
 func newLine(c *Client) *line {
 	return &line{
-		client: c, listener: newListener(c.pool.Config().ConnConfig, c.log),
+		client: c, listener: newListener(c.pool.Config().ConnConfig, c.log, c.hooks),
 		waiting: map[string][]*place{}, idle: map[string]bool{}, heralds: map[string]context.CancelFunc{},
 	}
 }
