@@ -48,6 +48,8 @@ broken and 1 when one was. The same seed breaks the same things at the same time
 	}
 	flags.IntVar(&opts.Failpoint, "failpoint", usual, "one in so many calls of the database fails by chance; 0: none; needs a build with -tags failpoint")
 	flags.StringVar(&opts.Keep, "keep", "", "a directory for the histories to stay in")
+	var environments bool
+	flags.BoolVar(&environments, "environments", false, "then also a full disk, clock jumps, PgBouncer and failovers, where this machine allows them: a minute each")
 	list := flags.Bool("list", false, "name what breaks, and the mutants")
 	cmd.RunE = func(cmd *cobra.Command, _ []string) error {
 		if *list {
@@ -57,7 +59,7 @@ broken and 1 when one was. The same seed breaks the same things at the same time
 		if seed == 0 {
 			opts.Seed = 1 + rand.Uint64N(999_999)
 		}
-		return runProof(cmd.Context(), d, opts)
+		return runProof(cmd.Context(), d, opts, environments)
 	}
 	cmd.AddCommand(newProofChild(d))
 	return cmd
@@ -72,7 +74,7 @@ func listProof(d *deps) error {
 	return nil
 }
 
-func runProof(ctx context.Context, d *deps, opts proof.Options) error {
+func runProof(ctx context.Context, d *deps, opts proof.Options, environments bool) error {
 	self, err := os.Executable()
 	if err != nil {
 		return fmt.Errorf("find this program: %w", err)
@@ -81,6 +83,11 @@ func runProof(ctx context.Context, d *deps, opts proof.Options) error {
 	opts.Serve = true
 	opts.Stage = func(stage string) { fmt.Fprintln(d.stderr, d.errScreen.paint(faint, "proof: "+stage)) }
 	report, err := proof.Run(ctx, opts)
+	if report != nil && environments {
+		all, failed := proof.RunEnvironments(ctx, opts)
+		report.Environments = all
+		err = errors.Join(err, failed)
+	}
 	if report != nil {
 		if err := report.WriteMarkdown(d.stdout); err != nil {
 			return err

@@ -3,6 +3,7 @@ package proof
 import (
 	"context"
 	"fmt"
+	"maps"
 	"path/filepath"
 	"sync"
 	"time"
@@ -23,6 +24,9 @@ type arena struct {
 	client  *penstock.Client
 	fleet   *fleet
 	history *recorder // of process 0: what nemeses enqueue themselves
+
+	beside []*postgres.Program // programs that run with the server
+	pooler string              // what producers connect to instead; empty: the server
 
 	postgres sync.Mutex // held by whoever takes the server down
 
@@ -131,19 +135,19 @@ func openArena(ctx context.Context, opts *Options, dir string) (_ *arena, err er
 			a.close()
 		}
 	}()
-	a.server, err = postgres.Start(ctx, postgres.Options{Temporary: true, Settings: map[string]string{
+	settings := map[string]string{
 		// Crashes are of the server, not of the machine: fsync would only make them rarer.
 		"synchronous_commit": "on", "track_commit_timestamp": "on", "max_connections": "150",
 		"shared_buffers": "256MB", "max_wal_size": "4GB", "max_prepared_transactions": "10",
-	}})
+	}
+	maps.Copy(settings, opts.place.settings)
+	a.server, err = postgres.Start(ctx, postgres.Options{
+		Dir: opts.place.dir, Temporary: true, Settings: settings, Environ: opts.place.environ,
+	})
 	if err != nil {
 		return nil, err
 	}
-	a.pool, err = postgres.Open(ctx, a.server.URL("postgres"), func(c *pgxpool.Config) {
-		c.MaxConns, c.MinConns = 6, 2
-		c.ConnConfig.RuntimeParams["application_name"] = "proof"
-	})
-	if err != nil {
+	if err = a.connect(ctx, a.server.URL("postgres")); err != nil {
 		return nil, err
 	}
 	if _, err = (postgres.Migrator{Pool: a.pool}).Up(ctx); err != nil {
@@ -152,20 +156,41 @@ func openArena(ctx context.Context, opts *Options, dir string) (_ *arena, err er
 	if err = installAudit(ctx, a.pool); err != nil {
 		return nil, err
 	}
-	if a.client, err = penstock.NewClient(a.pool, penstock.Config{}); err != nil {
-		return nil, err
+	if opts.place.begin != nil {
+		if err = opts.place.begin(ctx, a); err != nil {
+			return nil, err
+		}
 	}
 	if a.history, err = openRecorder(filepath.Join(dir, "history"), 0); err != nil {
 		return nil, err
 	}
-	a.fleet = newFleet(opts, dir, a.pool.Config().ConnConfig.Host)
+	a.fleet = newFleet(opts, dir, a.host())
+	a.fleet.pooler = a.pooler
 	a.fleet.crashed = func(p *process) {
 		a.fault(Fault{Nemesis: "failpoint crash", Process: p.number, Kills: true, Note: p.role})()
 	}
 	return a, nil
 }
 
+// connect opens the arena's own pool on a server.
+func (a *arena) connect(ctx context.Context, url string) (err error) {
+	a.pool, err = postgres.Open(ctx, url, func(c *pgxpool.Config) {
+		c.MaxConns, c.MinConns = 6, 2
+		c.ConnConfig.RuntimeParams["application_name"] = "proof"
+	})
+	if err == nil {
+		a.client, err = penstock.NewClient(a.pool, penstock.Config{})
+	}
+	return err
+}
+
+// host is the directory of the server's socket.
+func (a *arena) host() string { return a.pool.Config().ConnConfig.Host }
+
 func (a *arena) close() {
+	for _, p := range a.beside {
+		defer p.Stop()
+	}
 	if a.fleet != nil {
 		a.fleet.close()
 	}

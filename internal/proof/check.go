@@ -73,6 +73,8 @@ type judge struct {
 	flows  []flow
 	order  order
 
+	twoClocks bool // the database's and the processes' are not to be compared
+
 	drained bool // nothing may be left to do
 	healed  time.Time
 	living  []int // worker processes that must have worked after healed

@@ -21,6 +21,7 @@ type fleet struct {
 	opts    *Options
 	dir     string // of histories and sockets
 	host    string // of the server
+	pooler  string // of what producers connect to instead; empty: the server
 	rate    float64
 	most    int64          // jobs of one producer
 	stopped bool           // nothing is spawned any more
@@ -83,11 +84,16 @@ func (f *fleet) spawn(role string) error {
 	p := &process{number: f.next, role: role, exited: make(chan struct{}), started: time.Now(), stderr: &lastWords{}}
 	f.mu.Unlock()
 	var err error
-	if p.proxy, err = wire.Listen(filepath.Join(f.dir, "p"+strconv.Itoa(p.number)), f.host); err != nil {
+	host, query := f.host, ""
+	if role == "producer" && f.pooler != "" {
+		// A pooler's transactions have no session to prepare statements in.
+		host, query = f.pooler, "&default_query_exec_mode=cache_describe"
+	}
+	if p.proxy, err = wire.Listen(filepath.Join(f.dir, "p"+strconv.Itoa(p.number)), host); err != nil {
 		return err
 	}
 	s := setup{
-		Role: role, Process: p.number, Seed: f.opts.Seed, URL: "postgres://postgres@/postgres?host=" + p.proxy.Dir(),
+		Role: role, Process: p.number, Seed: f.opts.Seed, URL: "postgres://postgres@/postgres?host=" + p.proxy.Dir() + query,
 		History: filepath.Join(f.dir, "history"), Lease: f.opts.Lease, Rate: f.rate, Most: f.most,
 	}
 	line, err := json.Marshal(s)

@@ -41,6 +41,8 @@ type Options struct {
 
 	Keep  string       // a directory for histories to stay in; empty: they stay if a promise was broken
 	Stage func(string) // told what goes on; nil: nobody
+
+	place place
 }
 
 // ErrBroken is what a run returns beside its report when a promise was broken.

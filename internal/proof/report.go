@@ -14,21 +14,22 @@ import (
 type Report struct {
 	Verdict
 
-	Seed      uint64
-	Duration  time.Duration
-	Lease     time.Duration
-	Workers   int
-	Postgres  string
-	Mutants   []string
-	Nemeses   []string
-	Strikes   map[string]int // that broke something, by nemesis
-	Missed    map[string]int // that found nothing to break, or could not
-	Why       map[string]string
-	Down      time.Duration // of Postgres
-	Failpoint int
-	Crashes   int               // of processes, by failpoints
-	Skipped   map[string]string // faults that this machine does not allow, and why
-	Histories string            // where the evidence is
+	Seed         uint64
+	Duration     time.Duration
+	Lease        time.Duration
+	Workers      int
+	Postgres     string
+	Mutants      []string
+	Nemeses      []string
+	Strikes      map[string]int // that broke something, by nemesis
+	Missed       map[string]int // that found nothing to break, or could not
+	Why          map[string]string
+	Down         time.Duration // of Postgres
+	Failpoint    int
+	Crashes      int // of processes, by failpoints
+	Environments []Environment
+	Skipped      map[string]string // faults that this machine does not allow, and why
+	Histories    string            // where the evidence is
 }
 
 func newReport(opts *Options, chosen []pace) *Report {
@@ -101,8 +102,33 @@ func (r *Report) WriteMarkdown(out io.Writer) error {
 	fmt.Fprintf(&b, "\n## Recovery\n\n| | times | p50 | p95 | p99 | max | promised |\n|---|---:|---:|---:|---:|---:|---:|\n")
 	writeTimes(&b, "a dead worker's job is given back, Postgres being up", r.Rescues, limits.Rescue)
 	writeTimes(&b, "first claim after Postgres takes connections", r.FirstClaims, limits.FirstClaim)
+	r.writeEnvironments(&b)
 	_, err := io.WriteString(out, b.String())
 	return err
+}
+
+func (r *Report) writeEnvironments(b *strings.Builder) {
+	if len(r.Environments) == 0 {
+		return
+	}
+	fmt.Fprintf(b, "\n## Environments\n\n| in a run of its own | jobs | attempts | violations | |\n|---|---:|---:|---:|---|\n")
+	for _, e := range r.Environments {
+		switch {
+		case e.Report == nil:
+			fmt.Fprintf(b, "| %s | | | | skipped: %s |\n", e.Name, e.Skipped)
+		case e.Lost > 0:
+			fmt.Fprintf(b, "| %s | %d | %d | %d | %d acknowledged jobs were lost, as asynchronous replication may |\n",
+				e.Name, e.Report.Jobs, e.Report.Attempts, e.Report.Broken(), e.Lost)
+		default:
+			fmt.Fprintf(b, "| %s | %d | %d | %d | |\n", e.Name, e.Report.Jobs, e.Report.Attempts, e.Report.Broken())
+		}
+	}
+	for _, e := range r.Environments {
+		if e.Report != nil && e.Report.Broken() > 0 {
+			fmt.Fprintf(b, "\n### %s\n", e.Name)
+			e.Report.writeViolations(b)
+		}
+	}
 }
 
 func writeTimes(b *strings.Builder, what string, times []time.Duration, promised time.Duration) {

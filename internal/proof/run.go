@@ -26,7 +26,7 @@ func Run(ctx context.Context, opts Options) (_ *Report, err error) {
 	if err := opts.fill(); err != nil {
 		return nil, err
 	}
-	chosen, err := choose(paces(opts.Lease), opts.Nemeses)
+	chosen, err := choose(append(paces(opts.Lease), opts.place.nemeses...), opts.Nemeses)
 	if err != nil {
 		return nil, err
 	}
@@ -116,6 +116,11 @@ func (r *run) act(ctx context.Context, chosen []pace) error {
 	operating.Wait()
 	if ctx.Err() != nil {
 		return context.Cause(ctx)
+	}
+	if r.opts.place.end != nil {
+		if err := r.opts.place.end(ctx, a); err != nil {
+			return err
+		}
 	}
 	r.healed = time.Now()
 	r.opts.Stage("all is mended: until everything is done")
@@ -228,6 +233,7 @@ func operate(ctx context.Context, a *arena) {
 func (r *run) judge(ctx context.Context) error {
 	r.opts.Stage("judging")
 	j := newJudge(limitsFor(r.opts.Lease))
+	j.twoClocks = r.opts.place.twoClocks
 	if err := readHistories(filepath.Join(r.dir, "history"), j.hear); err != nil {
 		return err
 	}

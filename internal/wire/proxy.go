@@ -18,16 +18,17 @@ const socketName = ".s.PGSQL.5432"
 type Proxy struct {
 	Wire
 
-	dir, target string
-	listener    net.Listener
-	links       sync.WaitGroup
+	dir      string
+	listener net.Listener
+	links    sync.WaitGroup
 
 	// mu guards what follows.
-	mu    sync.Mutex
-	open  map[*link]struct{}
-	delay time.Duration
-	light chan struct{} // closed: bytes pass; open: they wait
-	shut  bool
+	mu     sync.Mutex
+	target string // the server's socket
+	open   map[*link]struct{}
+	delay  time.Duration
+	light  chan struct{} // closed: bytes pass; open: they wait
+	shut   bool
 }
 
 // link is one client's connection and the server's end of it.
@@ -71,7 +72,10 @@ func (p *Proxy) accept() {
 			time.Sleep(10 * time.Millisecond) // out of files: some will be given back
 			continue
 		}
-		server, err := net.Dial("unix", p.target)
+		p.mu.Lock()
+		target := p.target
+		p.mu.Unlock()
+		server, err := net.Dial("unix", target)
 		if err != nil { // the server is down, and so looks its socket
 			_ = client.Close()
 			continue
@@ -132,6 +136,13 @@ func (p *Proxy) CutAll() int {
 		l.close()
 	}
 	return len(p.open)
+}
+
+// Turn leads connections that come from now on to another server.
+func (p *Proxy) Turn(target string) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.target = filepath.Join(target, socketName)
 }
 
 // Delay holds every piece that passes for so long; 0 ends it.
