@@ -84,7 +84,7 @@ SEED     ?= 0
 proof: ## show that the promises hold under faults, ten minutes; DURATION=1m is a taste
 	@scripts/prepare
 	@go build -tags failpoint -o bin/penstock-proof ./cmd/penstock
-	@bin/penstock-proof proof --duration $(DURATION) --seed $(SEED) $(ARGS)
+	@bin/penstock-proof proof --duration $(DURATION) --seed $(SEED) --environments $(ARGS)
 
 proof-mutants: ## take out one guard at a time: the proof must notice each, eight minutes
 	@scripts/prepare

@@ -3,6 +3,8 @@ package proof
 import (
 	"os"
 	"testing"
+
+	"github.com/penstock/penstock/internal/dbtest"
 )
 
 // childEnv, when set, makes this test binary a child process.
@@ -12,5 +14,5 @@ func TestMain(m *testing.M) {
 	if os.Getenv(childEnv) != "" {
 		os.Exit(Child(os.Stdin, nil))
 	}
-	os.Exit(m.Run())
+	dbtest.Main(m)
 }
