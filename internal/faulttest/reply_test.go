@@ -107,6 +107,36 @@ func TestAnEnqueueWhoseReplyWasLostSaysThatItsOutcomeIsUnknown(t *testing.T) { /
 	require.Equal(t, 1, ask[int](t, f, `SELECT count(*) FROM penstock.jobs`))
 }
 
+func TestABulkEnqueueWhoseReplyWasLostSaysThatItsOutcomeIsUnknown(t *testing.T) { // P1
+	t.Parallel()
+	f, w := wired(t)
+	lost := w.Cut("penstock.enqueue_many(")
+	_, err := f.client.EnqueueMany(t.Context(), noops(3))
+	require.ErrorIs(t, err, penstock.ErrOutcomeUnknown)
+	await(t, "the enqueue's commit", lost.Committed)
+	require.Equal(t, 3, ask[int](t, f, `SELECT count(*) FROM penstock.jobs`))
+}
+
+func TestAnEnqueueThatNeverReachedPostgresIsNotUnknown(t *testing.T) { // P1
+	t.Parallel()
+	pool, err := pgxpool.New(t.Context(), "postgres:///nowhere?host="+t.TempDir())
+	require.NoError(t, err)
+	defer pool.Close()
+	client, err := penstock.NewClient(pool, penstock.Config{})
+	require.NoError(t, err)
+	for name, enqueue := range map[string]func() error{
+		"one": func() error {
+			_, err := client.Enqueue(t.Context(), penstock.NewJob{Queue: "q", Name: "noop"})
+			return err
+		},
+		"many": func() error { _, err := client.EnqueueMany(t.Context(), noops(2)); return err },
+	} {
+		err := enqueue()
+		require.Error(t, err, name)
+		require.NotErrorIs(t, err, penstock.ErrOutcomeUnknown, name)
+	}
+}
+
 func TestAnEnqueueWithAKeyWhoseReplyWasLostGivesTheSameJob(t *testing.T) { // P7
 	t.Parallel()
 	f, w := wired(t)

@@ -194,13 +194,13 @@ func (p *producer) inTransaction(ctx context.Context, rng *rand.Rand, n int64, j
 	p.answered(n, len(jobs), ids, err)
 }
 
-// answered writes down what an enqueue was told. Only what the library refuses for its
-// content is certain not to exist.
+// answered writes down what an enqueue was told. Certain not to exist is only what was
+// refused for its content or never sent.
 func (p *producer) answered(n int64, count int, ids []int64, err error) {
 	e := Event{Op: OpEnqueue, Kind: OK, N: n, Count: count, IDs: ids}
 	if err != nil {
 		e.Kind, e.IDs, e.Text = Unknown, nil, err.Error()
-		if errors.Is(err, penstock.ErrInvalidArgument) || dataException(err) {
+		if errors.Is(err, penstock.ErrInvalidArgument) || dataException(err) || unreached(err) {
 			e.Kind = Fail
 		}
 	}
@@ -211,4 +211,10 @@ func (p *producer) answered(n int64, count int, ids []int64, err error) {
 func dataException(err error) bool {
 	var pg *pgconn.PgError
 	return errors.As(err, &pg) && strings.HasPrefix(pg.Code, "22")
+}
+
+// unreached is true when no connection was had. A keyed enqueue may have had one before.
+func unreached(err error) bool {
+	var connect *pgconn.ConnectError
+	return errors.As(err, &connect) && !errors.Is(err, penstock.ErrOutcomeUnknown)
 }
