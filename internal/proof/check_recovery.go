@@ -13,7 +13,6 @@ import (
 type flow struct {
 	Fault
 	last time.Time // lease in it
-	gap  time.Duration
 }
 
 // timing collects what a job tells about recoveries.
