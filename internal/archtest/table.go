@@ -72,6 +72,11 @@ var Table = []Row{
 		"it asks of the library what an operator asks, and looks into the tables for the truth",
 	},
 	{
+		[]string{"internal/reporttest"},
+		[]string{Root},
+		"it asks what a reporter asks in SQL, and the library for what has to agree",
+	},
+	{
 		[]string{"internal/remotetest"},
 		[]string{Root},
 		"it is every worker that speaks through the library's Remote, and looks into the tables for the truth",
