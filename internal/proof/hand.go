@@ -47,7 +47,7 @@ func (h *hand) work(ctx context.Context, log *zap.Logger) error {
 		return err
 	}
 	h.worker, err = penstock.NewWorker(client, penstock.WorkerConfig{
-		Queues:          map[string]penstock.QueueConfig{busyQueue: {Concurrency: 24}, calmQueue: {Concurrency: 4}},
+		Queues:          map[string]penstock.QueueConfig{busyQueue: {Concurrency: 32}, calmQueue: {Concurrency: 4}},
 		Lease:           h.Lease,
 		ShutdownTimeout: 5 * time.Second,
 	})

@@ -21,20 +21,14 @@ func (h *heldClaim) Start(ctx context.Context, a *arena, _ *rand.Rand) (err erro
 	if h.conn, err = a.session(ctx); err != nil {
 		return err
 	}
-	h.end = a.fault(Fault{Nemesis: h.Name(), Hides: true, Flows: true})
-	if _, err = h.conn.Exec(ctx, "BEGIN ISOLATION LEVEL READ COMMITTED"); err != nil {
-		return err
-	}
-	for range 20 { // until there is something to hold
-		var held int
-		err = h.conn.QueryRow(ctx, "SELECT count(*) FROM penstock.claim('"+busyQueue+"', penstock.register_worker('{"+busyQueue+"}'), 5)").Scan(&held)
-		if err != nil || held > 0 || !rest(ctx, 20*time.Millisecond) {
-			break
-		}
-	}
+	worker, err := ask[int64](ctx, a, "SELECT penstock.register_worker('{"+busyQueue+"}')")
 	if err != nil {
 		return err
 	}
+	if err := takeSome(ctx, a, h.conn, worker); err != nil {
+		return err
+	}
+	h.end = a.fault(Fault{Nemesis: h.Name(), Hides: true, Flows: true})
 	// Something waits behind what is held, whatever producers do meanwhile.
 	for range 4 {
 		answer, err := a.plain(ctx, a.client, busyQueue, 20)
@@ -49,12 +43,40 @@ func (h *heldClaim) Start(ctx context.Context, a *arena, _ *rand.Rand) (err erro
 }
 
 func (h *heldClaim) Heal(ctx context.Context, _ *arena) error {
-	if h.conn != nil {
+	if h.end != nil {
 		h.end()
+		h.end = nil
+	}
+	if h.conn != nil {
 		_ = h.conn.Close(ctx)
 		h.conn = nil
 	}
 	return nil
+}
+
+// takeSome begins a transaction that claims some of more jobs than the workers take at
+// once.
+func takeSome(ctx context.Context, a *arena, conn *pgx.Conn, worker int64) error {
+	for range 3 {
+		answer, err := a.plain(ctx, a.client, busyQueue, 1000)
+		if err != nil {
+			answer(Unknown)
+			return err
+		}
+		answer(OK)
+		// Only now: a claim takes what was due when its transaction began.
+		if _, err := conn.Exec(ctx, "BEGIN ISOLATION LEVEL READ COMMITTED"); err != nil {
+			return err
+		}
+		var taken int
+		if err := conn.QueryRow(ctx, "SELECT count(*) FROM penstock.claim('"+busyQueue+"', $1, 5)", worker).Scan(&taken); err != nil || taken > 0 {
+			return err
+		}
+		if _, err := conn.Exec(ctx, "ROLLBACK"); err != nil {
+			return err
+		}
+	}
+	return errNobody
 }
 
 // lateClaim is a claim that commits after its worker was buried: what it leased belongs
@@ -62,6 +84,7 @@ func (h *heldClaim) Heal(ctx context.Context, _ *arena) error {
 type lateClaim struct {
 	conn   *pgx.Conn
 	worker int64
+	end    func()
 }
 
 func (*lateClaim) Name() string { return "late claim" }
@@ -73,18 +96,8 @@ func (l *lateClaim) Start(ctx context.Context, a *arena, _ *rand.Rand) (err erro
 	if l.conn, err = a.session(ctx); err != nil {
 		return err
 	}
-	a.fault(Fault{Nemesis: l.Name(), Hides: true})()
-	if _, err = l.conn.Exec(ctx, "BEGIN ISOLATION LEVEL READ COMMITTED"); err != nil {
-		return err
-	}
-	for range 100 {
-		var held int
-		err = l.conn.QueryRow(ctx, "SELECT count(*) FROM penstock.claim('"+busyQueue+"', $1, 5)", l.worker).Scan(&held)
-		if err != nil || held > 0 || !rest(ctx, 10*time.Millisecond) {
-			return err
-		}
-	}
-	return errNobody
+	l.end = a.fault(Fault{Nemesis: l.Name(), Hides: true})
+	return takeSome(ctx, a, l.conn, l.worker)
 }
 
 func (l *lateClaim) Heal(ctx context.Context, a *arena) error {
@@ -99,6 +112,7 @@ func (l *lateClaim) Heal(ctx context.Context, a *arena) error {
 	}
 	conn := l.conn
 	l.conn = nil
+	defer l.end()
 	defer conn.Close(ctx)
 	_, err := conn.Exec(ctx, "COMMIT")
 	return err

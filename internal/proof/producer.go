@@ -28,6 +28,7 @@ type producer struct {
 	mu   sync.Mutex // guards what follows
 	next int64      // number of jobs asked for
 	from time.Time
+	long time.Time // when a long job was enqueued
 }
 
 const callers = 16
@@ -88,7 +89,7 @@ func (p *producer) enqueue(rng *rand.Rand, n int64, count int) {
 	defer cancel()
 	jobs := make([]penstock.NewJob, count)
 	for i := range jobs {
-		jobs[i] = newJob(rng, n+int64(i), p.Lease)
+		jobs[i] = newJob(rng, n+int64(i), p.Lease, i == 0 && p.longDue())
 	}
 	p.history.write(Event{Op: OpEnqueue, Kind: Invoke, N: n, Count: count})
 	switch way := rng.IntN(20); {
@@ -108,8 +109,22 @@ func (p *producer) enqueue(rng *rand.Rand, n int64, count int) {
 	}
 }
 
+// longEvery is how often a producer enqueues a job that outlasts leases: together they
+// take a good part of the workers' handlers, and not all.
+const longEvery = 3 * time.Second
+
+func (p *producer) longDue() bool {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if time.Since(p.long) < longEvery {
+		return false
+	}
+	p.long = time.Now()
+	return true
+}
+
 // newJob is a job of some kind; most take no time, so that the queue is what works.
-func newJob(rng *rand.Rand, n int64, lease time.Duration) penstock.NewJob {
+func newJob(rng *rand.Rand, n int64, lease time.Duration, long bool) penstock.NewJob {
 	job := penstock.NewJob{Queue: busyQueue, Name: jobPlain}
 	d := data{N: n}
 	switch kind := rng.IntN(100); {
@@ -142,7 +157,7 @@ func newJob(rng *rand.Rand, n int64, lease time.Duration) penstock.NewJob {
 	case 3:
 		job.Priority = penstock.High
 	}
-	if rng.IntN(1500) == 0 { // runs still when its first worker wakes from a freeze past the lease
+	if long { // it runs still when its first worker wakes from a freeze past the lease
 		d.MS = int((2*lease + time.Duration(rng.Int64N(int64(lease)))) / time.Millisecond)
 	}
 	if job.Name == jobEffect { // refused while its lease is lost, tried again soon

@@ -74,6 +74,20 @@ func TestAReplyIsDroppedAfterItsCommit(t *testing.T) {
 	}
 }
 
+func TestAReplyWithoutRowsPassesAFaultThatWaitsForRows(t *testing.T) {
+	t.Parallel()
+	b := newBehind(t)
+	conn := b.connect(t)
+	fault := b.proxy.CutRows("FROM kept")
+	_, err := conn.Exec(t.Context(), "SELECT * FROM kept")
+	require.NoError(t, err)
+	_, err = conn.Exec(t.Context(), insert)
+	require.NoError(t, err)
+	_, err = conn.Exec(t.Context(), "SELECT * FROM kept")
+	require.Error(t, err)
+	<-fault.Committed
+}
+
 func TestAReplyIsHeldBackAndDelivered(t *testing.T) {
 	t.Parallel()
 	b := newBehind(t)
