@@ -43,7 +43,9 @@ func (w *Wire) Cut(marker string) *Fault { return w.plan(Fault{marker: marker}) 
 func (w *Wire) CutRows(marker string) *Fault { return w.plan(Fault{marker: marker, rows: true}) }
 
 // Stop keeps the reply to the next statement with marker in it for good.
-func (w *Wire) Stop(marker string) *Fault { return w.plan(Fault{marker: marker, deliver: make(chan struct{})}) }
+func (w *Wire) Stop(marker string) *Fault {
+	return w.plan(Fault{marker: marker, deliver: make(chan struct{})})
+}
 
 // Hold keeps the reply to the next statement with marker in it from the client until
 // deliver is called, once or more often.
