@@ -33,6 +33,9 @@ type producer struct {
 
 const callers = 16
 
+// catchUp is how much of what an outage cost is made up for.
+const catchUp = 20 * time.Second
+
 // numberSpan keeps the job numbers of processes apart; numbers stay below 2^53.
 const numberSpan = 1_000_000_000
 
@@ -68,8 +71,8 @@ func (p *producer) take(ctx context.Context, count int) (first int64, ok bool) {
 	first = int64(p.Process)*numberSpan + p.next + 1
 	p.next += int64(count)
 	due := p.from.Add(time.Duration(float64(p.next) / p.Rate * float64(time.Second)))
-	if behind := time.Since(due); behind > time.Second {
-		p.from = p.from.Add(behind) // what an outage cost is not made up for in a burst
+	if behind := time.Since(due); behind > catchUp {
+		p.from = p.from.Add(behind - catchUp)
 	}
 	p.mu.Unlock()
 	timer := time.NewTimer(time.Until(due))
