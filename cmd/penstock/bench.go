@@ -2,8 +2,11 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"io"
+	"os"
+	"runtime/pprof"
 	"slices"
 	"strconv"
 	"strings"
@@ -35,6 +38,7 @@ type benchFlags struct {
 	load   bench.Load
 	remote bool
 	asJSON bool
+	profile string
 }
 
 // newScenario makes a command with the flags that the scenario has a use for.
@@ -63,6 +67,7 @@ func newScenario(d *deps, s *bench.Scenario) *cobra.Command {
 	flags.IntVar(&f.load.PayloadBytes, "payload-bytes", s.Usual.PayloadBytes, "size of each job's data, as JSON")
 	flags.BoolVar(&f.remote, "remote", false, "permit a server on another machine; the network counts then")
 	flags.BoolVar(&f.asJSON, "json", false, "print one JSON object")
+	flags.StringVar(&f.profile, "cpu-profile", "", "write this process's CPU profile to a file, for go tool pprof")
 	cmd.RunE = func(cmd *cobra.Command, _ []string) error {
 		if err := f.check(s); err != nil {
 			return err
@@ -132,7 +137,7 @@ func runBench(ctx context.Context, d *deps, cfg config.Config, s *bench.Scenario
 		opts.Progress = (&bar{out: d.stderr, screen: d.errScreen}).show
 		defer fmt.Fprint(d.stderr, clearLine)
 	}
-	report, err := s.Run(ctx, opts)
+	report, err := profiled(f.profile, func() (*bench.Report, error) { return s.Run(ctx, opts) })
 	if err != nil {
 		return err
 	}
@@ -143,6 +148,24 @@ func runBench(ctx context.Context, d *deps, cfg config.Config, s *bench.Scenario
 		fmt.Fprint(d.stderr, clearLine)
 	}
 	return writeReport(d.stdout, d.screen, report)
+}
+
+// profiled runs f and writes to the named file where its time went; without a name it
+// only runs f.
+func profiled(file string, f func() (*bench.Report, error)) (_ *bench.Report, err error) {
+	if file == "" {
+		return f()
+	}
+	out, err := os.Create(file)
+	if err != nil {
+		return nil, fmt.Errorf("write the CPU profile: %w", err)
+	}
+	defer func() { err = errors.Join(err, out.Close()) }()
+	if err := pprof.StartCPUProfile(out); err != nil {
+		return nil, fmt.Errorf("write the CPU profile: %w", err)
+	}
+	defer pprof.StopCPUProfile()
+	return f()
 }
 
 const clearLine = "\r\x1b[K"
@@ -170,12 +193,12 @@ func (b *bar) show(p bench.Progress) {
 
 // writeReport writes the rows, then what they were measured with.
 func writeReport(out io.Writer, s screen, r *bench.Report) error {
-	speeds := table{heads: []string{"WHAT", "JOBS", "SECONDS", "JOBS/S", "OF PLAIN SQL"}}
+	speeds := table{heads: []string{"WHAT", "JOBS", "SECONDS", "JOBS/S", "OF CEILING", "OF PLAIN SQL"}}
 	latencies := table{heads: []string{"PICKUP", "JOBS", "P50 MS", "P95 MS", "P99 MS", "MAX MS"}}
 	for _, row := range r.Rows {
 		if row.Speed != nil {
 			speeds.add(text(row.Name), grouped(row.Jobs), decimal(row.Seconds, 2), grouped(int64(row.JobsPerSecond)),
-				text(fmt.Sprintf("%.2f × %s/s", row.OfLimit, row.Against)))
+				ceilingCell(row), text(fmt.Sprintf("%.2f × %s/s", row.OfLimit, row.Against)))
 		}
 		if row.Latency != nil {
 			latencies.add(text(row.Name), grouped(row.Samples), decimal(row.P50, 2), decimal(row.P95, 2),
@@ -202,6 +225,14 @@ func writeReport(out io.Writer, s screen, r *bench.Report) error {
 	about.add("penstock", text(r.Setup.Penstock))
 	about.add("load", text(loadText(r.Setup)))
 	return about.write(out, s, "")
+}
+
+// ceilingCell is what a row reached of its ceiling, empty where none was measured.
+func ceilingCell(row bench.Row) cell {
+	if row.Ceiling == 0 {
+		return cell{right: true}
+	}
+	return cell{text: fmt.Sprintf("%.0f%% of %s", 100*row.OfCeiling, thousands(int64(row.Ceiling))), right: true}
 }
 
 func limitText(l bench.Limit) string {

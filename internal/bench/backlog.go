@@ -33,10 +33,10 @@ func (b *bench) backlog(ctx context.Context) error {
 		{fmt.Sprintf("%d scheduled", backlog), "backlog-scheduled", probe, backlog},
 		{"nothing else, again", "backlog-none-again", probe, 0},
 	} {
-		if _, err := b.enqueueBulk(ctx, c.queue, c.scheduled, tomorrow); err != nil {
+		if _, err := b.enqueueBulk(ctx, c.queue, c.scheduled, 1, tomorrow); err != nil {
 			return err
 		}
-		if _, err := b.enqueueBulk(ctx, c.queue, c.waiting, nil); err != nil {
+		if _, err := b.enqueueBulk(ctx, c.queue, c.waiting, 1, nil); err != nil {
 			return err
 		}
 		row, perClaim, err := b.probe(ctx, c.queue, probe)

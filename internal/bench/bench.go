@@ -58,7 +58,9 @@ type Scenario struct {
 }
 
 // Scenarios are all there are, in the order to show them.
-var Scenarios = []Scenario{drainScenario, enqueueScenario, steadyScenario, latencyScenario, backlogScenario, pinnedScenario}
+var Scenarios = []Scenario{
+	drainScenario, enqueueScenario, steadyScenario, latencyScenario, backlogScenario, pinnedScenario, ceilingScenario,
+}
 
 // Report is what a run found. Its JSON is one object: the figures of the headline row
 // (jobs_per_second, or p50_ms p95_ms p99_ms max_ms) beside every row, the machine's
@@ -82,6 +84,11 @@ type Row struct {
 	// or single commits when Against says "commits".
 	OfLimit float64 `json:"of_limit,omitempty"`
 	Against string  `json:"against,omitempty"`
+	// Ceiling is what the same SQL functions did just before and after, called by a loop
+	// without the library (verbs.go), and OfCeiling is jobs_per_second over that.
+	Ceiling   float64 `json:"ceiling_jobs_per_second,omitempty"`
+	OfCeiling float64 `json:"of_ceiling,omitempty"`
+	WALBytes  float64 `json:"wal_bytes_per_job,omitempty"` // from a job's enqueue to its end
 }
 
 // Speed is a rate over a stretch of time.
@@ -107,6 +114,7 @@ type bench struct {
 	config *pgxpool.Config // of the run's own database
 	pool   *pgxpool.Pool   // for looking, never for enqueueing or working
 	report *Report
+	queues int // made by fresh
 }
 
 // Run measures the scenario and returns what it found. It leaves nothing behind, also

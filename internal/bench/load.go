@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"slices"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -66,39 +67,45 @@ func (b *bench) client(ctx context.Context) (*penstock.Client, func(), error) {
 	return client, pool.Close, nil
 }
 
-// enqueueBulk enqueues jobs from one goroutine, 1,000 to a call, each changed by
-// shape if that is not nil.
-func (b *bench) enqueueBulk(ctx context.Context, queue string, jobs int, shape func(*penstock.NewJob)) (time.Duration, error) {
+// enqueueBulk enqueues jobs from so many goroutines, 1,000 to a call, each job changed
+// by shape if that is not nil.
+func (b *bench) enqueueBulk(ctx context.Context, queue string, jobs, goroutines int, shape func(*penstock.NewJob)) (*Speed, error) {
 	client, closePool, err := b.client(ctx)
 	if err != nil {
-		return 0, err
+		return nil, err
 	}
 	defer closePool()
-	var enqueued atomic.Int64
+	var taken, enqueued atomic.Int64
 	defer b.stage("enqueueing in bulk", int64(jobs), enqueued.Load)()
 	start := time.Now()
-	for n := 0; n < jobs; n += bulkBatch {
-		batch := make([]penstock.NewJob, min(bulkBatch, jobs-n))
-		for i := range batch {
-			batch[i] = b.newJob(queue, n+i)
-			if shape != nil {
-				shape(&batch[i])
+	err = together(ctx, goroutines, func(ctx context.Context) error {
+		for {
+			n := int(taken.Add(bulkBatch)) - bulkBatch
+			if n >= jobs {
+				return nil
 			}
+			batch := make([]penstock.NewJob, min(bulkBatch, jobs-n))
+			for i := range batch {
+				batch[i] = b.newJob(queue, n+i)
+				if shape != nil {
+					shape(&batch[i])
+				}
+			}
+			if _, err := client.EnqueueMany(ctx, batch); err != nil {
+				return err
+			}
+			enqueued.Add(int64(len(batch)))
 		}
-		if _, err := client.EnqueueMany(ctx, batch); err != nil {
-			return 0, err
-		}
-		enqueued.Add(int64(len(batch)))
-	}
-	return time.Since(start), nil
+	})
+	return speed(int64(jobs), time.Since(start)), err
 }
 
 // enqueueSingly enqueues jobs one by one from callers goroutines, each of which waits
 // for its commit.
-func (b *bench) enqueueSingly(ctx context.Context, queue string, jobs, callers int) (time.Duration, error) {
+func (b *bench) enqueueSingly(ctx context.Context, queue string, jobs, callers int) (*Speed, error) {
 	client, closePool, err := b.client(ctx)
 	if err != nil {
-		return 0, err
+		return nil, err
 	}
 	defer closePool()
 	var taken, enqueued atomic.Int64
@@ -113,15 +120,20 @@ func (b *bench) enqueueSingly(ctx context.Context, queue string, jobs, callers i
 		}
 		return nil
 	})
-	return time.Since(start), err
+	return speed(int64(jobs), time.Since(start)), err
 }
 
 // together runs n of f and returns the first error, which ends the others' context.
 func together(ctx context.Context, n int, f func(context.Context) error) error {
+	return allOf(ctx, slices.Repeat([]func(context.Context) error{f}, n)...)
+}
+
+// allOf runs all of f and returns the first error, which ends the others' context.
+func allOf(ctx context.Context, f ...func(context.Context) error) error {
 	ctx, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)
 	var all sync.WaitGroup
-	for range n {
+	for _, f := range f {
 		all.Go(func() {
 			if err := f(ctx); err != nil {
 				cancel(err)

@@ -18,7 +18,8 @@ var steadyScenario = Scenario{
 second are enqueued whatever waits; without it, as many as the machine takes while fewer
 than 50,000 wait, as an application does that minds its backlog. They go in bulk from one
 goroutine, or one by one from --callers. The backlog grew if more waits at the end than
-half-way, by over 1% of what was enqueued between. What is left then is worked off too.`,
+half-way, by over 1% of what was enqueued between. What is left then is worked off too.
+Before and after, SQL alone does the same for a quarter of the time: the ceiling.`,
 	Usual: Load{Concurrency: 100, PayloadBytes: 100, Callers: []int{0}, Duration: 30 * time.Second, Rates: []int{0}},
 	run:   (*bench).steady,
 }
@@ -29,7 +30,13 @@ const backpressure = 50_000
 func (b *bench) steady(ctx context.Context) error {
 	for _, callers := range b.load.Callers {
 		for _, rate := range b.load.Rates {
-			f, err := b.flow(ctx, fmt.Sprintf("steady-%d-%d", callers, rate), callers, rate)
+			var f flow
+			worked, err := beside(func() (*Speed, error) {
+				return b.steadyVerbs(ctx, "ceiling-steady", max(time.Second, b.load.Duration/4))
+			}, func() (s *Speed, err error) {
+				f, err = b.flow(ctx, fmt.Sprintf("steady-%d-%d", callers, rate), callers, rate)
+				return speed(f.completed, f.took), err
+			})
 			if err != nil {
 				return err
 			}
@@ -40,7 +47,7 @@ func (b *bench) steady(ctx context.Context) error {
 			if rate > 0 {
 				suffix += fmt.Sprintf(", asked %d/s", rate)
 			}
-			worked := Row{Name: "worked" + suffix, Speed: speed(f.completed, f.took)}
+			worked.Name = "worked" + suffix
 			if len(b.report.Rows) == 0 {
 				b.report.headline(worked)
 			}
