@@ -35,9 +35,9 @@ machine has.`
 }
 
 type benchFlags struct {
-	load   bench.Load
-	remote bool
-	asJSON bool
+	load    bench.Load
+	remote  bool
+	asJSON  bool
 	profile string
 }
 
