@@ -13,8 +13,6 @@ import (
 	"time"
 
 	"github.com/spf13/cobra"
-	"go.uber.org/zap"
-	"go.uber.org/zap/zapcore"
 
 	"github.com/penstock/penstock/internal/bench"
 	"github.com/penstock/penstock/internal/config"
@@ -31,6 +29,7 @@ machine has.`
 	for i := range bench.Scenarios {
 		cmd.AddCommand(newScenario(d, &bench.Scenarios[i]))
 	}
+	cmd.AddCommand(newGoals(d), newCompare(d))
 	return cmd
 }
 
@@ -129,9 +128,8 @@ func checkCounts(flag string, counts, usual []int, most int) error {
 }
 
 func runBench(ctx context.Context, d *deps, cfg config.Config, s *bench.Scenario, f benchFlags) error {
-	log := newLogger(d, cfg).WithOptions(zap.IncreaseLevel(zapcore.WarnLevel))
 	opts := bench.Options{
-		URL: cfg.DatabaseURL.Reveal(), Remote: f.remote, Version: buildVersion(), Load: f.load, Log: log,
+		URL: cfg.DatabaseURL.Reveal(), Remote: f.remote, Version: buildVersion(), Load: f.load, Log: quietLogger(d, cfg),
 	}
 	if d.errScreen.terminal {
 		opts.Progress = (&bar{out: d.stderr, screen: d.errScreen}).show
@@ -194,21 +192,30 @@ func (b *bar) show(p bench.Progress) {
 // writeReport writes the rows, then what they were measured with.
 func writeReport(out io.Writer, s screen, r *bench.Report) error {
 	speeds := table{heads: []string{"WHAT", "JOBS", "SECONDS", "JOBS/S", "OF CEILING", "OF PLAIN SQL"}}
+	amounts := table{heads: []string{"WHAT", "MEASURED"}}
 	latencies := table{heads: []string{"PICKUP", "JOBS", "P50 MS", "P95 MS", "P99 MS", "MAX MS"}}
 	for _, row := range r.Rows {
 		if row.Speed != nil {
 			speeds.add(text(row.Name), grouped(row.Jobs), decimal(row.Seconds, 2), grouped(int64(row.JobsPerSecond)),
 				ceilingCell(row), text(fmt.Sprintf("%.2f × %s/s", row.OfLimit, row.Against)))
 		}
+		if row.Amount != nil {
+			amounts.add(text(row.Name), cell{text: decimal(row.Amount.Amount, 1).text + " " + row.Unit, right: true})
+		}
 		if row.Latency != nil {
 			latencies.add(text(row.Name), grouped(row.Samples), decimal(row.P50, 2), decimal(row.P95, 2),
 				decimal(row.P99, 2), decimal(row.Max, 2))
 		}
 	}
-	for _, t := range []table{speeds, latencies} {
+	printed := false
+	for _, t := range []table{speeds, latencies, amounts} {
 		if len(t.rows) == 0 {
 			continue
 		}
+		if printed {
+			fmt.Fprintln(out)
+		}
+		printed = true
 		if err := t.write(out, s); err != nil {
 			return err
 		}
@@ -217,14 +224,19 @@ func writeReport(out io.Writer, s screen, r *bench.Report) error {
 	var about facts
 	about.add("plain SQL before", text(limitText(r.Limit.Before)))
 	about.add("plain SQL after", text(limitText(r.Limit.After)))
-	about.add("PostgreSQL", text(fmt.Sprintf("%s, %s", r.Setup.Postgres, r.Setup.Server)))
-	about.add("durability", text(fmt.Sprintf("fsync %s, synchronous_commit %s, full_page_writes %s",
-		r.Setup.Fsync, r.Setup.SynchronousCommit, r.Setup.FullPageWrites)))
-	about.add("memory", text(fmt.Sprintf("shared_buffers %s, max_wal_size %s", r.Setup.SharedBuffers, r.Setup.MaxWALSize)))
-	about.add("machine", text(fmt.Sprintf("%d cores, %s", r.Setup.Cores, r.Setup.Go)))
-	about.add("penstock", text(r.Setup.Penstock))
-	about.add("load", text(loadText(r.Setup)))
+	aboutSetup(&about, r.Setup)
 	return about.write(out, s, "")
+}
+
+// aboutSetup says what the figures were measured with.
+func aboutSetup(about *facts, s bench.Setup) {
+	about.add("PostgreSQL", text(fmt.Sprintf("%s, %s", s.Postgres, s.Server)))
+	about.add("durability", text(fmt.Sprintf("fsync %s, synchronous_commit %s, full_page_writes %s",
+		s.Fsync, s.SynchronousCommit, s.FullPageWrites)))
+	about.add("memory", text(fmt.Sprintf("shared_buffers %s, max_wal_size %s", s.SharedBuffers, s.MaxWALSize)))
+	about.add("machine", text(fmt.Sprintf("%d cores, %s", s.Cores, s.Go)))
+	about.add("penstock", text(s.Penstock))
+	about.add("load", text(loadText(s)))
 }
 
 // ceilingCell is what a row reached of its ceiling, empty where none was measured.

@@ -59,7 +59,8 @@ type Scenario struct {
 
 // Scenarios are all there are, in the order to show them.
 var Scenarios = []Scenario{
-	drainScenario, enqueueScenario, steadyScenario, latencyScenario, backlogScenario, pinnedScenario, ceilingScenario,
+	drainScenario, enqueueScenario, steadyScenario, latencyScenario, backlogScenario, pinnedScenario, notifyScenario,
+	workersScenario, memoryScenario, idleScenario, ceilingScenario,
 }
 
 // Report is what a run found. Its JSON is one object: the figures of the headline row
@@ -80,6 +81,7 @@ type Row struct {
 	Name string `json:"name"`
 	*Speed
 	*Latency
+	*Amount
 	// OfLimit is jobs_per_second over what plain SQL did in the same run: rows in bulk,
 	// or single commits when Against says "commits".
 	OfLimit float64 `json:"of_limit,omitempty"`
@@ -89,6 +91,12 @@ type Row struct {
 	Ceiling   float64 `json:"ceiling_jobs_per_second,omitempty"`
 	OfCeiling float64 `json:"of_ceiling,omitempty"`
 	WALBytes  float64 `json:"wal_bytes_per_job,omitempty"` // from a job's enqueue to its end
+}
+
+// Amount is a figure of another kind.
+type Amount struct {
+	Amount float64 `json:"amount"`
+	Unit   string  `json:"unit"`
 }
 
 // Speed is a rate over a stretch of time.
@@ -112,6 +120,7 @@ type bench struct {
 	opts   Options
 	load   Load
 	config *pgxpool.Config // of the run's own database
+	url    string          // of the server
 	pool   *pgxpool.Pool   // for looking, never for enqueueing or working
 	report *Report
 	queues int // made by fresh
@@ -132,7 +141,7 @@ func (s *Scenario) Run(ctx context.Context, opts Options) (_ *Report, err error)
 		return nil, err
 	}
 	defer func() { err = errors.Join(err, place.close()) }()
-	b.config, b.pool = place.config, place.pool
+	b.config, b.pool, b.url = place.config, place.pool, place.url
 	if b.report.Setup, err = b.setup(ctx); err != nil {
 		return nil, err
 	}

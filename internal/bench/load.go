@@ -53,9 +53,14 @@ func (b *bench) newJob(queue string, n int) penstock.NewJob {
 	return penstock.NewJob{Queue: queue, Name: jobName, Data: newPayload(n, b.load.PayloadBytes)}
 }
 
-// client is one application's: a pool by pgx's defaults and a client on it.
-func (b *bench) client(ctx context.Context) (*penstock.Client, func(), error) {
-	pool, err := pgxpool.NewWithConfig(ctx, b.config.Copy())
+// client is one application's: a pool of so many connections (0: pgx's default) and a
+// client on it.
+func (b *bench) client(ctx context.Context, connections int) (*penstock.Client, *pgxpool.Pool, error) {
+	config := b.config.Copy()
+	if connections > 0 {
+		config.MaxConns = int32(connections)
+	}
+	pool, err := pgxpool.NewWithConfig(ctx, config)
 	if err != nil {
 		return nil, nil, fmt.Errorf("open a pool: %w", err)
 	}
@@ -64,17 +69,17 @@ func (b *bench) client(ctx context.Context) (*penstock.Client, func(), error) {
 		pool.Close()
 		return nil, nil, err
 	}
-	return client, pool.Close, nil
+	return client, pool, nil
 }
 
 // enqueueBulk enqueues jobs from so many goroutines, 1,000 to a call, each job changed
 // by shape if that is not nil.
 func (b *bench) enqueueBulk(ctx context.Context, queue string, jobs, goroutines int, shape func(*penstock.NewJob)) (*Speed, error) {
-	client, closePool, err := b.client(ctx)
+	client, pool, err := b.client(ctx, goroutines)
 	if err != nil {
 		return nil, err
 	}
-	defer closePool()
+	defer pool.Close()
 	var taken, enqueued atomic.Int64
 	defer b.stage("enqueueing in bulk", int64(jobs), enqueued.Load)()
 	start := time.Now()
@@ -103,11 +108,11 @@ func (b *bench) enqueueBulk(ctx context.Context, queue string, jobs, goroutines 
 // enqueueSingly enqueues jobs one by one from callers goroutines, each of which waits
 // for its commit.
 func (b *bench) enqueueSingly(ctx context.Context, queue string, jobs, callers int) (*Speed, error) {
-	client, closePool, err := b.client(ctx)
+	client, pool, err := b.client(ctx, 0)
 	if err != nil {
 		return nil, err
 	}
-	defer closePool()
+	defer pool.Close()
 	var taken, enqueued atomic.Int64
 	defer b.stage(fmt.Sprintf("enqueueing from %d callers", callers), int64(jobs), enqueued.Load)()
 	start := time.Now()

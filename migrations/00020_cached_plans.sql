@@ -2,7 +2,7 @@
 -- LANGUAGE sql that is not inlined is parsed and planned anew in every transaction
 -- that calls it, where plpgsql keeps its plans for the session. Same signatures and
 -- results. An empty claim takes 70 us instead of 290, an enqueue of 16 jobs 420 us
--- instead of 700. Safe on a live database: only functions are replaced.
+-- instead of 700 (one connection). Safe on a live database: only functions are replaced.
 
 -- penstock: serves binaries from schema 1 (v0.1.0)
 
