@@ -74,15 +74,8 @@ verify: ## generated code fresh, every query prepares, modules tidy, imports as 
 	@echo "verify: modules are tidy"
 	@go test ./internal/archtest
 
-<<<<<<< HEAD
 bench: bin/penstock ## measure what there are goals for, two minutes; FULL=1 has the long rows; penstock bench --help has more
 	@bin/penstock bench goals $(if $(FULL),--full) $(ARGS)
-=======
-bench: bin/penstock ## measure throughput and latency, a minute and a half; penstock bench --help has more
-	@for row in 'drain --jobs 100000' 'enqueue --jobs 100000' 'steady --duration 5s' \
-		'latency --duration 5s --rate 20,100,300' 'backlog --jobs 300000' 'pinned --duration 5s'; do \
-		echo "penstock bench $$row"; bin/penstock bench $$row $(ARGS) || exit 1; echo; \
-	done
 
 # How long things break, and what decides what breaks when: make proof DURATION=1m SEED=7
 DURATION ?= 10m
@@ -96,4 +89,3 @@ proof: ## show that the promises hold under faults, ten minutes; DURATION=1m is 
 proof-mutants: ## take out one guard at a time: the proof must notice each, eight minutes
 	@scripts/prepare
 	@go run ./internal/mutate $(ARGS)
->>>>>>> main
