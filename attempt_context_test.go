@@ -24,16 +24,26 @@ func TestAHandlersContextEndsLikeAnyOther(t *testing.T) {
 		end        func(c *attemptContext, endParent context.CancelCauseFunc)
 		err, cause error
 	}{
-		{"at its timeout", func(*attemptContext, context.CancelCauseFunc) { time.Sleep(10 * time.Second) },
-			context.DeadlineExceeded, ErrTimeout},
-		{"when the job is cancelled", func(c *attemptContext, _ context.CancelCauseFunc) { c.end(ErrCancelled) },
-			context.Canceled, ErrCancelled},
-		{"when the lease is lost", func(_ *attemptContext, end context.CancelCauseFunc) { end(ErrLeaseLost) },
-			context.Canceled, ErrLeaseLost},
-		{"for the first of two causes", func(c *attemptContext, end context.CancelCauseFunc) { c.end(ErrCancelled); end(ErrShutdown) },
-			context.Canceled, ErrCancelled},
-		{"when the attempt is over", func(c *attemptContext, _ context.CancelCauseFunc) { c.end(context.Canceled) },
-			context.Canceled, context.Canceled},
+		{
+			"at its timeout", func(*attemptContext, context.CancelCauseFunc) { time.Sleep(10 * time.Second) },
+			context.DeadlineExceeded, ErrTimeout,
+		},
+		{
+			"when the job is cancelled", func(c *attemptContext, _ context.CancelCauseFunc) { c.end(ErrCancelled) },
+			context.Canceled, ErrCancelled,
+		},
+		{
+			"when the lease is lost", func(_ *attemptContext, end context.CancelCauseFunc) { end(ErrLeaseLost) },
+			context.Canceled, ErrLeaseLost,
+		},
+		{
+			"for the first of two causes", func(c *attemptContext, end context.CancelCauseFunc) { c.end(ErrCancelled); end(ErrShutdown) },
+			context.Canceled, ErrCancelled,
+		},
+		{
+			"when the attempt is over", func(c *attemptContext, _ context.CancelCauseFunc) { c.end(context.Canceled) },
+			context.Canceled, context.Canceled,
+		},
 	} {
 		for _, asked := range []bool{true, false} {
 			t.Run(c.name, func(t *testing.T) {
