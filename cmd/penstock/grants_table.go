@@ -72,6 +72,18 @@ var functions = []functionGrant{
 	{"priority_level(integer)", operator | reporter},
 	{"set_breaker(text, text, boolean, double precision, integer, interval, interval)", operator},
 
+	{"register_remote_worker(text, text[], text, integer, text, integer, text[])", worker},
+	{"remote_queues(bigint, text)", worker},
+	{"remote_claim(bigint, text, text, integer, text[], interval)", worker},
+	{"remote_heartbeat(bigint, text, bigint[], integer[])", worker},
+	{"remote_finish(bigint, text, text, bigint[], integer[], text[], text[], text[], text[], jsonb[], interval[])", worker},
+	{"remote_progress(bigint, text, bigint[], integer[], integer[], text[])", worker},
+	{"remote_leave(bigint, text)", worker},
+	{"remote_beats(bigint[])", worker},
+	{"due_in(text[])", worker},
+	{"prune_remote_claims()", worker},
+	{"remote_beat(bigint, text)", nobody},
+
 	{"actor()", nobody},
 	{"add_latency_samples(penstock.latency_samples[])", nobody},
 	{"add_metric_samples(penstock.metric_samples[])", nobody},
@@ -213,6 +225,7 @@ var relations = []relationGrant{
 	{"live_states", []tableGrant{{"SELECT", operator | reporter}}},
 	{"sampling", []tableGrant{{"SELECT", operator | reporter}}},
 
+	{"remote_claims", nil},
 	{"endings", nil},
 	{"retry_previews", nil},
 }

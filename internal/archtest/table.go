@@ -72,6 +72,11 @@ var Table = []Row{
 		"it asks of the library what an operator asks, and looks into the tables for the truth",
 	},
 	{
+		[]string{"internal/remotetest"},
+		[]string{Root},
+		"it is every worker that speaks through the library's Remote, and looks into the tables for the truth",
+	},
+	{
 		[]string{"internal/sqltest"},
 		[]string{Root},
 		"it proves the verbs without the library, but for the one formula that both have",

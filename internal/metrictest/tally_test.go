@@ -45,7 +45,7 @@ func TestEveryWayAJobComesAndAnAttemptEndsIsCountedOnce(t *testing.T) {
 	f.finish(t, l[:5])
 	f.finish(t, l[5:12], "completed", "failed", "dead", "snoozed", "released", "cancelled", "failed")
 	f.finish(t, l[5:12], "completed", "failed", "dead", "snoozed", "released", "cancelled", "failed") // a repeat (P8)
-	f.finish(t, l[:12])                                                                                // stale ones (P5)
+	f.finish(t, l[:12])                                                                               // stale ones (P5)
 	f.exec(t, "SELECT penstock.release_unheld('q', $1, $2)", f.worker, []int64{l[12].ID, l[13].ID, l[14].ID})
 	f.exec(t, "UPDATE penstock.running SET deadline = '2000-01-01' WHERE job_id = $1", l[12].ID)
 	f.exec(t, "SELECT penstock.fail_overdue()")
