@@ -22,6 +22,9 @@ var functions = []functionGrant{
 	{"wake_up(text)", worker},
 	{"finish(text, bigint[], integer[], text[], text[], text[], text[], jsonb[], interval[])", worker},
 	{"complete(text, bigint, integer, jsonb)", worker},
+	{"fail(text, bigint, integer, text, text, text, interval, boolean)", worker},
+	{"snooze(text, bigint, integer, interval)", worker},
+	{"release(text, bigint, integer)", worker},
 	{"release_unheld(text, bigint, bigint[])", worker},
 	{"leave(bigint)", worker},
 	{"progress(text, bigint, integer, integer, text)", worker},
@@ -72,6 +75,11 @@ var functions = []functionGrant{
 	{"priority_level(integer)", operator | reporter},
 	{"set_breaker(text, text, boolean, double precision, integer, interval, interval)", operator},
 
+	{"verify()", operator},
+	{"verify_cut(bigint, bigint, integer)", operator},
+	{"verify_jobs(bigint, bigint)", operator},
+	{"verify_rest()", operator},
+
 	{"register_remote_worker(text, text[], text, integer, text, integer, text[])", worker},
 	{"remote_queues(bigint, text)", worker},
 	{"remote_claim(bigint, text, text, integer, text[], interval)", worker},
@@ -102,6 +110,7 @@ var functions = []functionGrant{
 	{"decide_priorities(text, jsonb[], jsonb[])", nobody},
 	{"duration_bucket(double precision)", operator | reporter},
 	{"effective_policy(text, text, jsonb, smallint)", nobody},
+	{"end_attempt(text, bigint, integer, text, text, text, text, interval)", nobody},
 	{"epoch_of(text)", nobody},
 	{"epoch_times(jsonb)", nobody},
 	{"epoch_us(interval)", nobody},
@@ -224,8 +233,10 @@ var relations = []relationGrant{
 	{"queue_slots", []tableGrant{{"SELECT", operator | reporter}}},
 	{"live_states", []tableGrant{{"SELECT", operator | reporter}}},
 	{"sampling", []tableGrant{{"SELECT", operator | reporter}}},
+	{"verify_checks", []tableGrant{{"SELECT", operator | reporter}}},
 
 	{"remote_claims", nil},
 	{"endings", nil},
 	{"retry_previews", nil},
+	{"verifications", nil},
 }
