@@ -134,6 +134,7 @@ var functions = []functionGrant{
 	{"reason(text, boolean, text, jsonb)", nobody},
 	{"redrive_entries(bigint[], integer[], integer, jsonb, bigint)", nobody},
 	{"refuse(text, text, text, bigint)", nobody},
+	{"remember_worker()", nobody},
 	{"refuse_rewriting()", nobody},
 	{"retry_delay(text, interval, double precision, interval, double precision, integer, double precision)", nobody},
 	{"rule_moments(timestamp with time zone)", nobody},
@@ -167,6 +168,15 @@ var relations = []relationGrant{
 		{"SELECT (job_id, run_at, claimed_at, deadline, worker_id, attempt, failures, crashes, priority, progress, " +
 			"cancel_requested, queue, name)", reporter},
 	}},
+
+	// Counts and times, never what a job holds.
+	{"tallies", []tableGrant{{"SELECT", operator | reporter}}},
+	{"metric_samples", []tableGrant{{"SELECT", operator | reporter}}},
+	{"latency_samples", []tableGrant{{"SELECT", operator | reporter}}},
+	{"queue_states", []tableGrant{{"SELECT", operator | reporter}}},
+	{"queue_slots", []tableGrant{{"SELECT", operator | reporter}}},
+	{"live_states", []tableGrant{{"SELECT", operator | reporter}}},
+	{"sampling", []tableGrant{{"SELECT", operator | reporter}}},
 
 	// What a job or its error says stays with the operator: data, message, detail,
 	// result, progress notes, and the keys and trace contexts that callers chose.
@@ -225,14 +235,11 @@ var relations = []relationGrant{
 	{"settings", []tableGrant{{"SELECT, UPDATE", operator}, {"SELECT", reporter}}},
 	{"partitions", []tableGrant{{"SELECT", operator | reporter}}},
 
-	// Counts and times, never what a job holds.
-	{"tallies", []tableGrant{{"SELECT", operator | reporter}}},
-	{"metric_samples", []tableGrant{{"SELECT", operator | reporter}}},
-	{"latency_samples", []tableGrant{{"SELECT", operator | reporter}}},
-	{"queue_states", []tableGrant{{"SELECT", operator | reporter}}},
-	{"queue_slots", []tableGrant{{"SELECT", operator | reporter}}},
-	{"live_states", []tableGrant{{"SELECT", operator | reporter}}},
-	{"sampling", []tableGrant{{"SELECT", operator | reporter}}},
+	{"dlq_stats", []tableGrant{{"SELECT", operator | reporter}}},
+	{"slowest_jobs", []tableGrant{{"SELECT", operator | reporter}}},
+	{"worker_stats", []tableGrant{{"SELECT", operator | reporter}}},
+	{"worker_versions", []tableGrant{{"SELECT", operator | reporter}}},
+	{"past_workers", []tableGrant{{"SELECT", operator | reporter}}},
 	{"verify_checks", []tableGrant{{"SELECT", operator | reporter}}},
 
 	{"remote_claims", nil},
