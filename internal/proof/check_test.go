@@ -105,7 +105,7 @@ func (s *scene) verdict() *Verdict {
 	if !s.lived {
 		faults = append([]Fault{{Process: 2, Kills: true, From: at(1e6), To: at(1e6)}}, faults...)
 	}
-	j.know(faults, s.lives)
+	j.know(faults, s.lives, []Span{{9, at(-100), at(1e5)}})
 	j.drained, j.healed, j.living = true, at(s.healed), s.living
 	jobs := map[int64][]Step{}
 	for _, step := range s.steps {
