@@ -118,26 +118,3 @@ func TestEffectsAreExactlyOnceWhenKilledAroundTheCommit(t *testing.T) { // P6, P
 		})
 	}
 }
-
-func TestASweeperWhoseIdleConnectionsAreEndedStillRescues(t *testing.T) { // P9
-	t.Parallel()
-	f := newFixture(t)
-	dead := ask[int64](t, f, `SELECT penstock.register_worker('{q}')`)
-	f.exec(t, `SELECT penstock.heartbeat($1)`, dead)
-	f.sweep(t, shortLease)
-	buried := make(chan struct{})
-	go func() {
-		defer close(buried)
-		f.buried.await(t, "the burial", 1, func(e penstock.BuryEvent) bool { return e.WorkerID == dead })
-	}()
-	// Sooner again and again than the lease: each poll meets a connection that is gone.
-	for every := time.NewTicker(shortLease / 4); ; {
-		select {
-		case <-buried:
-			return
-		case <-every.C:
-			f.exec(t, `SELECT pg_terminate_backend(pid) FROM pg_stat_activity
-				WHERE datname = current_database() AND pid <> pg_backend_pid() AND state = 'idle'`)
-		}
-	}
-}

@@ -120,9 +120,6 @@ type maintainer struct {
 // buryDead buries workers whose beat stood still for the lease.
 func (m *maintainer) buryDead(ctx context.Context) error {
 	beats, err := m.queries.ListBeats(ctx)
-	if err != nil { // a connection that broke while idle says nothing about Postgres
-		beats, err = m.queries.ListBeats(ctx)
-	}
 	if err != nil {
 		m.vigil.interrupted()
 		return err
