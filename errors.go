@@ -20,6 +20,8 @@ var (
 	ErrDeadJobNotFound = errors.New("penstock: dead job not found")
 	// ErrRedriveNotFound: there is no such redrive operation.
 	ErrRedriveNotFound = errors.New("penstock: redrive not found")
+	// ErrTaskNotFound: there is no scheduled task of that name.
+	ErrTaskNotFound = errors.New("penstock: task not found")
 	// ErrConflict: the thing is in a state that forbids this; the message says which.
 	ErrConflict = errors.New("penstock: conflict")
 	// ErrLeaseLost: another worker owns the job now, or it ended. Drop your result.
