@@ -270,7 +270,7 @@ func readTask(r db.ScheduledTask) (Task, error) {
 		Name: r.Name, Description: r.Description, Schedule: r.Schedule, TimeZone: r.TimeZone, Paused: r.Paused,
 		AskedAt: utc(r.AskedAt), Running: r.LeaseUntil != nil, Runner: value(r.Runner), StartedAt: utc(r.StartedAt),
 		FinishedAt: utc(r.FinishedAt),
-		Duration: (*Milliseconds)(r.Duration), Outcome: TaskOutcome(value(r.Outcome)), Result: r.Result, Error: value(r.Error),
+		Duration:   (*Milliseconds)(r.Duration), Outcome: TaskOutcome(value(r.Outcome)), Result: r.Result, Error: value(r.Error),
 		SucceededAt: utc(r.SucceededAt), ConsecutiveFailures: int(r.ConsecutiveFailures), Runs: r.Runs, Failures: r.Failures,
 	}
 	if !r.Paused {

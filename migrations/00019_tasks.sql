@@ -245,8 +245,8 @@ BEGIN
         IF one.bound IS NULL THEN
             PERFORM refuse('settings', coalesce((SELECT 'of ' || string_agg(k, ', ' ORDER BY k) FROM jsonb_object_keys(t.limits) k),
                 'left out: this task has none'), one.key);
-        ELSIF CASE jsonb_typeof(one.value) WHEN 'number' THEN one.value::numeric % 1 <> 0
-            OR one.value::numeric NOT BETWEEN (one.bound ->> 'least')::numeric AND (one.bound ->> 'most')::numeric ELSE true END THEN
+        ELSIF (CASE jsonb_typeof(one.value) WHEN 'number' THEN one.value::numeric % 1 <> 0
+            OR one.value::numeric NOT BETWEEN (one.bound ->> 'least')::numeric AND (one.bound ->> 'most')::numeric ELSE true END) THEN
             PERFORM refuse('settings.' || one.key, format('a whole number from %s to %s (%s)', one.bound ->> 'least',
                 one.bound ->> 'most', one.bound ->> 'unit'), one.value::text);
         END IF;

@@ -72,6 +72,11 @@ var Table = []Row{
 		"it asks of the library what an operator asks, and looks into the tables for the truth",
 	},
 	{
+		[]string{"internal/tasktest"},
+		[]string{Root},
+		"it changes tasks as an operator does and lets a worker keep them",
+	},
+	{
 		[]string{"internal/sqltest"},
 		[]string{Root},
 		"it proves the verbs without the library, but for the one formula that both have",
@@ -123,6 +128,11 @@ var Fences = []Fence{
 		"go.opentelemetry.io/otel/exporters",
 		[]string{"internal/metrics", "cmd/penstock"},
 		"where telemetry goes is the program's choice, not the library's",
+	},
+	{
+		"github.com/netresearch/go-cron",
+		[]string{"internal/maintain"},
+		"what a schedule means is said in one place, daylight saving included",
 	},
 	{
 		"github.com/testcontainers",

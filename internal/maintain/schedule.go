@@ -11,11 +11,14 @@ import (
 )
 
 const (
-	mostSchedule = 200 // characters
+	mostSchedule = 200 // bytes, as is
+	mostZone     = 64
 	mostInterval = 366 * 24 * time.Hour
 	// searchYears is how far ahead a schedule must fall due: every leap day does, even
 	// across 2100. What is further away never comes.
 	searchYears = 9
+	// mostStretches is more than any zone has in those years.
+	mostStretches = 100
 )
 
 // Schedule says when a task is due. It is one of
@@ -84,7 +87,7 @@ func ParseSchedule(text, zone string) (s *Schedule, err error) {
 
 // loadZone is time.LoadLocation without the names that mean the machine's own zone.
 func loadZone(name string) (*time.Location, error) {
-	if name == "" || name == "Local" {
+	if name == "" || name == "Local" || len(name) > mostZone {
 		return nil, errors.New("the time zone must be a name such as UTC or Europe/Berlin")
 	}
 	zone, err := time.LoadLocation(name)
@@ -105,7 +108,10 @@ func (s *Schedule) Next(t time.Time) time.Time {
 	// looks; what lies between two stretches is decided here.
 	end, offset := stretch(t, s.zone)
 	due := s.wall.Next(wallOf(t, offset))
-	for !due.IsZero() && !end.IsZero() && !due.Before(wallOf(end, offset)) {
+	for n := 0; !due.IsZero() && !end.IsZero() && !due.Before(wallOf(end, offset)); n++ {
+		if n == mostStretches {
+			return time.Time{}
+		}
 		start := end
 		end, offset = stretch(start, s.zone)
 		switch reads := wallOf(start, offset); {
@@ -121,12 +127,16 @@ func (s *Schedule) Next(t time.Time) time.Time {
 	return due.Add(-offset)
 }
 
-// stretch is the zone's offset at t and when it changes next; end is zero when it
-// never does.
+// stretch is the zone's offset at t and until when it holds at least; end is zero when
+// it never changes. It may end where nothing changes: beyond a zone's table
+// ZoneBounds ends at every year, and on the last day of a leap year before t.
 func stretch(t time.Time, zone *time.Location) (end time.Time, offset time.Duration) {
 	local := t.In(zone)
 	_, end = local.ZoneBounds()
 	_, seconds := local.Zone()
+	if !end.IsZero() && !end.After(t) {
+		end = t.Add(24 * time.Hour)
+	}
 	return end, time.Duration(seconds) * time.Second
 }
 
