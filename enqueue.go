@@ -209,6 +209,7 @@ func (c *Client) enqueueRows(ctx context.Context, rows []row) ([]int64, error) {
 	calls, places := groupRows(rows)
 	ids := make([]int64, len(rows))
 	var failed error
+	start := time.Now()
 	batch := c.queries.EnqueueGroups(ctx, calls)
 	batch.QueryRow(func(n int, got []int64, err error) {
 		if err != nil {
@@ -225,8 +226,13 @@ func (c *Client) enqueueRows(ctx context.Context, rows []row) ([]int64, error) {
 	if err := batch.Close(); failed == nil {
 		failed = err
 	}
+	failed = translate("enqueue", failed)
+	took := time.Since(start)
+	for _, call := range calls {
+		c.hooks.Enqueued(EnqueueEvent{call.Queue, len(call.Names), took, c.pool == nil, failed})
+	}
 	if failed != nil {
-		return nil, translate("enqueue", failed)
+		return nil, failed
 	}
 	if c.pool != nil { // committed: a fetcher of this process need not wait for Postgres to say so
 		for _, call := range calls {

@@ -251,3 +251,17 @@ type TaskRun struct {
 	Result     json.RawMessage
 	Error      *string
 }
+
+type Verification struct {
+	Code     string
+	Checked  int64
+	Found    int64
+	Examples []string
+}
+
+// The checks that penstock.verify() does: what a finding means and what to do about it.
+type VerifyCheck struct {
+	Code    string
+	Meaning string
+	Remedy  string
+}

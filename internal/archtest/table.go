@@ -77,6 +77,16 @@ var Table = []Row{
 		"it changes tasks as an operator does and lets a worker keep them",
 	},
 	{
+		[]string{"internal/reporttest"},
+		[]string{Root},
+		"it asks what a reporter asks in SQL, and the library for what has to agree",
+	},
+	{
+		[]string{"internal/remotetest"},
+		[]string{Root},
+		"it is every worker that speaks through the library's Remote, and looks into the tables for the truth",
+	},
+	{
 		[]string{"internal/sqltest"},
 		[]string{Root},
 		"it proves the verbs without the library, but for the one formula that both have",

@@ -61,6 +61,7 @@ func (m *maintainer) prune(ctx context.Context, settings json.RawMessage) (any, 
 		prune func(context.Context) (int32, error)
 	}{
 		{"breakerTallies", m.queries.PruneTallies},
+		{"remoteClaims", m.queries.PruneRemoteClaims},
 		{"taskRuns", func(ctx context.Context) (int32, error) {
 			return m.queries.PruneTaskRuns(ctx, time.Duration(set.TaskRuns*float64(time.Millisecond)))
 		}},
