@@ -221,11 +221,11 @@ var relations = []relationGrant{
 		{"SELECT (name, schedule, time_zone, next_run_at)", worker},
 		{"SELECT", operator},
 		{"SELECT (name, description, schedule, time_zone, paused, settings, limits, next_run_at, asked_at, attempt, runner, " +
-			"started_at, lease_until, finished_at, duration, outcome, result, succeeded_at, consecutive_failures, runs, failures)", reporter},
+			"started_at, lease_until, finished_at, duration, outcome, succeeded_at, consecutive_failures, runs, failures)", reporter},
 	}},
 	{"task_runs", []tableGrant{
 		{"SELECT", operator},
-		{"SELECT (id, task, attempt, due_at, started_at, finished_at, outcome, runner, result)", reporter},
+		{"SELECT (id, task, attempt, due_at, started_at, finished_at, outcome, runner)", reporter},
 	}},
 	{"breakers", []tableGrant{{"SELECT", operator | reporter}}},
 	{"breaker_states", []tableGrant{{"SELECT", operator | reporter}}},

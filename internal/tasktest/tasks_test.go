@@ -94,31 +94,6 @@ func TestTheSeedsTasksAreThereByDefault(t *testing.T) {
 	}
 }
 
-func TestALibraryOnlyWorkerPurgesAndRetriesTheDeadByTheClock(t *testing.T) {
-	t.Parallel()
-	f := newFixture(t)
-	f.exec(t, `SELECT penstock.register_worker('{q}')`)
-	for range 3 {
-		_, err := f.client.Enqueue(t.Context(), penstock.NewJob{Queue: "q", Name: "n"})
-		require.NoError(t, err)
-	}
-	f.exec(t, `SELECT penstock.finish('q', c.ids, c.attempts, array_fill('dead'::text, '{3}'), array_fill('Boom'::text, '{3}'), array_fill(''::text, '{3}'))
-		FROM (SELECT array_agg(job_id) AS ids, array_agg(attempt) AS attempts FROM penstock.claim('q', 1, 3)) c`)
-	f.exec(t, `UPDATE penstock.dead_jobs d SET can_retry = true, failed_at = now() - interval '31 days' * (o.n = 1)::int,
-			next_retry_at = CASE o.n WHEN 2 THEN now() END
-		FROM (SELECT job_id, row_number() OVER (ORDER BY job_id) AS n FROM penstock.dead_jobs) o WHERE o.job_id = d.job_id`)
-	f.exec(t, `UPDATE penstock.scheduled_tasks SET next_run_at = now() WHERE name IN ('dlq-purge', 'dlq-retries')`)
-	f.work(t)
-	require.Eventually(t, func() bool {
-		return f.task(t, "dlq-purge").Outcome != "" && f.task(t, "dlq-retries").Outcome != ""
-	}, patience, 50*time.Millisecond)
-	require.JSONEq(t, `{"purged": 1}`, string(f.task(t, "dlq-purge").Result))
-	require.JSONEq(t, `{"redriven": 1}`, string(f.task(t, "dlq-retries").Result))
-	stats, err := f.client.DeadStats(t.Context(), "q")
-	require.NoError(t, err)
-	require.EqualValues(t, 1, stats.Total)
-}
-
 func TestARunByHandTellsItsResultAndLeavesTheScheduleAlone(t *testing.T) {
 	t.Parallel()
 	f := newFixture(t)
