@@ -3,6 +3,7 @@ package penstock
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"regexp"
 	"strconv"
@@ -125,7 +126,7 @@ func encodeData(data any) (json.RawMessage, error) {
 	}
 	raw, err := json.Marshal(data)
 	if err != nil {
-		return nil, &ArgumentError{"data", fmt.Sprintf("data must be JSON: %v", err)}
+		return nil, &ArgumentError{Argument: "data", Message: fmt.Sprintf("data must be JSON: %v", err)}
 	}
 	return raw, checkData(raw)
 }
@@ -175,17 +176,22 @@ func (c *Client) Enqueue(ctx context.Context, job NewJob) (int64, error) {
 	if err != nil {
 		return 0, err
 	}
-	if c.group == nil {
-		ids, err := c.enqueueRows(ctx, []row{r})
-		if err != nil {
-			return 0, err
+	var id int64
+	switch {
+	case c.group == nil:
+		var ids []int64
+		if ids, err = c.enqueueRows(ctx, []row{r}); err == nil {
+			id = ids[0]
 		}
-		return ids[0], nil
+	case r.repeatable:
+		id, err = c.keyed.enqueue(ctx, r)
+	default:
+		id, err = c.group.enqueue(ctx, r)
 	}
-	if r.repeatable {
-		return c.keyed.enqueue(ctx, r)
+	if refused, ok := errors.AsType[*ArgumentError](err); ok {
+		refused.Job = 0 // its caller knows of no batch
 	}
-	return c.group.enqueue(ctx, r)
+	return id, err
 }
 
 // EnqueueMany adds jobs of any queues, all or none, and returns their ids in
@@ -195,13 +201,20 @@ func (c *Client) EnqueueMany(ctx context.Context, jobs []NewJob) ([]int64, error
 	for i := range jobs {
 		var err error
 		if rows[i], err = jobs[i].row(); err != nil {
+			if refused, ok := errors.AsType[*ArgumentError](err); ok {
+				refused.Job = i + 1
+			}
 			return nil, fmt.Errorf("job %d of %d: %w", i+1, len(jobs), err)
 		}
 	}
 	if len(rows) == 0 {
 		return nil, nil
 	}
-	return c.enqueueRows(ctx, rows)
+	ids, err := c.enqueueRows(ctx, rows)
+	if c.pool != nil && replyLost(err) {
+		err = fmt.Errorf("%w: %w", ErrOutcomeUnknown, err)
+	}
+	return ids, err
 }
 
 // enqueueRows sends rows as one call per queue in one implicit transaction.
@@ -209,12 +222,13 @@ func (c *Client) enqueueRows(ctx context.Context, rows []row) ([]int64, error) {
 	calls, places := groupRows(rows)
 	ids := make([]int64, len(rows))
 	var failed error
+	var failedCall int
 	start := time.Now()
 	batch := c.queries.EnqueueGroups(ctx, calls)
 	batch.QueryRow(func(n int, got []int64, err error) {
 		if err != nil {
 			if failed == nil {
-				failed = err
+				failed, failedCall = err, n
 			}
 			return
 		}
@@ -227,6 +241,9 @@ func (c *Client) enqueueRows(ctx context.Context, rows []row) ([]int64, error) {
 		failed = err
 	}
 	failed = translate("enqueue", failed)
+	if refused, ok := errors.AsType[*ArgumentError](failed); ok && refused.Job > 0 { // of its call; the caller counts all
+		refused.Job = places[failedCall][refused.Job-1] + 1
+	}
 	took := time.Since(start)
 	for _, call := range calls {
 		c.hooks.Enqueued(EnqueueEvent{call.Queue, len(call.Names), took, c.pool == nil, failed})

@@ -43,6 +43,15 @@ func (e ReadinessStatus) Valid() bool {
 	}
 }
 
+// FieldError defines model for FieldError.
+type FieldError struct {
+	// Detail What is allowed there.
+	Detail string `json:"detail"`
+
+	// Pointer Where in the request: a JSON pointer into the body (/priority/weight; empty for all of it), or the name of a parameter or header.
+	Pointer string `json:"pointer"`
+}
+
 // Liveness defines model for Liveness.
 type Liveness struct {
 	Status LivenessStatus `json:"status"`
@@ -57,7 +66,10 @@ type Problem struct {
 	Code string `json:"code"`
 
 	// Detail What happened this time and what to do about it.
-	Detail *string `json:"detail,omitempty"`
+	Detail string `json:"detail,omitempty"`
+
+	// Errors Each field that was refused, at most 100.
+	Errors []FieldError `json:"errors,omitempty"`
 
 	// RequestId The server's log has the whole story under this id.
 	RequestId string `json:"requestId"`
@@ -78,8 +90,47 @@ type Readiness struct {
 // ReadinessStatus defines model for Readiness.Status.
 type ReadinessStatus string
 
+// IdempotencyKey defines model for IdempotencyKey.
+type IdempotencyKey = string
+
+// Traceparent defines model for Traceparent.
+type Traceparent = string
+
+// BadRequest An error as RFC 9457 shapes it.
+type BadRequest = Problem
+
+// Conflict An error as RFC 9457 shapes it.
+type Conflict = Problem
+
+// Forbidden An error as RFC 9457 shapes it.
+type Forbidden = Problem
+
+// Gone An error as RFC 9457 shapes it.
+type Gone = Problem
+
+// KeyReused An error as RFC 9457 shapes it.
+type KeyReused = Problem
+
+// NotFound An error as RFC 9457 shapes it.
+type NotFound = Problem
+
+// OutcomeUnknown An error as RFC 9457 shapes it.
+type OutcomeUnknown = Problem
+
+// TooLarge An error as RFC 9457 shapes it.
+type TooLarge = Problem
+
+// TooManyRequests An error as RFC 9457 shapes it.
+type TooManyRequests = Problem
+
+// Unauthorized An error as RFC 9457 shapes it.
+type Unauthorized = Problem
+
 // Unavailable An error as RFC 9457 shapes it.
 type Unavailable = Problem
+
+// UnsupportedMediaType An error as RFC 9457 shapes it.
+type UnsupportedMediaType = Problem
 
 // ServerInterface represents all server handlers.
 type ServerInterface interface {
@@ -166,6 +217,42 @@ func RegisterHandlersWithOptions(router EchoRouter, si ServerInterface, options 
 
 }
 
+type BadRequestApplicationProblemPlusJSONResponse Problem
+
+type ConflictApplicationProblemPlusJSONResponse Problem
+
+type ForbiddenApplicationProblemPlusJSONResponse Problem
+
+type GoneApplicationProblemPlusJSONResponse Problem
+
+type KeyReusedApplicationProblemPlusJSONResponse Problem
+
+type NotFoundApplicationProblemPlusJSONResponse Problem
+
+type OutcomeUnknownApplicationProblemPlusJSONResponse Problem
+
+type ProblemApplicationProblemPlusJSONResponse Problem
+
+type TooLargeApplicationProblemPlusJSONResponse Problem
+
+type TooManyRequestsResponseHeaders struct {
+	RetryAfter int
+}
+type TooManyRequestsApplicationProblemPlusJSONResponse struct {
+	Body Problem
+
+	Headers TooManyRequestsResponseHeaders
+}
+
+type UnauthorizedResponseHeaders struct {
+	WWWAuthenticate string
+}
+type UnauthorizedApplicationProblemPlusJSONResponse struct {
+	Body Problem
+
+	Headers UnauthorizedResponseHeaders
+}
+
 type UnavailableResponseHeaders struct {
 	RetryAfter int
 }
@@ -174,6 +261,8 @@ type UnavailableApplicationProblemPlusJSONResponse struct {
 
 	Headers UnavailableResponseHeaders
 }
+
+type UnsupportedMediaTypeApplicationProblemPlusJSONResponse Problem
 
 type GetHealthzRequestObject struct {
 }
