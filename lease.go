@@ -23,10 +23,6 @@ type incarnation struct {
 	end context.CancelCauseFunc
 }
 
-func (inc *incarnation) newContext() (context.Context, context.CancelCauseFunc) {
-	return context.WithCancelCause(inc.ctx)
-}
-
 // leaseholder keeps the worker registered and beating, on a connection of its
 // own so that nothing else can delay a beat. It beats often enough for a cancel
 // to reach a handler within two seconds.
