@@ -16,16 +16,20 @@ const (
 	pruneBatch     = 10_000
 	retryBatch     = 1000
 	purgeBatch     = 1000
+	tallyBatch     = 5000
 	partitionTries = 20
 )
 
 // tasks are the scheduled tasks by name, as in penstock.scheduled_tasks.
 func (m *maintainer) tasks() map[string]task {
 	return map[string]task{
-		"dlq-retries": m.retryDead,
-		"dlq-purge":   m.purgeDead,
-		"partitions":  m.partitions,
-		"prune":       m.prune,
+		"dlq-purge":       m.purgeDead,
+		"dlq-retries":     m.retryDead,
+		"metrics-cleanup": m.cleanUpMetrics,
+		"metrics-rollup":  m.rollUpMetrics,
+		"metrics-sample":  m.sampleMetrics,
+		"partitions":      m.partitions,
+		"prune":           m.prune,
 	}
 }
 
@@ -45,6 +49,30 @@ func (m *maintainer) purgeDead(ctx context.Context, _ json.RawMessage) (any, err
 		return int(n), n > 0, err
 	})
 	return counts{"purged": purged}, err
+}
+
+// sampleMetrics adds what was tallied to the samples and looks at the queues' state.
+func (m *maintainer) sampleMetrics(ctx context.Context, _ json.RawMessage) (any, error) {
+	folded, err := drain(ctx, func(ctx context.Context) (int, bool, error) {
+		n, err := m.queries.SampleMetrics(ctx, tallyBatch) // -1: somebody else is at it
+		return max(int(n), 0), n == tallyBatch, err
+	})
+	return counts{"tallies": folded}, err
+}
+
+// rollUpMetrics sums the hours that are over.
+func (m *maintainer) rollUpMetrics(ctx context.Context, _ json.RawMessage) (any, error) {
+	hours, err := m.queries.RollUpMetrics(ctx) // -1: somebody else is at it
+	return counts{"hours": max(int(hours), 0)}, err
+}
+
+// cleanUpMetrics forgets samples that are kept no longer.
+func (m *maintainer) cleanUpMetrics(ctx context.Context, _ json.RawMessage) (any, error) {
+	deleted, err := drain(ctx, func(ctx context.Context) (int, bool, error) {
+		n, err := m.queries.PruneMetrics(ctx, pruneBatch)
+		return int(n), n > 0, err
+	})
+	return counts{"deleted": deleted}, err
 }
 
 // prune forgets what nothing looks back to any more.

@@ -57,6 +57,9 @@ CREATE INDEX task_runs_finished ON penstock.task_runs (finished_at);
 INSERT INTO penstock.scheduled_tasks (name, description, schedule, settings, limits) VALUES
     ('dlq-retries', 'Redrives the dead jobs whose time has come.', '* * * * *', '{}', '{}'),
     ('dlq-purge', 'Purges the dead jobs that are past the retention of their queue.', '0 2 * * *', '{}', '{}'),
+    ('metrics-sample', 'Adds up what was enqueued and what ended, and looks at the state of the queues.', '*/10 * * * * *', '{}', '{}'),
+    ('metrics-rollup', 'Sums up the hours and days that are over.', '*/10 * * * *', '{}', '{}'),
+    ('metrics-cleanup', 'Deletes the metric samples that are kept no longer.', '5 * * * *', '{}', '{}'),
     ('partitions', 'Makes the partitions of the coming days, and drops those past retention.', '0 * * * *',
      '{"daysAhead": 7}', '{"daysAhead": {"least": 1, "most": 366, "unit": "days"}}'),
     ('prune', 'Forgets expired idempotency keys, old departures and old runs of tasks.', '* * * * *',
