@@ -93,6 +93,7 @@ func (m *maintainer) prune(ctx context.Context, settings json.RawMessage) (any, 
 		{"taskRuns", func(ctx context.Context) (int32, error) {
 			return m.queries.PruneTaskRuns(ctx, time.Duration(set.TaskRuns*float64(time.Millisecond)))
 		}},
+		{"replies", func(ctx context.Context) (int32, error) { return m.queries.PruneReplies(ctx, pruneBatch) }},
 		{"departures", func(ctx context.Context) (int32, error) { return m.queries.PruneDepartures(ctx, pruneBatch) }},
 		{"idempotencyKeys", func(ctx context.Context) (int32, error) { return m.queries.PruneKeys(ctx, pruneBatch) }},
 	} {
