@@ -84,6 +84,11 @@ var functions = []functionGrant{
 	{"priority_level(integer)", operator | reporter},
 	{"set_breaker(text, text, boolean, double precision, integer, interval, interval)", operator},
 
+	// What the views call, as whoever reads them.
+	{"unsampled_metrics()", operator | reporter},
+	{"unrolled_latencies()", operator | reporter},
+	{"percentile_ms(smallint[], bigint[], double precision)", operator | reporter},
+
 	{"verify()", operator},
 	{"verify_cut(bigint, bigint, integer)", operator},
 	{"verify_jobs(bigint, bigint)", operator},
@@ -268,6 +273,9 @@ var relations = []relationGrant{
 	{"settings", []tableGrant{{"SELECT, UPDATE", operator}, {"SELECT", reporter}}},
 	{"partitions", []tableGrant{{"SELECT", operator | reporter}}},
 
+	{"queue_stats", []tableGrant{{"SELECT", operator | reporter}}},
+	{"throughput_by_minute", []tableGrant{{"SELECT", operator | reporter}}},
+	{"attempt_stats", []tableGrant{{"SELECT", operator | reporter}}},
 	{"dlq_stats", []tableGrant{{"SELECT", operator | reporter}}},
 	{"slowest_jobs", []tableGrant{{"SELECT", operator | reporter}}},
 	{"worker_stats", []tableGrant{{"SELECT", operator | reporter}}},

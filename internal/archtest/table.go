@@ -117,6 +117,11 @@ var Table = []Row{
 		"it ships to users' tests, whose dependencies it must not add to",
 	},
 	{
+		[]string{"penstockotel"},
+		[]string{Root},
+		"it ships to users' programs, and listens to the library as they could",
+	},
+	{
 		[]string{"internal/mutate"},
 		[]string{"internal/proof"},
 		"it takes guards out of the others' text and needs none of their code",
@@ -128,7 +133,8 @@ var Table = []Row{
 	},
 	{[]string{"cmd/penstock"}, []string{
 		Root, "db", "migrations", "internal/api", "internal/api/openapi", "internal/bench", "internal/config",
-		"internal/demo", "internal/doctor", "internal/failpoint", "internal/maintain", "internal/metrics", "internal/postgres", "internal/proof", "internal/top",
+		"internal/demo", "internal/doctor", "internal/failpoint", "internal/maintain", "internal/metrics", "internal/postgres",
+		"internal/proof", "internal/top", "penstockotel",
 	}, "the command line joins all that ships, and what serves tests does not ship"},
 }
 
