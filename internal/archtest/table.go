@@ -82,6 +82,11 @@ var Table = []Row{
 		"it asks of the library what an operator asks, and looks into the tables for the truth",
 	},
 	{
+		[]string{"internal/tasktest"},
+		[]string{Root},
+		"it changes tasks as an operator does and lets a worker keep them",
+	},
+	{
 		[]string{"internal/reporttest"},
 		[]string{Root},
 		"it asks what a reporter asks in SQL, and the library for what has to agree",
@@ -159,6 +164,11 @@ var Fences = []Fence{
 		"go.opentelemetry.io/otel/exporters",
 		[]string{"internal/metrics", "cmd/penstock"},
 		"where telemetry goes is the program's choice, not the library's",
+	},
+	{
+		"github.com/netresearch/go-cron",
+		[]string{"internal/maintain"},
+		"what a schedule means is said in one place, daylight saving included",
 	},
 	{
 		"github.com/testcontainers",
