@@ -3,6 +3,7 @@ package penstock
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"regexp"
 	"strconv"
@@ -25,6 +26,33 @@ const (
 
 // Weight is an explicit priority of 1–100.
 func Weight(w int) Priority { return Priority(strconv.Itoa(w)) }
+
+// UnmarshalJSON reads a level's name, a weight, or an object with a weight or else
+// a level, as penstock.priority_weight does. Which levels there are the database knows.
+func (p *Priority) UnmarshalJSON(text []byte) error {
+	var given struct {
+		Level  string `json:"level"`
+		Weight *int   `json:"weight"`
+	}
+	var err error
+	switch text[0] {
+	case '{':
+		err = json.Unmarshal(text, &given)
+	case '"':
+		err = json.Unmarshal(text, &given.Level)
+	default:
+		err = json.Unmarshal(text, &given.Weight)
+	}
+	switch {
+	case err != nil:
+		return refuse("priority", "a weight from 1 to 100, a level's name, or an object with one of them", string(text))
+	case given.Weight != nil:
+		*p = Weight(*given.Weight)
+	default:
+		*p = Priority(given.Level)
+	}
+	return nil
+}
 
 // NewJob is a job to enqueue. Only Queue and Name are needed.
 type NewJob struct {
@@ -125,7 +153,7 @@ func encodeData(data any) (json.RawMessage, error) {
 	}
 	raw, err := json.Marshal(data)
 	if err != nil {
-		return nil, &ArgumentError{"data", fmt.Sprintf("data must be JSON: %v", err)}
+		return nil, &ArgumentError{Argument: "data", Message: fmt.Sprintf("data must be JSON: %v", err)}
 	}
 	return raw, checkData(raw)
 }
@@ -175,17 +203,22 @@ func (c *Client) Enqueue(ctx context.Context, job NewJob) (int64, error) {
 	if err != nil {
 		return 0, err
 	}
-	if c.group == nil {
-		ids, err := c.enqueueRows(ctx, []row{r})
-		if err != nil {
-			return 0, err
+	var id int64
+	switch {
+	case c.group == nil:
+		var ids []int64
+		if ids, err = c.enqueueRows(ctx, []row{r}); err == nil {
+			id = ids[0]
 		}
-		return ids[0], nil
+	case r.repeatable:
+		id, err = c.keyed.enqueue(ctx, r)
+	default:
+		id, err = c.group.enqueue(ctx, r)
 	}
-	if r.repeatable {
-		return c.keyed.enqueue(ctx, r)
+	if refused, ok := errors.AsType[*ArgumentError](err); ok {
+		refused.Job = 0 // its caller knows of no batch
 	}
-	return c.group.enqueue(ctx, r)
+	return id, err
 }
 
 // EnqueueMany adds jobs of any queues, all or none, and returns their ids in
@@ -195,6 +228,9 @@ func (c *Client) EnqueueMany(ctx context.Context, jobs []NewJob) ([]int64, error
 	for i := range jobs {
 		var err error
 		if rows[i], err = jobs[i].row(); err != nil {
+			if refused, ok := errors.AsType[*ArgumentError](err); ok {
+				refused.Job = i + 1
+			}
 			return nil, fmt.Errorf("job %d of %d: %w", i+1, len(jobs), err)
 		}
 	}
@@ -209,11 +245,12 @@ func (c *Client) enqueueRows(ctx context.Context, rows []row) ([]int64, error) {
 	calls, places := groupRows(rows)
 	ids := make([]int64, len(rows))
 	var failed error
+	var failedCall int
 	batch := c.queries.EnqueueGroups(ctx, calls)
 	batch.QueryRow(func(n int, got []int64, err error) {
 		if err != nil {
 			if failed == nil {
-				failed = err
+				failed, failedCall = err, n
 			}
 			return
 		}
@@ -226,7 +263,11 @@ func (c *Client) enqueueRows(ctx context.Context, rows []row) ([]int64, error) {
 		failed = err
 	}
 	if failed != nil {
-		return nil, translate("enqueue", failed)
+		err := translate("enqueue", failed)
+		if refused, ok := errors.AsType[*ArgumentError](err); ok && refused.Job > 0 { // of its call; the caller counts all
+			refused.Job = places[failedCall][refused.Job-1] + 1
+		}
+		return nil, err
 	}
 	if c.pool != nil { // committed: a fetcher of this process need not wait for Postgres to say so
 		for _, call := range calls {

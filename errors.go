@@ -43,6 +43,7 @@ var (
 type ArgumentError struct {
 	Argument string // as in SQL: queue, name, data, priority, max_attempts …
 	Message  string // a sentence: what is allowed and what was given
+	Job      int    // which job of a batch, from 1; 0 outside one
 }
 
 func (e *ArgumentError) Error() string        { return "penstock: " + e.Message }
@@ -53,7 +54,7 @@ func refuse(argument, allowed string, got any) error {
 	if len(text) > 80 {
 		text = text[:77] + "..."
 	}
-	return &ArgumentError{argument, fmt.Sprintf("%s must be %s, got %s", argument, allowed, strings.ToValidUTF8(text, "?"))}
+	return &ArgumentError{Argument: argument, Message: fmt.Sprintf("%s must be %s, got %s", argument, allowed, strings.ToValidUTF8(text, "?"))}
 }
 
 // SQLSTATEs of the functions in migrations/: class PN, then the meaning in the
@@ -80,10 +81,12 @@ func translate(verb string, err error) error {
 			if pg.Detail != "" {
 				message += " (" + strings.ToLower(strings.TrimSuffix(pg.Detail, ".")) + ")"
 			}
-			return fmt.Errorf("%s: %w", verb, &ArgumentError{pg.ColumnName, message})
+			refused := &ArgumentError{Argument: pg.ColumnName, Message: message}
+			_, _ = fmt.Sscanf(pg.Detail, "Job %d of", &refused.Job) // as refuse in migrations/ writes it
+			return fmt.Errorf("%s: %w", verb, refused)
 		case "22P02", "22P05", "22021": // what json.Valid lets pass and jsonb does not: lone surrogates, bad UTF-8
 			if verb == "enqueue" {
-				return fmt.Errorf("%s: %w", verb, &ArgumentError{"data", "data must be JSON that Postgres can store: " + pg.Message})
+				return fmt.Errorf("%s: %w", verb, &ArgumentError{Argument: "data", Message: "data must be JSON that Postgres can store: " + pg.Message})
 			}
 		case stateNotFound: // the only thing looked for by name in SQL
 			return fmt.Errorf("%s: %w: %s", verb, ErrDeadJobNotFound, pg.Message)

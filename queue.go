@@ -82,6 +82,20 @@ func (c *Client) Queues(ctx context.Context) ([]QueueInfo, error) {
 	return list, nil
 }
 
+// Queue tells one queue's settings and counts; it need not hold anything, nor have
+// settings of its own.
+func (c *Client) Queue(ctx context.Context, queue string) (QueueInfo, error) {
+	settings, err := c.QueueSettings(ctx, queue)
+	if err != nil {
+		return QueueInfo{}, err
+	}
+	counts, err := c.Counts(ctx, queue)
+	if err != nil {
+		return QueueInfo{}, err
+	}
+	return QueueInfo{settings, append(counts, QueueCounts{Queue: queue})[0]}, nil
+}
+
 // QueueChange is what SetQueue changes; zero fields stay as they are.
 type QueueChange struct {
 	DefaultPriority Priority // a level or a weight; from the next enqueue on

@@ -14,12 +14,14 @@ import (
 	"github.com/labstack/gommon/log"
 	"go.uber.org/zap"
 
+	"github.com/penstock/penstock"
 	"github.com/penstock/penstock/internal/api/openapi"
 )
 
 // Deps is what the handlers stand on.
 type Deps struct {
-	Log *zap.Logger // nil logs nothing
+	Log    *zap.Logger      // nil logs nothing
+	Client *penstock.Client // what the operations call
 
 	// Ready reports whether Postgres answers and its schema fits this binary; its error
 	// goes to the log and never to the client. nil means always ready.
@@ -41,11 +43,15 @@ func New(deps Deps) *echo.Echo {
 	// Forwarding headers are the client's to forge; the peer's address is not.
 	e.IPExtractor = echo.ExtractIPDirect()
 	e.HTTPErrorHandler = problemHandler(deps.Log)
+	e.Pre(seedPaths)
 	e.Use(requestID, accessLog(deps.Log), catchPanic)
 
 	openapi.RegisterHandlers(e, openapi.NewStrictHandler(&handlers{deps}, nil))
 	return e
 }
+
+// client is the library on behalf of whoever sent the request.
+func (h *handlers) client(context.Context) *penstock.Client { return h.Client }
 
 // handlers implements every operation of openapi.yaml, one file per tag.
 type handlers struct {

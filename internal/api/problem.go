@@ -105,7 +105,7 @@ func failureFields(err error, id string) []zap.Field {
 func writeProblem(c echo.Context, found answer, id string) error {
 	body, err := json.Marshal(openapi.Problem{
 		Type: "about:blank", Title: found.title, Status: found.status,
-		Detail: &found.detail, Code: found.code, RequestId: id,
+		Detail: found.detail, Code: found.code, RequestId: id,
 	})
 	if err != nil {
 		return err

@@ -22,7 +22,7 @@ type Row struct {
 // new package may lean on is decided here first.
 var Table = []Row{
 	{
-		[]string{"db", "migrations", "internal/config", "internal/api/openapi", "internal/archtest"},
+		[]string{"db", "migrations", "internal/config", "internal/archtest"},
 		nil,
 		"it is a leaf, which everything else may stand on",
 	},
@@ -35,6 +35,11 @@ var Table = []Row{
 		[]string{Root},
 		[]string{"db", "internal/maintain"},
 		"the library is the floor under internal/, never a facade over it",
+	},
+	{
+		[]string{"internal/api/openapi"},
+		[]string{Root},
+		"the library's types are the shapes that the API's description states, not copies of them",
 	},
 	{
 		[]string{"internal/postgres"},
@@ -70,6 +75,11 @@ var Table = []Row{
 		[]string{"internal/dlqtest"},
 		[]string{Root},
 		"it asks of the library what an operator asks, and looks into the tables for the truth",
+	},
+	{
+		[]string{"internal/apitest"},
+		[]string{Root, "internal/api", "internal/api/openapi"},
+		"it asks over HTTP what the library was told, and holds every answer to the API's description",
 	},
 	{
 		[]string{"internal/sqltest"},
@@ -111,7 +121,7 @@ type Fence struct {
 var Fences = []Fence{
 	{
 		"github.com/labstack/echo",
-		[]string{"internal/api", "internal/api/openapi", "cmd/penstock"},
+		[]string{"internal/api", "internal/api/openapi", "internal/apitest", "cmd/penstock"},
 		"the library must not bring a web framework into its user's program",
 	},
 	{
