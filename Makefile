@@ -50,6 +50,7 @@ test: ## run every test against real PostgreSQL
 gen: ## write db/ from queries/ and internal/api/openapi/ from openapi.yaml
 	go tool sqlc generate
 	go tool oapi-codegen -config internal/api/openapi/config.yaml -o internal/api/openapi/openapi.gen.go openapi.yaml
+	cp openapi.yaml internal/api/openapi/openapi.yaml
 
 lint: ## gofumpt, vet, staticcheck
 	@unformatted=$$($(TOOL) gofumpt -l .) || exit 1; [ -z "$$unformatted" ] || { \
