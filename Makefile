@@ -64,6 +64,8 @@ verify: ## generated code fresh, every query prepares, modules tidy, imports as 
 	@go tool oapi-codegen -config internal/api/openapi/config.yaml openapi.yaml \
 		| diff -u internal/api/openapi/openapi.gen.go - \
 		|| { echo "verify: internal/api/openapi is stale; mend with: make gen"; exit 1; }
+	@cmp openapi.yaml internal/api/openapi/openapi.yaml \
+		|| { echo "verify: the embedded openapi.yaml is stale; mend with: make gen"; exit 1; }
 	@echo "verify: generated code is fresh"
 	@go run ./internal/withpostgres go tool sqlc vet
 	@echo "verify: every query prepares on real PostgreSQL"

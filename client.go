@@ -5,6 +5,7 @@ import (
 	"database/sql"
 	"encoding/json"
 	"errors"
+	"time"
 
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgxpool"
@@ -62,10 +63,13 @@ type SQLTx interface {
 }
 
 // SQLClient enqueues inside a database/sql transaction of any Postgres driver.
-type SQLClient struct{ tx SQLTx }
+type SQLClient struct {
+	tx     SQLTx
+	client *Client
+}
 
 // InSQLTx is the client inside the caller's database/sql transaction (P2).
-func (c *Client) InSQLTx(tx SQLTx) *SQLClient { return &SQLClient{tx} }
+func (c *Client) InSQLTx(tx SQLTx) *SQLClient { return &SQLClient{tx, c} }
 
 // Enqueue is Client.Enqueue inside the transaction.
 func (c *SQLClient) Enqueue(ctx context.Context, job NewJob) (int64, error) {
@@ -91,10 +95,13 @@ func (c *SQLClient) EnqueueMany(ctx context.Context, jobs []NewJob) ([]int64, er
 	for n, call := range calls {
 		// Text in, text out: what every driver can carry.
 		var answer string
-		if err := c.tx.QueryRowContext(ctx,
+		start := time.Now()
+		err := translate("enqueue", c.tx.QueryRowContext(ctx,
 			`SELECT to_jsonb(penstock.enqueue_many($1::text, $2::text::jsonb, $3::boolean))::text`,
-			call.Queue, jobsJSON(call), call.Notify).Scan(&answer); err != nil {
-			return nil, translate("enqueue", err)
+			call.Queue, jobsJSON(call), call.Notify).Scan(&answer))
+		c.client.hooks.Enqueued(EnqueueEvent{call.Queue, len(call.Names), time.Since(start), true, err})
+		if err != nil {
+			return nil, err
 		}
 		var got []int64
 		if err := json.Unmarshal([]byte(answer), &got); err != nil {

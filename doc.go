@@ -50,7 +50,8 @@
 // a fetcher per queue that claims batches (fetch.go), a goroutine per running
 // job (execute.go), a flusher that writes ends in group commits (flush.go), one
 // connection that beats (lease.go) and one that listens (listen.go); it also
-// maintains the database (internal/maintain). Decisions about retries and
+// maintains the database (internal/maintain). A Remote does for workers behind HTTP
+// what a Worker does for its handlers (remote.go). Decisions about retries and
 // priorities are taken by functions in the database (migrations/), so every
 // language sees the same ones.
 package penstock

@@ -246,6 +246,7 @@ func (c *Client) enqueueRows(ctx context.Context, rows []row) ([]int64, error) {
 	ids := make([]int64, len(rows))
 	var failed error
 	var failedCall int
+	start := time.Now()
 	batch := c.queries.EnqueueGroups(ctx, calls)
 	batch.QueryRow(func(n int, got []int64, err error) {
 		if err != nil {
@@ -262,12 +263,16 @@ func (c *Client) enqueueRows(ctx context.Context, rows []row) ([]int64, error) {
 	if err := batch.Close(); failed == nil {
 		failed = err
 	}
+	failed = translate("enqueue", failed)
+	if refused, ok := errors.AsType[*ArgumentError](failed); ok && refused.Job > 0 { // of its call; the caller counts all
+		refused.Job = places[failedCall][refused.Job-1] + 1
+	}
+	took := time.Since(start)
+	for _, call := range calls {
+		c.hooks.Enqueued(EnqueueEvent{call.Queue, len(call.Names), took, c.pool == nil, failed})
+	}
 	if failed != nil {
-		err := translate("enqueue", failed)
-		if refused, ok := errors.AsType[*ArgumentError](err); ok && refused.Job > 0 { // of its call; the caller counts all
-			refused.Job = places[failedCall][refused.Job-1] + 1
-		}
-		return nil, err
+		return nil, failed
 	}
 	if c.pool != nil { // committed: a fetcher of this process need not wait for Postgres to say so
 		for _, call := range calls {

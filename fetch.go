@@ -81,13 +81,7 @@ func (q *servedQueue) fetch(ctx context.Context) {
 }
 
 func (f *fetcher) awaitRoom(ctx context.Context) {
-	timer := time.NewTimer(fallbackPoll)
-	defer timer.Stop()
-	select {
-	case <-f.q.room:
-	case <-timer.C:
-	case <-ctx.Done():
-	}
+	f.waitFor(ctx, nil, nil, f.q.room, fallbackPoll)
 }
 
 // claim takes up to n jobs and starts them.
@@ -221,12 +215,27 @@ func (f *fetcher) untilDue(ctx context.Context) time.Duration {
 }
 
 func (f *fetcher) wait(ctx context.Context, d time.Duration) {
-	timer := time.NewTimer(d)
+	f.waitFor(ctx, f.woken, f.local, nil, d)
+}
+
+// waitFor waits for the first of what may end the rest, nil being what may not, and
+// tells the hook which it was.
+func (f *fetcher) waitFor(ctx context.Context, notified, enqueued, room <-chan struct{}, most time.Duration) {
+	start := time.Now()
+	timer := time.NewTimer(most)
 	defer timer.Stop()
+	var by WakeReason
 	select {
-	case <-f.woken:
-	case <-f.local:
+	case <-notified:
+		by = WokenByNotification
+	case <-enqueued:
+		by = WokenByEnqueue
+	case <-room:
+		by = WokenByRoom
 	case <-timer.C:
+		by = WokenByPoll
 	case <-ctx.Done():
+		return
 	}
+	f.q.worker.hooks.Woken(WakeEvent{f.q.name, by, time.Since(start)})
 }

@@ -10,18 +10,39 @@ import (
 // Two ends of one job may be told out of order; the attempt's number tells which
 // came first.
 //
-//	event    when                                    from
-//	Claimed  a claim returned (also with none)       a queue's fetcher
-//	Started  a handler is about to run               the handler's goroutine
-//	Ended    an attempt's end is recorded            the flusher
-//	Flushed  a batch of ends was written             the flusher
-//	Buried   a dead worker's attempts ended as lost  the sweeper
+//	event      when                                    from
+//	Enqueued   a statement of enqueues was answered    the caller's goroutine, or its group's
+//	Claimed    a claim returned (also with none)       a queue's fetcher
+//	Started    a handler is about to run               the handler's goroutine
+//	Ended      an attempt's end is recorded            the flusher
+//	Flushed    a batch of ends was written             the flusher
+//	Woken      a fetcher's rest between claims ended   a queue's fetcher
+//	Notified   a notification came                     the listener
+//	Listening  the connection for them came or went    the listener
+//	Beaten     a heartbeat was answered                the leaseholder
+//	Buried     a dead worker's attempts ended as lost  the sweeper
 type Hooks struct {
-	Claimed func(ClaimEvent)
-	Started func(StartEvent)
-	Ended   func(EndEvent)
-	Flushed func(FlushEvent)
-	Buried  func(BuryEvent)
+	Enqueued  func(EnqueueEvent)
+	Claimed   func(ClaimEvent)
+	Started   func(StartEvent)
+	Ended     func(EndEvent)
+	Flushed   func(FlushEvent)
+	Woken     func(WakeEvent)
+	Notified  func(NotifyEvent)
+	Listening func(ListenEvent)
+	Beaten    func(BeatEvent)
+	Buried    func(BuryEvent)
+}
+
+// EnqueueEvent is one queue's part of a statement of enqueues: those of a group
+// commit, of an EnqueueMany, or inside a caller's transaction, which may yet be
+// rolled back. Jobs counts what was asked for, repeats of idempotency keys too.
+type EnqueueEvent struct {
+	Queue string
+	Jobs  int
+	Took  time.Duration // of the whole statement
+	InTx  bool
+	Err   error // nothing of the statement was kept, or nobody knows
 }
 
 // ClaimEvent is one claim: how many were asked for and came, and how long it took.
@@ -66,27 +87,96 @@ type FlushEvent struct {
 	Err  error
 }
 
+// WakeEvent is the end of a rest between claims. A fetcher that rests in a busy
+// queue polls every few milliseconds; one that sleeps polls once a second.
+type WakeEvent struct {
+	Queue  string
+	By     WakeReason
+	Rested time.Duration
+}
+
+// WakeReason is why a fetcher's rest ended.
+type WakeReason string
+
+// The reasons for which a rest ends.
+const (
+	WokenByNotification WakeReason = "notification" // of Postgres
+	WokenByEnqueue      WakeReason = "enqueue"      // in this process
+	WokenByRoom         WakeReason = "room"         // a handler became free
+	WokenByPoll         WakeReason = "poll"         // its time was over
+)
+
+// NotifyEvent is a notification that arrived, whether or not anyone slept.
+type NotifyEvent struct {
+	Queue string
+}
+
+// ListenEvent is the connection for notifications: up once it listens, and down
+// with the error that ended it or kept it from coming up; none when the worker
+// stops. While it is down, fetchers poll.
+type ListenEvent struct {
+	Up  bool
+	Err error
+}
+
+// BeatEvent is a heartbeat. A worker whose beats fail for the lease is buried.
+type BeatEvent struct {
+	Took time.Duration
+	Gone bool // it was buried before this beat
+	Err  error
+}
+
 // BuryEvent is a worker found dead.
 type BuryEvent struct {
 	WorkerID int64
 	Lost     int
 }
 
+// And is h with more beside it: both are told, h first.
+func (h Hooks) And(more Hooks) Hooks {
+	return Hooks{
+		Enqueued:  both(h.Enqueued, more.Enqueued),
+		Claimed:   both(h.Claimed, more.Claimed),
+		Started:   both(h.Started, more.Started),
+		Ended:     both(h.Ended, more.Ended),
+		Flushed:   both(h.Flushed, more.Flushed),
+		Woken:     both(h.Woken, more.Woken),
+		Notified:  both(h.Notified, more.Notified),
+		Listening: both(h.Listening, more.Listening),
+		Beaten:    both(h.Beaten, more.Beaten),
+		Buried:    both(h.Buried, more.Buried),
+	}
+}
+
+func both[E any](first, second func(E)) func(E) {
+	switch {
+	case first == nil:
+		return second
+	case second == nil:
+		return first
+	}
+	return func(e E) { first(e); second(e) }
+}
+
+// filled is h without nils, so that nobody has to look before a call.
 func (h Hooks) filled() Hooks {
-	if h.Claimed == nil {
-		h.Claimed = func(ClaimEvent) {}
+	return Hooks{
+		Enqueued:  orSilent(h.Enqueued),
+		Claimed:   orSilent(h.Claimed),
+		Started:   orSilent(h.Started),
+		Ended:     orSilent(h.Ended),
+		Flushed:   orSilent(h.Flushed),
+		Woken:     orSilent(h.Woken),
+		Notified:  orSilent(h.Notified),
+		Listening: orSilent(h.Listening),
+		Beaten:    orSilent(h.Beaten),
+		Buried:    orSilent(h.Buried),
 	}
-	if h.Started == nil {
-		h.Started = func(StartEvent) {}
+}
+
+func orSilent[E any](hook func(E)) func(E) {
+	if hook == nil {
+		return func(E) {}
 	}
-	if h.Ended == nil {
-		h.Ended = func(EndEvent) {}
-	}
-	if h.Flushed == nil {
-		h.Flushed = func(FlushEvent) {}
-	}
-	if h.Buried == nil {
-		h.Buried = func(BuryEvent) {}
-	}
-	return h
+	return hook
 }

@@ -169,7 +169,9 @@ func (h *leaseholder) register(within, alive context.Context, queries *db.Querie
 }
 
 func (h *leaseholder) beat(ctx context.Context, queries *db.Queries, inc *incarnation) error {
+	start := time.Now()
 	reply, err := queries.Heartbeat(ctx, inc.id)
+	h.worker.hooks.Beaten(BeatEvent{time.Since(start), err == nil && !reply.Alive, err})
 	if err != nil {
 		return translate("heartbeat", err)
 	}

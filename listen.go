@@ -18,6 +18,7 @@ import (
 type listener struct {
 	config *pgx.ConnConfig
 	log    *zap.Logger
+	hooks  Hooks
 
 	// mu guards what follows. interrupt, when set, ends the wait for a
 	// notification so that a changed wish is carried out.
@@ -43,8 +44,8 @@ func (s *sleeper) meet() {
 	}
 }
 
-func newListener(config *pgx.ConnConfig, log *zap.Logger) *listener {
-	return &listener{config: config, log: log, wishes: map[string]*sleeper{}}
+func newListener(config *pgx.ConnConfig, log *zap.Logger, hooks Hooks) *listener {
+	return &listener{config: config, log: log, hooks: hooks, wishes: map[string]*sleeper{}}
 }
 
 // woken is where a queue's notifications arrive.
@@ -89,12 +90,17 @@ func (l *listener) listen(ctx context.Context) {
 		}
 		conn, err := connectWithin(ctx, l.config)
 		if err != nil {
+			l.hooks.Listening(ListenEvent{Err: err})
 			continue // the heartbeat reports it
 		}
 		err = l.serve(ctx, conn, &tries)
 		closeQuietly(conn)
 		l.forgetLocks()
-		if ctx.Err() == nil {
+		if ctx.Err() != nil {
+			err = nil
+		}
+		l.hooks.Listening(ListenEvent{Err: err})
+		if err != nil {
 			l.log.Warn("lost the notification connection; polling meanwhile", zap.Error(err))
 		}
 	}
@@ -105,6 +111,7 @@ func (l *listener) serve(ctx context.Context, conn *pgx.Conn, tries *int) error 
 		return err
 	}
 	*tries = 0
+	l.hooks.Listening(ListenEvent{Up: true})
 	l.wakeAll() // something may have come while nobody listened
 	for {
 		waiting, interrupt := context.WithCancel(ctx)
@@ -119,6 +126,7 @@ func (l *listener) serve(ctx context.Context, conn *pgx.Conn, tries *int) error 
 		interrupted := waiting.Err() != nil
 		interrupt()
 		if note != nil {
+			l.hooks.Notified(NotifyEvent{note.Payload})
 			l.wake(note.Payload)
 		}
 		if err != nil && (ctx.Err() != nil || !interrupted || conn.IsClosed()) {

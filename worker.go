@@ -103,7 +103,7 @@ func NewWorker(c *Client, cfg WorkerConfig) (*Worker, error) {
 	}
 	w := &Worker{client: c, cfg: cfg, log: c.log, hooks: c.hooks, queues: map[string]*servedQueue{}}
 	w.flusher = newFlusher(w)
-	w.listener = newListener(c.pool.Config().ConnConfig, w.log)
+	w.listener = newListener(c.pool.Config().ConnConfig, w.log, w.hooks)
 	w.lease = newLeaseholder(w, c.pool.Config().ConnConfig)
 	for name, q := range cfg.Queues {
 		if !namePattern.MatchString(name) {
@@ -132,6 +132,15 @@ func (w *Worker) Client() *Client { return w.client }
 
 // Queues are the names of the queues it serves, sorted.
 func (w *Worker) Queues() []string { return slices.Sorted(maps.Keys(w.queues)) }
+
+// Load is how busy this process is with each queue now, by the queue's name.
+func (w *Worker) Load() []QueueLoad {
+	var all []QueueLoad
+	for _, name := range w.Queues() {
+		all = append(all, w.queues[name].load())
+	}
+	return all
+}
 
 func (w *Worker) wrap(h HandlerFunc) HandlerFunc {
 	for _, m := range slices.Backward(w.cfg.Middleware) {

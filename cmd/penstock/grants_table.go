@@ -69,6 +69,18 @@ var functions = []functionGrant{
 	{"priority_level(integer)", operator | reporter},
 	{"set_breaker(text, text, boolean, double precision, integer, interval, interval)", operator},
 
+	{"register_remote_worker(text, text[], text, integer, text, integer, text[])", worker},
+	{"remote_queues(bigint, text)", worker},
+	{"remote_claim(bigint, text, text, integer, text[], interval)", worker},
+	{"remote_heartbeat(bigint, text, bigint[], integer[])", worker},
+	{"remote_finish(bigint, text, text, bigint[], integer[], text[], text[], text[], text[], jsonb[], interval[])", worker},
+	{"remote_progress(bigint, text, bigint[], integer[], integer[], text[])", worker},
+	{"remote_leave(bigint, text)", worker},
+	{"remote_beats(bigint[])", worker},
+	{"due_in(text[])", worker},
+	{"prune_remote_claims()", worker},
+	{"remote_beat(bigint, text)", nobody},
+
 	{"actor()", nobody},
 	{"aged_heads(text, smallint[], timestamp with time zone, double precision, timestamp with time zone, smallint, smallint[], timestamp with time zone[], bigint[], text[], bigint[], integer)", nobody},
 	{"audit(text, text, jsonb, jsonb)", nobody},
@@ -190,6 +202,7 @@ var relations = []relationGrant{
 	{"settings", []tableGrant{{"SELECT, UPDATE", operator}, {"SELECT", reporter}}},
 	{"partitions", []tableGrant{{"SELECT", operator | reporter}}},
 
+	{"remote_claims", nil},
 	{"endings", nil},
 	{"retry_previews", nil},
 }

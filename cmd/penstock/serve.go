@@ -158,10 +158,14 @@ func (s *server) run(ctx context.Context) error {
 		})
 	}
 
+	client, err := penstock.NewClient(s.pool, penstock.Config{Logger: s.log})
+	if err != nil {
+		return err
+	}
 	listener := s.listener
 	s.listener = nil // api.Serve closes it
 	part(func() error {
-		handler := api.New(api.Deps{Log: s.log, Ready: s.ready})
+		handler := api.New(api.Deps{Client: client, Log: s.log, Ready: s.ready})
 		return api.Serve(ctx, listener, handler, api.ServeConfig{Log: s.log})
 	})
 	parts.Go(func() { maintain.Run(ctx, s.pool, maintain.Config{Log: s.log}) })

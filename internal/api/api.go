@@ -3,8 +3,9 @@
 // turns errors into status codes.
 //
 // A request passes, in this order: its id, the access log, the catching of panics, the
-// generated router, a handler. When a handler fails, the client reads an RFC 9457
-// problem with the request's id, and the log has the whole story under the same id.
+// router, the gate (who asks, may they, is the request as openapi.yaml describes it), a
+// handler. When one of them refuses or fails, the client reads an RFC 9457 problem with
+// the request's id, and what the problem hides is in the log under the same id.
 package api
 
 import (
@@ -20,38 +21,57 @@ import (
 
 // Deps is what the handlers stand on.
 type Deps struct {
-	Log    *zap.Logger      // nil logs nothing
-	Client *penstock.Client // what the operations call
+	Client *penstock.Client
+	Log    *zap.Logger // nil logs nothing
 
 	// Ready reports whether Postgres answers and its schema fits this binary; its error
 	// goes to the log and never to the client. nil means always ready.
 	Ready func(ctx context.Context) error
 }
 
-// New builds the handler of the whole API and starts nothing; hand it to Serve.
+// service is the API: what was given, and what was made of openapi.yaml.
+type service struct {
+	Deps
+	contract *contract
+	intake   *intake
+}
+
+// New builds the handler of the whole API and starts nothing; hand it to Serve. It
+// panics if openapi.yaml, which is part of the binary, cannot be read.
 func New(deps Deps) *echo.Echo {
+	s := newService(deps, openapi.Spec)
+	e := s.router()
+	openapi.RegisterHandlers(e, openapi.NewStrictHandler(&handlers{s.Deps}, nil))
+	return e
+}
+
+func newService(deps Deps, document []byte) *service {
 	if deps.Log == nil {
 		deps.Log = zap.NewNop()
 	}
 	if deps.Ready == nil {
 		deps.Ready = func(context.Context) error { return nil }
 	}
+	contract, err := readContract(document)
+	if err != nil {
+		panic(err)
+	}
+	return &service{deps, contract, newIntake()}
+}
 
+// router is all that a request passes before a handler.
+func (s *service) router() *echo.Echo {
 	e := echo.New()
 	e.HideBanner, e.HidePort = true, true
 	e.Logger.SetLevel(log.OFF) // one log: zap's
 	// Forwarding headers are the client's to forge; the peer's address is not.
 	e.IPExtractor = echo.ExtractIPDirect()
-	e.HTTPErrorHandler = problemHandler(deps.Log)
+	e.HTTPErrorHandler = problemHandler(s.Log)
+	e.Binder = jsonBinder{}
 	e.Pre(seedPaths)
-	e.Use(requestID, accessLog(deps.Log), catchPanic)
-
-	openapi.RegisterHandlers(e, openapi.NewStrictHandler(&handlers{deps}, nil))
+	e.Use(requestID, accessLog(s.Log), catchPanic, s.gate)
 	return e
 }
-
-// client is the library on behalf of whoever sent the request.
-func (h *handlers) client(context.Context) *penstock.Client { return h.Client }
 
 // handlers implements every operation of openapi.yaml, one file per tag.
 type handlers struct {

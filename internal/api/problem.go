@@ -4,13 +4,18 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"io"
+	"net"
 	"net/http"
+	"slices"
 	"strconv"
 
+	"github.com/jackc/pgx/v5/pgconn"
 	"github.com/labstack/echo/v4"
 	"go.uber.org/zap"
 	"go.uber.org/zap/zapcore"
 
+	"github.com/penstock/penstock"
 	"github.com/penstock/penstock/internal/api/openapi"
 )
 
@@ -24,6 +29,19 @@ type answer struct {
 	title      string
 	detail     string
 	retryAfter int // seconds; 0 leaves the header out
+	fields     fieldErrors
+}
+
+// away answers while Postgres cannot be used.
+var away = answer{
+	status: http.StatusServiceUnavailable, code: "unavailable", title: "Unavailable", retryAfter: 1,
+	detail: "The database does not answer at the moment. Nothing was changed.",
+}
+
+// badRequest answers a request whose fields say what is wrong.
+var badRequest = answer{
+	status: http.StatusBadRequest, code: "invalid_argument", title: "Invalid argument",
+	detail: "The request is not as the API's description says; errors names each field. Nothing was changed.",
 }
 
 // answers maps the errors we know to what the client reads. The first that errors.Is
@@ -37,6 +55,63 @@ var answers = []struct {
 		status: http.StatusServiceUnavailable, code: "not_ready", title: "Not ready", retryAfter: 1,
 		detail: "The server cannot use its database at the moment, or is shutting down; its log says why.",
 	}},
+	{errNoToken, answer{
+		status: http.StatusUnauthorized, code: "unauthorized", title: "Unauthorized",
+		detail: "Send a valid token: Authorization: Bearer pen_<id>_<secret>. `penstock token create` makes one.",
+	}},
+	{errForbidden, answer{
+		status: http.StatusForbidden, code: "forbidden", title: "Forbidden",
+		detail: "The token's role does not allow this operation.",
+	}},
+	{errForeignQueue, answer{
+		status: http.StatusForbidden, code: "forbidden_queue", title: "Forbidden queue",
+		detail: "The token does not cover this queue, or not all that the request is about; name a queue it covers.",
+	}},
+	{errTooLarge, answer{
+		status: http.StatusRequestEntityTooLarge, code: "too_large", title: "Too large",
+		detail: "A body may have 8 MiB. Send the jobs in several requests.",
+	}},
+	{errMediaType, answer{
+		status: http.StatusUnsupportedMediaType, code: "unsupported_media_type", title: "Unsupported media type",
+		detail: "This operation does not take a body of this type; most take application/json, in UTF-8.",
+	}},
+	{errSlowBody, answer{
+		status: http.StatusRequestTimeout, code: "timeout", title: "Request timeout",
+		detail: "The body did not come within 30 seconds.",
+	}},
+	{errBusy, answer{
+		status: http.StatusServiceUnavailable, code: "busy", title: "Busy", retryAfter: 1,
+		detail: "Too many large bodies are on their way at once. Nothing was changed.",
+	}},
+	{penstock.ErrJobNotFound, answer{
+		status: http.StatusNotFound, code: "job_not_found", title: "Job not found",
+		detail: "There is no such job, or it ended longer ago than jobs are kept, or the token does not cover its queue.",
+	}},
+	{penstock.ErrDeadJobNotFound, answer{
+		status: http.StatusNotFound, code: "dead_job_not_found", title: "Dead job not found",
+		detail: "The dead letter queue has no such entry, or the token does not cover its queue.",
+	}},
+	{penstock.ErrRedriveNotFound, answer{
+		status: http.StatusNotFound, code: "redrive_not_found", title: "Redrive not found",
+		detail: "There is no such redrive, or the token does not cover its queue.",
+	}},
+	{penstock.ErrLeaseLost, answer{
+		status: http.StatusConflict, code: "lease_lost", title: "Lease lost",
+		detail: "Another worker owns the job now, or it has ended. Drop the result.",
+	}},
+	{penstock.ErrWorkerGone, answer{
+		status: http.StatusGone, code: "worker_gone", title: "Worker gone",
+		detail: "The worker was buried while it was silent; its jobs went to others. Register anew.",
+	}},
+	{penstock.ErrConflict, answer{
+		status: http.StatusConflict, code: "conflict", title: "Conflict",
+		detail: "The thing is in a state that forbids this; look at it again.",
+	}},
+	{penstock.ErrOutcomeUnknown, answer{
+		status: http.StatusGatewayTimeout, code: "outcome_unknown", title: "Outcome unknown",
+		detail: "The database broke off before its answer: the request may have had its effect. " +
+			"Repeated with an Idempotency-Key it has it once.",
+	}},
 }
 
 // unknown answers every error that no table explains.
@@ -47,15 +122,19 @@ var unknown = answer{
 
 // routing answers what Echo itself refuses before a handler runs, by status.
 var routing = map[int]answer{
-	http.StatusBadRequest:            {code: "bad_request", title: "Bad request", detail: "The request could not be read; see the API's description."},
-	http.StatusNotFound:              {code: "not_found", title: "Not found", detail: "Nothing is served at this path."},
-	http.StatusMethodNotAllowed:      {code: "method_not_allowed", title: "Method not allowed", detail: "The Allow header lists what this path takes."},
-	http.StatusRequestEntityTooLarge: {code: "too_large", title: "Too large", detail: "The request's body is larger than the server takes."},
-	http.StatusUnsupportedMediaType:  {code: "unsupported_media_type", title: "Unsupported media type", detail: "Send application/json."},
+	http.StatusBadRequest:       {code: "bad_request", title: "Bad request", detail: "The request could not be read; see the API's description."},
+	http.StatusNotFound:         {code: "not_found", title: "Not found", detail: "Nothing is served at this path."},
+	http.StatusMethodNotAllowed: {code: "method_not_allowed", title: "Method not allowed", detail: "The Allow header lists what this path takes."},
 }
 
-// answerFor finds how err looks from outside; unknown when nothing else fits.
-func answerFor(err error) answer {
+// answerFor finds how err, of the request that ctx belongs to, looks from outside;
+// unknown when nothing else fits.
+func answerFor(ctx context.Context, err error) answer {
+	if wrong := fieldsOf(ctx, err); wrong != nil {
+		found := badRequest
+		found.fields = wrong
+		return found
+	}
 	for _, known := range answers {
 		if errors.Is(err, known.err) {
 			return known.answer
@@ -67,13 +146,36 @@ func answerFor(err error) answer {
 			return found
 		}
 	}
+	if postgresAway(err) {
+		return away
+	}
 	return unknown
+}
+
+// postgresAway reports whether the database could not be used, as opposed to having
+// refused the statement: nobody answered, or what answered starts, stops, stands by, has
+// no room, or gave up on a lock or a time limit.
+func postgresAway(err error) bool {
+	if pg, ok := errors.AsType[*pgconn.PgError](err); ok {
+		switch pg.Code {
+		case "25006", "40001", "40P01", "55P03", "57014":
+			return true
+		}
+		return slices.Contains([]string{"08", "53", "57", "58"}, pg.Code[:min(2, len(pg.Code))])
+	}
+	if _, ok := errors.AsType[*pgconn.ConnectError](err); ok {
+		return true
+	}
+	if _, ok := errors.AsType[net.Error](err); ok { // broken connections and deadlines of ours
+		return true
+	}
+	return pgconn.SafeToRetry(err) || errors.Is(err, io.ErrUnexpectedEOF) || errors.Is(err, io.EOF) || errors.Is(err, net.ErrClosed)
 }
 
 // problemHandler writes what a failed request answers, and logs what the answer hides.
 func problemHandler(log *zap.Logger) echo.HTTPErrorHandler {
 	return func(err error, c echo.Context) {
-		found, id := answerFor(err), idOf(c)
+		found, id := answerFor(c.Request().Context(), err), idOf(c)
 		if found.status >= http.StatusInternalServerError {
 			log.Log(levelOf(found, err), "http request failed", failureFields(err, id)...)
 		}
@@ -103,15 +205,22 @@ func failureFields(err error, id string) []zap.Field {
 }
 
 func writeProblem(c echo.Context, found answer, id string) error {
-	body, err := json.Marshal(openapi.Problem{
+	problem := openapi.Problem{
 		Type: "about:blank", Title: found.title, Status: found.status,
 		Detail: found.detail, Code: found.code, RequestId: id,
-	})
+	}
+	for _, f := range found.fields {
+		problem.Errors = append(problem.Errors, openapi.FieldError{Pointer: f.pointer, Detail: f.detail})
+	}
+	body, err := json.Marshal(problem)
 	if err != nil {
 		return err
 	}
 	header := c.Response().Header()
 	header.Set("Cache-Control", "no-store")
+	if found.status == http.StatusUnauthorized {
+		header.Set(echo.HeaderWWWAuthenticate, "Bearer")
+	}
 	if found.retryAfter > 0 {
 		header.Set("Retry-After", strconv.Itoa(found.retryAfter))
 	}

@@ -82,6 +82,11 @@ var Table = []Row{
 		"it asks over HTTP what the library was told, and holds every answer to the API's description",
 	},
 	{
+		[]string{"internal/remotetest"},
+		[]string{Root},
+		"it is every worker that speaks through the library's Remote, and looks into the tables for the truth",
+	},
+	{
 		[]string{"internal/sqltest"},
 		[]string{Root},
 		"it proves the verbs without the library, but for the one formula that both have",

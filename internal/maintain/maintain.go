@@ -160,6 +160,9 @@ func (m *maintainer) prune(ctx context.Context) error {
 	if _, err := m.queries.PruneTallies(ctx); err != nil {
 		return err
 	}
+	if _, err := m.queries.PruneRemoteClaims(ctx); err != nil {
+		return err
+	}
 	if _, err := m.queries.PruneDepartures(ctx, pruneBatch); err != nil {
 		return err
 	}

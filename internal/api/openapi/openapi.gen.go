@@ -66,12 +66,12 @@ type Breaker = penstock.Breaker
 
 // BreakerRequest defines model for BreakerRequest.
 type BreakerRequest struct {
-	// CoolDown Milliseconds.
+	// CoolDown Milliseconds, 1 s to 1 day.
 	CoolDown      penstock.Milliseconds `json:"coolDown,omitempty"`
 	FailureShare  float64               `json:"failureShare,omitempty"`
 	LeastAttempts int                   `json:"leastAttempts,omitempty"`
 
-	// Span Milliseconds.
+	// Span Milliseconds, 1 s to 1 h.
 	Span penstock.Milliseconds `json:"span,omitempty"`
 }
 
@@ -155,6 +155,15 @@ type ErrorGroupList struct {
 
 // Explanation defines model for Explanation.
 type Explanation = penstock.Explanation
+
+// FieldError defines model for FieldError.
+type FieldError struct {
+	// Detail What is allowed there.
+	Detail string `json:"detail"`
+
+	// Pointer Where in the request: a JSON pointer into the body (/priority/weight; empty for all of it), or the name of a parameter or header.
+	Pointer string `json:"pointer"`
+}
 
 // Id A whole number that fits a double, as text.
 //
@@ -395,6 +404,9 @@ type Problem struct {
 	// Detail What happened this time and what to do about it.
 	Detail string `json:"detail,omitempty"`
 
+	// Errors Each field that was refused, at most 100.
+	Errors []FieldError `json:"errors,omitempty"`
+
 	// RequestId The server's log has the whole story under this id.
 	RequestId string `json:"requestId"`
 	Status    int    `json:"status"`
@@ -578,6 +590,9 @@ type Fingerprint = string
 // GroupFingerprint defines model for GroupFingerprint.
 type GroupFingerprint = string
 
+// IdempotencyKey defines model for IdempotencyKey.
+type IdempotencyKey = string
+
 // JobId A whole number that fits a double, as text.
 //
 // Examples: 2063100000000042
@@ -621,8 +636,41 @@ type Tag = Name
 // Traceparent defines model for Traceparent.
 type Traceparent = string
 
+// BadRequest An error as RFC 9457 shapes it.
+type BadRequest = Problem
+
+// Conflict An error as RFC 9457 shapes it.
+type Conflict = Problem
+
+// Forbidden An error as RFC 9457 shapes it.
+type Forbidden = Problem
+
+// Gone An error as RFC 9457 shapes it.
+type Gone = Problem
+
+// KeyReused An error as RFC 9457 shapes it.
+type KeyReused = Problem
+
+// NotFound An error as RFC 9457 shapes it.
+type NotFound = Problem
+
+// OutcomeUnknown An error as RFC 9457 shapes it.
+type OutcomeUnknown = Problem
+
+// TooLarge An error as RFC 9457 shapes it.
+type TooLarge = Problem
+
+// TooManyRequests An error as RFC 9457 shapes it.
+type TooManyRequests = Problem
+
+// Unauthorized An error as RFC 9457 shapes it.
+type Unauthorized = Problem
+
 // Unavailable An error as RFC 9457 shapes it.
 type Unavailable = Problem
+
+// UnsupportedMediaType An error as RFC 9457 shapes it.
+type UnsupportedMediaType = Problem
 
 // GetAuditLogParams defines parameters for GetAuditLog.
 type GetAuditLogParams struct {
@@ -2711,7 +2759,41 @@ func RegisterHandlersWithOptions(router EchoRouter, si ServerInterface, options 
 
 }
 
+type BadRequestApplicationProblemPlusJSONResponse Problem
+
+type ConflictApplicationProblemPlusJSONResponse Problem
+
+type ForbiddenApplicationProblemPlusJSONResponse Problem
+
+type GoneApplicationProblemPlusJSONResponse Problem
+
+type KeyReusedApplicationProblemPlusJSONResponse Problem
+
+type NotFoundApplicationProblemPlusJSONResponse Problem
+
+type OutcomeUnknownApplicationProblemPlusJSONResponse Problem
+
 type ProblemApplicationProblemPlusJSONResponse Problem
+
+type TooLargeApplicationProblemPlusJSONResponse Problem
+
+type TooManyRequestsResponseHeaders struct {
+	RetryAfter int
+}
+type TooManyRequestsApplicationProblemPlusJSONResponse struct {
+	Body Problem
+
+	Headers TooManyRequestsResponseHeaders
+}
+
+type UnauthorizedResponseHeaders struct {
+	WWWAuthenticate string
+}
+type UnauthorizedApplicationProblemPlusJSONResponse struct {
+	Body Problem
+
+	Headers UnauthorizedResponseHeaders
+}
 
 type UnavailableResponseHeaders struct {
 	RetryAfter int
@@ -2721,6 +2803,8 @@ type UnavailableApplicationProblemPlusJSONResponse struct {
 
 	Headers UnavailableResponseHeaders
 }
+
+type UnsupportedMediaTypeApplicationProblemPlusJSONResponse Problem
 
 type GetAuditLogRequestObject struct {
 	Params GetAuditLogParams

@@ -1,0 +1,107 @@
+"""A worker in Python, with nothing but its standard library: python3 worker.py QUEUE
+
+It runs handlers by the job's name, several at once, keeps their leases, and ends them
+in batches. PENSTOCK_URL is the server, PENSTOCK_TOKEN a token with role worker.
+"""
+import json, os, queue, signal, socket, sys, threading, time, urllib.error, urllib.request, uuid
+
+API = os.environ.get("PENSTOCK_URL", "http://127.0.0.1:8080") + "/api/v1/workers"
+HANDLERS = {}
+CONCURRENCY = 4
+
+
+def handler(name):
+    return lambda function: HANDLERS.setdefault(name, function)
+
+
+@handler("echo")
+def echo(data, job):
+    time.sleep(data.get("seconds", 0))
+    return data  # kept as the result; an exception fails the job, which is retried by policy
+
+
+class Gone(Exception):
+    """The worker was buried: it was silent for too long. Its jobs are others' now."""
+
+
+def call(method, path, body=None):
+    """Repeats a call until it is answered, which is harmless for every call here."""
+    while True:
+        request = urllib.request.Request(API + path, method=method, data=json.dumps(body or {}).encode(), headers={
+            "Content-Type": "application/json", "Authorization": "Bearer " + os.environ.get("PENSTOCK_TOKEN", "none")})
+        try:
+            with urllib.request.urlopen(request, timeout=60) as response:
+                return json.loads(response.read() or b"null")
+        except urllib.error.HTTPError as error:
+            if error.code == 410:
+                raise Gone()
+            if error.code < 500 and error.code != 429:
+                sys.exit(f"{method} {path}: {error.code} {error.read().decode()}")
+        except OSError:
+            pass
+        time.sleep(1)
+
+
+class Worker:
+    def __init__(self, queue_name):
+        self.me = call("POST", "", {"queues": [queue_name], "host": socket.gethostname(), "pid": os.getpid(),
+                                    "concurrency": CONCURRENCY, "handlers": [f"{queue_name} {n}" for n in HANDLERS]})["id"]
+        self.held, self.ends, self.room = {}, queue.Queue(), threading.Semaphore(CONCURRENCY)
+        self.stopping = threading.Event()
+        for loop in (self.beat, self.finish):
+            threading.Thread(target=self.guarded, args=(loop,), daemon=True).start()
+
+    def guarded(self, loop):
+        try:
+            loop()
+        except Gone:
+            os.execv(sys.executable, [sys.executable, *sys.argv])  # drop everything, register anew
+
+    def beat(self):
+        while True:
+            time.sleep(5)
+            held = [{"id": j["id"], "attempt": j["attempt"]} for j in list(self.held.values())]
+            reply = call("POST", f"/{self.me}/heartbeat", {"held": held})
+            for job_id in reply["cancel"]:  # a handler may look at job["cancelled"]
+                self.held.get(job_id, {})["cancelled"] = True
+
+    def run(self, job):
+        end = {"queueName": job["queueName"], "id": job["id"], "attempt": job["attempt"], "outcome": "completed"}
+        try:
+            end["result"] = HANDLERS[job["name"]](job["data"], job)
+        except Exception as error:
+            end.update(outcome="failed", errorClass=type(error).__name__, error=str(error))
+        self.ends.put(end)
+        self.room.release()
+
+    def finish(self):
+        while True:
+            batch = [self.ends.get()]
+            while len(batch) < 100 and not self.ends.empty():
+                batch.append(self.ends.get())
+            for end in call("POST", f"/{self.me}/finish", {"attempts": batch})["attempts"]:
+                self.held.pop(end["id"], None)
+                print(f"job {end['id']}: {end['status']} {end.get('state', '')}", flush=True)
+                self.ends.task_done()
+
+    def work(self):
+        while not self.stopping.is_set():
+            self.room.acquire()
+            jobs = call("POST", f"/{self.me}/claim", {"claimId": uuid.uuid4().hex, "limit": 1, "wait": 10000})["jobs"]
+            if not jobs:
+                self.room.release()
+            for job in jobs:
+                self.held[job["id"]] = job
+                print(f"job {job['id']}: attempt {job['attempt']}", flush=True)
+                threading.Thread(target=self.run, args=(job,)).start()
+        for _ in range(CONCURRENCY):
+            self.room.acquire()
+        self.ends.join()
+        call("DELETE", f"/{self.me}")
+
+
+if __name__ == "__main__":
+    worker = Worker(sys.argv[1])
+    signal.signal(signal.SIGTERM, lambda *_: worker.stopping.set())
+    signal.signal(signal.SIGINT, lambda *_: worker.stopping.set())
+    worker.guarded(worker.work)

@@ -1,0 +1,58 @@
+package api
+
+import (
+	"context"
+
+	"github.com/penstock/penstock"
+)
+
+// exchange is what is known of the request that a context belongs to.
+type exchange struct {
+	operation *operation
+	caller    *caller
+	client    *penstock.Client // on the caller's behalf, and in its transaction if the request has one
+}
+
+type exchangeKey struct{}
+
+func exchangeOf(ctx context.Context) *exchange {
+	x, _ := ctx.Value(exchangeKey{}).(*exchange)
+	if x == nil {
+		return &exchange{caller: nobody}
+	}
+	return x
+}
+
+// client is what a handler calls: the library on behalf of whoever asks, so that the
+// audit log names them, and inside the transaction that an Idempotency-Key opened.
+func (h *handlers) client(ctx context.Context) *penstock.Client {
+	if x := exchangeOf(ctx); x.client != nil {
+		return x.client
+	}
+	return h.Client
+}
+
+// mayUse refuses a queue that the caller's token does not cover. The one in the path is
+// checked before the handler runs; a handler checks those in the body.
+func mayUse(ctx context.Context, queue string) error {
+	if !exchangeOf(ctx).caller.covers(queue) {
+		return errForeignQueue
+	}
+	return nil
+}
+
+// maySee is for things looked up by id: one in a queue that the caller's token does not
+// cover is not there, which notFound says as it would of an id that never was.
+func maySee(ctx context.Context, queue string, notFound error) error {
+	if !exchangeOf(ctx).caller.covers(queue) {
+		return notFound
+	}
+	return nil
+}
+
+// seesAll reports whether the caller's token covers every queue: only then may an
+// answer that is about all of them be given whole.
+func seesAll(ctx context.Context) bool { return exchangeOf(ctx).caller.everywhere() }
+
+// sees reports whether the caller's token covers the queue, for lists over many.
+func sees(ctx context.Context, queue string) bool { return exchangeOf(ctx).caller.covers(queue) }
