@@ -206,3 +206,17 @@ type RetryPreview struct {
 	Most       time.Duration
 	UsualTotal time.Duration
 }
+
+type Verification struct {
+	Code     string
+	Checked  int64
+	Found    int64
+	Examples []string
+}
+
+// The checks that penstock.verify() does: what a finding means and what to do about it.
+type VerifyCheck struct {
+	Code    string
+	Meaning string
+	Remedy  string
+}

@@ -22,6 +22,9 @@ var functions = []functionGrant{
 	{"wake_up(text)", worker},
 	{"finish(text, bigint[], integer[], text[], text[], text[], text[], jsonb[], interval[])", worker},
 	{"complete(text, bigint, integer, jsonb)", worker},
+	{"fail(text, bigint, integer, text, text, text, interval, boolean)", worker},
+	{"snooze(text, bigint, integer, interval)", worker},
+	{"release(text, bigint, integer)", worker},
 	{"release_unheld(text, bigint, bigint[])", worker},
 	{"leave(bigint)", worker},
 	{"progress(text, bigint, integer, integer, text)", worker},
@@ -69,6 +72,11 @@ var functions = []functionGrant{
 	{"priority_level(integer)", operator | reporter},
 	{"set_breaker(text, text, boolean, double precision, integer, interval, interval)", operator},
 
+	{"verify()", operator},
+	{"verify_cut(bigint, bigint, integer)", operator},
+	{"verify_jobs(bigint, bigint)", operator},
+	{"verify_rest()", operator},
+
 	{"register_remote_worker(text, text[], text, integer, text, integer, text[])", worker},
 	{"remote_queues(bigint, text)", worker},
 	{"remote_claim(bigint, text, text, integer, text[], interval)", worker},
@@ -95,6 +103,7 @@ var functions = []functionGrant{
 	{"dead_retry_at(text, smallint, timestamp with time zone)", nobody},
 	{"decide_priorities(text, jsonb[], jsonb[])", nobody},
 	{"effective_policy(text, text, jsonb, smallint)", nobody},
+	{"end_attempt(text, bigint, integer, text, text, text, text, interval)", nobody},
 	{"epoch_of(text)", nobody},
 	{"epoch_times(jsonb)", nobody},
 	{"fingerprint(text, text)", nobody},
@@ -202,7 +211,10 @@ var relations = []relationGrant{
 	{"settings", []tableGrant{{"SELECT, UPDATE", operator}, {"SELECT", reporter}}},
 	{"partitions", []tableGrant{{"SELECT", operator | reporter}}},
 
+	{"verify_checks", []tableGrant{{"SELECT", operator | reporter}}},
+
 	{"remote_claims", nil},
 	{"endings", nil},
 	{"retry_previews", nil},
+	{"verifications", nil},
 }

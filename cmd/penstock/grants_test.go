@@ -136,7 +136,7 @@ func TestEachRoleDoesItsWorkThroughTheCommands(t *testing.T) {
 	for _, line := range []string{
 		"dlq list", "dlq groups", "dlq stats", "dlq policy q --delay 2h", "dlq purge --older-than 30d --yes", "dlq redrive q --dry-run",
 		"dlq redrive status", "job list", "job explain " + id, "job wait " + id, "job cancel --queue q --yes", "queue list",
-		"queue pause q", "queue resume q", "audit",
+		"queue pause q", "queue resume q", "audit", "verify",
 	} {
 		got := command(t, append(as["operator"], "USER=ann"), "", strings.Fields(line)...)
 		require.Equal(t, exitDone, got.code, "%s: %s", line, got.stderr)
@@ -164,6 +164,8 @@ func TestEachRoleDoesItsWorkThroughTheCommands(t *testing.T) {
 		{"reporter", []string{"dlq", "groups"}},
 		{"worker", []string{"dlq", "purge", "--older-than", "0s", "--yes"}},
 		{"producer", []string{"queue", "pause", "q"}},
+		{"worker", []string{"verify"}},
+		{"reporter", []string{"verify"}},
 	} {
 		got := command(t, as[c.who], "", c.args...)
 		require.Equal(t, exitFailed, got.code, "%s %v", c.who, c.args)
@@ -197,6 +199,9 @@ func TestEachRoleMayCallItsVerbsAndNoOthers(t *testing.T) {
 		{`SELECT penstock.next_due('q')`, []string{"worker"}},
 		{`SELECT * FROM penstock.finish('q', '{1}', '{1}')`, []string{"worker"}},
 		{`SELECT penstock.release_unheld('q', 1, '{}')`, []string{"worker"}},
+		{`DO $$ BEGIN PERFORM penstock.fail('q', 1, 1); EXCEPTION WHEN SQLSTATE 'PN409' THEN NULL; END $$`, []string{"worker"}},
+		{`DO $$ BEGIN PERFORM penstock.snooze('q', 1, 1, '0'); EXCEPTION WHEN SQLSTATE 'PN409' THEN NULL; END $$`, []string{"worker"}},
+		{`DO $$ BEGIN PERFORM penstock.release('q', 1, 1); EXCEPTION WHEN SQLSTATE 'PN409' THEN NULL; END $$`, []string{"worker"}},
 		{`SELECT penstock.leave(1)`, []string{"worker"}},
 		{`SELECT penstock.bury(1, 1), penstock.bury_orphans(), penstock.fail_overdue(), penstock.expire_jobs(), penstock.prune_keys()`, []string{"worker"}},
 		{`SELECT penstock.ensure_partitions(), penstock.drop_partitions()`, []string{"worker"}},
@@ -219,6 +224,9 @@ func TestEachRoleMayCallItsVerbsAndNoOthers(t *testing.T) {
 		{`SELECT id, state, total, redriven, note FROM penstock.redrives`, []string{"operator", "reporter"}},
 		{`SELECT * FROM penstock.departures, penstock.resolved_errors, penstock.dead_policies`, []string{"operator", "reporter"}},
 		{`SELECT penstock.redrive_entries('{}', '{}')`, nil},
+		{`SELECT penstock.end_attempt('q', 1, 1, 'released')`, nil},
+		{`SELECT * FROM penstock.verify()`, []string{"operator"}},
+		{`SELECT code FROM penstock.verify_checks`, []string{"operator", "reporter"}},
 		{`SELECT penstock.audit('a', 'b', NULL, NULL)`, nil},
 		{`DELETE FROM penstock.audit_log`, nil},
 		{`SELECT penstock.set_queue('mine', 'high', 0.5)`, []string{"operator"}},

@@ -16,6 +16,9 @@ const bulkLimit = 40 * time.Second
 // ListJobs lists a page of jobs.
 func (h *handlers) ListJobs(ctx context.Context, r openapi.ListJobsRequestObject) (openapi.ListJobsResponseObject, error) {
 	p := r.Params
+	if err := mayAsk(ctx, p.QueueName); err != nil {
+		return nil, err
+	}
 	page, err := h.client(ctx).Jobs(ctx, penstock.JobQuery{
 		Filter: penstock.JobFilter{
 			Queue: p.QueueName, State: p.State, Name: p.Name, Tag: p.Tag, Class: p.Class,
@@ -29,6 +32,9 @@ func (h *handlers) ListJobs(ctx context.Context, r openapi.ListJobsRequestObject
 // CountJobs counts jobs.
 func (h *handlers) CountJobs(ctx context.Context, r openapi.CountJobsRequestObject) (openapi.CountJobsResponseObject, error) {
 	p := r.Params
+	if err := mayAsk(ctx, p.QueueName); err != nil {
+		return nil, err
+	}
 	most := p.Most
 	if most == 0 {
 		most = 10_000
@@ -42,6 +48,9 @@ func (h *handlers) CountJobs(ctx context.Context, r openapi.CountJobsRequestObje
 
 // ChangeJobs does one thing to many jobs.
 func (h *handlers) ChangeJobs(ctx context.Context, r openapi.ChangeJobsRequestObject) (openapi.ChangeJobsResponseObject, error) {
+	if err := mayAsk(ctx, r.Body.Filter.QueueName); err != nil {
+		return nil, err
+	}
 	var argument string
 	switch r.Body.Action {
 	case penstock.ActionReprioritize:
@@ -77,6 +86,9 @@ func withinBulkLimit(ctx context.Context, do func(context.Context) (int64, error
 // GetJob tells all of a job.
 func (h *handlers) GetJob(ctx context.Context, r openapi.GetJobRequestObject) (openapi.GetJobResponseObject, error) {
 	job, err := h.client(ctx).Job(ctx, r.JobId)
+	if err == nil {
+		err = maySee(ctx, job.Queue, penstock.ErrJobNotFound)
+	}
 	if err != nil {
 		return nil, err
 	}
@@ -86,6 +98,9 @@ func (h *handlers) GetJob(ctx context.Context, r openapi.GetJobRequestObject) (o
 // ExplainJob tells why a job does not run.
 func (h *handlers) ExplainJob(ctx context.Context, r openapi.ExplainJobRequestObject) (openapi.ExplainJobResponseObject, error) {
 	explanation, err := h.client(ctx).Explain(ctx, r.JobId)
+	if err == nil {
+		err = maySee(ctx, explanation.Queue, penstock.ErrJobNotFound)
+	}
 	if err != nil {
 		return nil, err
 	}
@@ -94,6 +109,9 @@ func (h *handlers) ExplainJob(ctx context.Context, r openapi.ExplainJobRequestOb
 
 // WaitForJob answers when the job has ended, the time is up or the server drains.
 func (h *handlers) WaitForJob(ctx context.Context, r openapi.WaitForJobRequestObject) (openapi.WaitForJobResponseObject, error) {
+	if err := h.maySeeJob(ctx, r.JobId); err != nil {
+		return nil, err
+	}
 	limit := 30 * time.Second
 	if r.Params.Timeout != nil {
 		limit = time.Duration(*r.Params.Timeout) * time.Millisecond
@@ -119,6 +137,9 @@ func (h *handlers) WaitForJob(ctx context.Context, r openapi.WaitForJobRequestOb
 
 // CancelJob ends a job or asks it to end.
 func (h *handlers) CancelJob(ctx context.Context, r openapi.CancelJobRequestObject) (openapi.CancelJobResponseObject, error) {
+	if err := h.maySeeJob(ctx, r.JobId); err != nil {
+		return nil, err
+	}
 	result, err := h.client(ctx).Cancel(ctx, r.JobId)
 	return openapi.CancelJob200JSONResponse{Result: result}, err
 }
@@ -159,6 +180,9 @@ func (h *handlers) DeadLetterJob(ctx context.Context, r openapi.DeadLetterJobReq
 
 // changed is the job after a change that only a waiting job takes.
 func (h *handlers) changed(ctx context.Context, id int64, change func(*penstock.Client) (bool, error)) (penstock.JobInfo, error) {
+	if err := h.maySeeJob(ctx, id); err != nil {
+		return penstock.JobInfo{}, err
+	}
 	client := h.client(ctx)
 	done, err := change(client)
 	if err != nil {

@@ -13,6 +13,7 @@ import (
 // ListPolicies lists the policies as they are set.
 func (h *handlers) ListPolicies(ctx context.Context, _ openapi.ListPoliciesRequestObject) (openapi.ListPoliciesResponseObject, error) {
 	policies, err := h.client(ctx).Policies(ctx)
+	policies = slices.DeleteFunc(policies, func(p penstock.Policy) bool { return p.Queue != every && !sees(ctx, p.Queue) })
 	return openapi.ListPolicies200JSONResponse{Items: policies}, err
 }
 

@@ -52,6 +52,9 @@ func (h *handlers) ListPriorityLevels(ctx context.Context, _ openapi.ListPriorit
 
 // SetPriorityLevel names a weight.
 func (h *handlers) SetPriorityLevel(ctx context.Context, r openapi.SetPriorityLevelRequestObject) (openapi.SetPriorityLevelResponseObject, error) {
+	if err := mayAsk(ctx, ""); err != nil { // every queue has it
+		return nil, err
+	}
 	level := penstock.PriorityLevel{Level: r.Level, Weight: r.Body.Weight}
 	err := h.client(ctx).SetPriorityLevel(ctx, level)
 	return openapi.SetPriorityLevel200JSONResponse(level), err
@@ -59,6 +62,9 @@ func (h *handlers) SetPriorityLevel(ctx context.Context, r openapi.SetPriorityLe
 
 // RemovePriorityLevel takes a name away.
 func (h *handlers) RemovePriorityLevel(ctx context.Context, r openapi.RemovePriorityLevelRequestObject) (openapi.RemovePriorityLevelResponseObject, error) {
+	if err := mayAsk(ctx, ""); err != nil { // every queue has it
+		return nil, err
+	}
 	err := h.client(ctx).SetPriorityLevel(ctx, penstock.PriorityLevel{Level: r.Level})
 	return openapi.RemovePriorityLevel204Response{}, err
 }
@@ -71,6 +77,9 @@ func (h *handlers) ListPriorityTags(ctx context.Context, _ openapi.ListPriorityT
 
 // SetPriorityTag makes a tag shift a weight.
 func (h *handlers) SetPriorityTag(ctx context.Context, r openapi.SetPriorityTagRequestObject) (openapi.SetPriorityTagResponseObject, error) {
+	if err := mayAsk(ctx, ""); err != nil { // every queue has it
+		return nil, err
+	}
 	tag := penstock.PriorityTag{Tag: r.Tag, Shift: r.Body.Shift}
 	err := h.client(ctx).SetPriorityTag(ctx, tag)
 	return openapi.SetPriorityTag200JSONResponse(tag), err
@@ -78,6 +87,9 @@ func (h *handlers) SetPriorityTag(ctx context.Context, r openapi.SetPriorityTagR
 
 // RemovePriorityTag makes a tag mean nothing.
 func (h *handlers) RemovePriorityTag(ctx context.Context, r openapi.RemovePriorityTagRequestObject) (openapi.RemovePriorityTagResponseObject, error) {
+	if err := mayAsk(ctx, ""); err != nil { // every queue has it
+		return nil, err
+	}
 	err := h.client(ctx).SetPriorityTag(ctx, penstock.PriorityTag{Tag: r.Tag})
 	return openapi.RemovePriorityTag204Response{}, err
 }

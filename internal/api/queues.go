@@ -2,6 +2,7 @@ package api
 
 import (
 	"context"
+	"slices"
 
 	"github.com/penstock/penstock"
 	"github.com/penstock/penstock/internal/api/openapi"
@@ -21,6 +22,7 @@ func someQueue(queue string) string {
 // ListQueues lists queues.
 func (h *handlers) ListQueues(ctx context.Context, _ openapi.ListQueuesRequestObject) (openapi.ListQueuesResponseObject, error) {
 	queues, err := h.client(ctx).Queues(ctx)
+	queues = slices.DeleteFunc(queues, func(q penstock.QueueInfo) bool { return !sees(ctx, q.Queue) })
 	return openapi.ListQueues200JSONResponse{Items: queues}, err
 }
 

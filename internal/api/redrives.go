@@ -27,13 +27,16 @@ func (h *handlers) StartRedrive(ctx context.Context, r openapi.StartRedriveReque
 
 // ListRedrives lists operations.
 func (h *handlers) ListRedrives(ctx context.Context, r openapi.ListRedrivesRequestObject) (openapi.ListRedrivesResponseObject, error) {
+	if err := mayAsk(ctx, r.Params.QueueName); err != nil {
+		return nil, err
+	}
 	redrives, err := h.client(ctx).Redrives(ctx, r.Params.QueueName, r.Params.Limit)
 	return openapi.ListRedrives200JSONResponse{Items: redrives}, err
 }
 
 // GetRedrive tells how far an operation is.
 func (h *handlers) GetRedrive(ctx context.Context, r openapi.GetRedriveRequestObject) (openapi.GetRedriveResponseObject, error) {
-	redrive, err := h.client(ctx).Redrive(ctx, r.RedriveId)
+	redrive, err := h.redrive(ctx, r.RedriveId)
 	return openapi.GetRedrive200JSONResponse(redrive), err
 }
 
@@ -57,9 +60,21 @@ func (h *handlers) CancelRedrive(ctx context.Context, r openapi.CancelRedriveReq
 
 // steered is the operation after a word to it.
 func (h *handlers) steered(ctx context.Context, id int64, steer func(*penstock.Client, context.Context, int64) (string, error)) (penstock.Redrive, error) {
+	if _, err := h.redrive(ctx, id); err != nil {
+		return penstock.Redrive{}, err
+	}
 	client := h.client(ctx)
 	if _, err := steer(client, ctx, id); err != nil {
 		return penstock.Redrive{}, err
 	}
 	return client.Redrive(ctx, id)
+}
+
+// redrive is an operation that the caller may see.
+func (h *handlers) redrive(ctx context.Context, id int64) (penstock.Redrive, error) {
+	redrive, err := h.client(ctx).Redrive(ctx, id)
+	if err == nil {
+		err = maySee(ctx, redrive.Queue, penstock.ErrRedriveNotFound)
+	}
+	return redrive, err
 }

@@ -82,6 +82,11 @@ var Table = []Row{
 		"it asks over HTTP what the library was told, and holds every answer to the API's description",
 	},
 	{
+		[]string{"internal/reporttest"},
+		[]string{Root},
+		"it asks what a reporter asks in SQL, and the library for what has to agree",
+	},
+	{
 		[]string{"internal/remotetest"},
 		[]string{Root},
 		"it is every worker that speaks through the library's Remote, and looks into the tables for the truth",
