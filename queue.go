@@ -2,6 +2,7 @@ package penstock
 
 import (
 	"context"
+	"errors"
 	"maps"
 	"slices"
 	"strings"
@@ -111,7 +112,11 @@ func (c *Client) SetQueue(ctx context.Context, queue string, change QueueChange)
 			Queue: queue, DefaultPriority: optional(string(change.DefaultPriority)), Aging: change.Aging,
 		})
 	})
-	return translate("set queue", err)
+	err = translate("set queue", err)
+	if refused, ok := errors.AsType[*ArgumentError](err); ok && refused.Argument == "priority" {
+		refused.Argument = "default_priority" // the function that reads it knows it by the shorter name
+	}
+	return err
 }
 
 // PauseQueue stops claims of a queue: running jobs finish, enqueue goes on.

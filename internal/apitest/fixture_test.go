@@ -14,6 +14,8 @@ import (
 	"github.com/jackc/pgx/v5"
 	"github.com/labstack/echo/v4"
 	"github.com/stretchr/testify/require"
+	"go.uber.org/zap"
+	"go.uber.org/zap/zaptest"
 
 	"github.com/penstock/penstock"
 	"github.com/penstock/penstock/internal/api"
@@ -37,7 +39,7 @@ func newFixture(t testing.TB) *fixture {
 	client, err := penstock.NewClient(f.Pool, penstock.Config{})
 	require.NoError(t, err)
 	f.client = client
-	f.echo = api.New(api.Deps{Client: client})
+	f.echo = api.New(api.Deps{Client: client, Log: zaptest.NewLogger(t, zaptest.Level(zap.ErrorLevel))})
 	f.worker = ask[int64](t, f, "SELECT penstock.register_worker(ARRAY['q'], version => 'v7')")
 	return f
 }

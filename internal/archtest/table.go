@@ -92,6 +92,11 @@ var Table = []Row{
 		"it is every worker that speaks through the library's Remote, and looks into the tables for the truth",
 	},
 	{
+		[]string{"internal/bull"},
+		[]string{Root},
+		"it says what another queue's job is as one of ours, and no more",
+	},
+	{
 		[]string{"internal/sqltest"},
 		[]string{Root},
 		"it proves the verbs without the library, but for the one formula that both have",
@@ -112,7 +117,7 @@ var Table = []Row{
 		"it starts a server for another command and needs no more",
 	},
 	{[]string{"cmd/penstock"}, []string{
-		Root, "db", "migrations", "internal/api", "internal/api/openapi", "internal/bench", "internal/config",
+		Root, "db", "migrations", "internal/api", "internal/api/openapi", "internal/bench", "internal/bull", "internal/config",
 		"internal/demo", "internal/maintain", "internal/metrics", "internal/postgres", "internal/proof", "internal/top",
 	}, "the command line joins all that ships, and what serves tests does not ship"},
 }
