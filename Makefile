@@ -2,7 +2,7 @@
 # cache is warm; `run` and `test` first see to it that PostgreSQL's server is there.
 
 .DEFAULT_GOAL := help
-.PHONY: help run test gen lint verify bench bin/penstock
+.PHONY: help run test gen lint verify bench proof proof-mutants bin/penstock
 
 ifeq ($(shell command -v go),)
 $(error Go 1.26 or later is needed and no `go` is on PATH: install it from https://go.dev/dl)
@@ -28,7 +28,7 @@ PACKAGES := $(shell [ $(CPUS) -gt 4 ] && echo 4 || echo $(CPUS))
 TOOL := go tool -modfile=tools/go.mod
 
 help:
-	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-13s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 run: bin/penstock ## index the Go source tree as jobs, on a private PostgreSQL
 	@exec bin/penstock serve --demo --listen $(LISTEN) $(ARGS)
@@ -79,3 +79,16 @@ bench: bin/penstock ## measure throughput and latency, a minute and a half; pens
 		'latency --duration 5s --rate 20,100,300' 'backlog --jobs 300000' 'pinned --duration 5s'; do \
 		echo "penstock bench $$row"; bin/penstock bench $$row $(ARGS) || exit 1; echo; \
 	done
+
+# How long things break, and what decides what breaks when: make proof DURATION=1m SEED=7
+DURATION ?= 10m
+SEED     ?= 0
+
+proof: ## show that the promises hold under faults, ten minutes; DURATION=1m is a taste
+	@scripts/prepare
+	@go build -tags failpoint -o bin/penstock-proof ./cmd/penstock
+	@bin/penstock-proof proof --duration $(DURATION) --seed $(SEED) --environments $(ARGS)
+
+proof-mutants: ## take out one guard at a time: the proof must notice each, eight minutes
+	@scripts/prepare
+	@go run ./internal/mutate $(ARGS)

@@ -12,6 +12,7 @@ import (
 	"go.uber.org/zap"
 
 	"github.com/penstock/penstock/db"
+	"github.com/penstock/penstock/internal/failpoint"
 )
 
 // Config sets up a Client. The zero value works.
@@ -43,7 +44,7 @@ func NewClient(pool *pgxpool.Pool, cfg Config) (*Client, error) {
 		cfg.Logger = zap.NewNop()
 	}
 	c := &Client{
-		pool: pool, queries: db.New(pool), log: cfg.Logger, hooks: cfg.Hooks.filled(), nudges: newNudges(),
+		pool: pool, queries: db.New(failpoint.Wrap(pool)), log: cfg.Logger, hooks: cfg.Hooks.filled(), nudges: newNudges(),
 	}
 	c.group, c.keyed = &enqueueGroup{client: c}, &enqueueGroup{client: c}
 	return c, nil

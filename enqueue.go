@@ -237,7 +237,11 @@ func (c *Client) EnqueueMany(ctx context.Context, jobs []NewJob) ([]int64, error
 	if len(rows) == 0 {
 		return nil, nil
 	}
-	return c.enqueueRows(ctx, rows)
+	ids, err := c.enqueueRows(ctx, rows)
+	if c.pool != nil && replyLost(err) {
+		err = fmt.Errorf("%w: %w", ErrOutcomeUnknown, err)
+	}
+	return ids, err
 }
 
 // enqueueRows sends rows as one call per queue in one implicit transaction.

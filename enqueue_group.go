@@ -163,13 +163,10 @@ func (g *enqueueGroup) answerFailure(calls []*enqueueCall, err error) {
 	}
 	ids, err := g.commit(again)
 	for i, call := range keyed {
-		switch {
-		case err == nil:
-			call.done <- enqueueAnswer{id: ids[i]}
-		case replyLost(err):
+		if err != nil { // whatever it says of the second try, the first may have committed
 			call.done <- enqueueAnswer{err: fmt.Errorf("%w: %w", ErrOutcomeUnknown, err)}
-		default:
-			call.done <- enqueueAnswer{err: err}
+			continue
 		}
+		call.done <- enqueueAnswer{id: ids[i]}
 	}
 }

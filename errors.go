@@ -140,7 +140,8 @@ func passing(err error) bool {
 // failed: it was sent, and no answer of Postgres came back.
 func replyLost(err error) bool {
 	var pg *pgconn.PgError
-	return err != nil && !errors.As(err, &pg) && !pgconn.SafeToRetry(err) && !errors.Is(err, ErrInvalidArgument)
+	var unreached *pgconn.ConnectError
+	return err != nil && !errors.As(err, &pg) && !errors.As(err, &unreached) && !pgconn.SafeToRetry(err) && !errors.Is(err, ErrInvalidArgument)
 }
 
 // classes lists the names an error goes by, outermost first: what ErrorClass()

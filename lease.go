@@ -12,6 +12,7 @@ import (
 	"go.uber.org/zap"
 
 	"github.com/penstock/penstock/db"
+	"github.com/penstock/penstock/internal/failpoint"
 )
 
 // incarnation is one registration of the worker. Its context ends when the
@@ -121,7 +122,7 @@ func (h *leaseholder) hold(ctx context.Context) {
 
 // beatOn registers where needed and beats on one connection until that fails.
 func (h *leaseholder) beatOn(ctx context.Context, conn *pgx.Conn, tries *int) error {
-	queries := db.New(conn)
+	queries := db.New(failpoint.Wrap(conn))
 	for ctx.Err() == nil {
 		h.mu.Lock()
 		inc := h.current

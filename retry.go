@@ -64,6 +64,8 @@ func retryDuration(ms *float64) time.Duration {
 		return 0
 	case *ms >= float64(math.MaxInt64/int64(time.Millisecond)):
 		return math.MaxInt64 // what does not fit is refused for what it is: too long
+	case *ms <= -float64(math.MaxInt64/int64(time.Millisecond)):
+		return -math.MaxInt64
 	}
 	d := time.Duration(*ms * float64(time.Millisecond))
 	if d == 0 {

@@ -6,6 +6,7 @@ import (
 	"fmt"
 
 	"github.com/penstock/penstock/db"
+	"github.com/penstock/penstock/internal/failpoint"
 )
 
 // RunDue claims and runs due jobs of the worker's queues, one after another on the
@@ -28,7 +29,7 @@ func (w *Worker) RunDue(ctx context.Context, most int) (ends []EndEvent, err err
 		return nil, fmt.Errorf("run due jobs: %w", err)
 	}
 	defer pool.Close()
-	w.queries = db.New(pool)
+	w.queries = db.New(failpoint.Wrap(pool))
 	if err := w.checkCustom(ctx); err != nil {
 		return nil, fmt.Errorf("run due jobs: %w", err)
 	}

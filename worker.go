@@ -15,6 +15,7 @@ import (
 	"go.uber.org/zap"
 
 	"github.com/penstock/penstock/db"
+	"github.com/penstock/penstock/internal/failpoint"
 	"github.com/penstock/penstock/internal/maintain"
 )
 
@@ -163,7 +164,7 @@ func (w *Worker) Run(ctx context.Context) error {
 		return fmt.Errorf("run worker: %w", err)
 	}
 	defer pool.Close()
-	w.queries = db.New(pool)
+	w.queries = db.New(failpoint.Wrap(pool))
 	if err := w.checkCustom(ctx); err != nil {
 		return fmt.Errorf("run worker: %w", err)
 	}

@@ -96,19 +96,32 @@ type Ending struct {
 	RunAt   *time.Time
 }
 
+// The dead letter queue by error: one row per queue, class, reason and message but for numbers, ids and quoted text. Reads every entry.
 type ErrorGroup struct {
-	Queue        string
-	Fingerprint  string
-	ErrorClass   string
-	Reason       string
-	Jobs         int64
-	Retryable    int64
-	FirstSeen    time.Time
-	LastSeen     time.Time
+	// The queue.
+	Queue string
+	// What class and message have in common, as a hash.
+	Fingerprint string
+	// The error's class.
+	ErrorClass string
+	// exhausted, non_retryable, crash_loop, timeout or manual.
+	Reason string
+	// Dead jobs.
+	Jobs int64
+	// Of these, those that may be redriven.
+	Retryable int64
+	// When the first of them died.
+	FirstSeen time.Time
+	// When the last of them died.
+	LastSeen time.Time
+	// The newest of them.
 	ExampleJobID int64
-	Example      string
-	ResolvedAt   *time.Time
-	Resolved     bool
+	// Its message. Not for reporters.
+	Example string
+	// When somebody marked the group resolved.
+	ResolvedAt *time.Time
+	// None has died of it since.
+	Resolved bool
 }
 
 type Lease struct {

@@ -121,6 +121,7 @@ var functions = []functionGrant{
 	{"reason(text, boolean, text, jsonb)", nobody},
 	{"redrive_entries(bigint[], integer[], integer, jsonb, bigint)", nobody},
 	{"refuse(text, text, text, bigint)", nobody},
+	{"remember_worker()", nobody},
 	{"refuse_rewriting()", nobody},
 	{"retry_delay(text, interval, double precision, interval, double precision, integer, double precision)", nobody},
 	{"rule_moments(timestamp with time zone)", nobody},
@@ -211,6 +212,11 @@ var relations = []relationGrant{
 	{"settings", []tableGrant{{"SELECT, UPDATE", operator}, {"SELECT", reporter}}},
 	{"partitions", []tableGrant{{"SELECT", operator | reporter}}},
 
+	{"dlq_stats", []tableGrant{{"SELECT", operator | reporter}}},
+	{"slowest_jobs", []tableGrant{{"SELECT", operator | reporter}}},
+	{"worker_stats", []tableGrant{{"SELECT", operator | reporter}}},
+	{"worker_versions", []tableGrant{{"SELECT", operator | reporter}}},
+	{"past_workers", []tableGrant{{"SELECT", operator | reporter}}},
 	{"verify_checks", []tableGrant{{"SELECT", operator | reporter}}},
 
 	{"remote_claims", nil},

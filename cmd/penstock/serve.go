@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"net"
 	"sync"
 	"time"
@@ -118,11 +119,15 @@ func (s *server) awaitDatabase(ctx context.Context) (*pgxpool.Pool, error) {
 	}
 }
 
-// mayAppear is true for an address where nobody listens yet and for a server that
-// starts up or shuts down, but not for one that has given an answer.
+// mayAppear is true for an address where nobody listens yet, also behind a proxy that
+// hangs up, and for a server that starts up, shuts down or is full, but not for one that
+// has given another answer.
 func mayAppear(err error) bool {
 	if pg, ok := errors.AsType[*pgconn.PgError](err); ok {
-		return pg.Code == "57P03"
+		return pg.Code == "57P03" || pg.Code == "57P01" || pg.Code == "53300"
+	}
+	if errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF) {
+		return true
 	}
 	_, refused := errors.AsType[*net.OpError](err)
 	_, unknown := errors.AsType[*net.DNSError](err)

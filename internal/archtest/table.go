@@ -22,18 +22,23 @@ type Row struct {
 // new package may lean on is decided here first.
 var Table = []Row{
 	{
-		[]string{"db", "migrations", "internal/config", "internal/archtest"},
+		[]string{"db", "migrations", "internal/config", "internal/archtest", "internal/wire", "internal/doctor"},
 		nil,
 		"it is a leaf, which everything else may stand on",
 	},
 	{
-		[]string{"internal/maintain"},
+		[]string{"internal/failpoint"},
 		[]string{"db"},
+		"it stands between the queries and the database",
+	},
+	{
+		[]string{"internal/maintain"},
+		[]string{"db", "internal/failpoint"},
 		"the library runs it, so it cannot know the library",
 	},
 	{
 		[]string{Root},
-		[]string{"db", "internal/maintain"},
+		[]string{"db", "internal/failpoint", "internal/maintain"},
 		"the library is the floor under internal/, never a facade over it",
 	},
 	{
@@ -57,9 +62,14 @@ var Table = []Row{
 		"a handler translates and calls the library; SQL and policy are not its business",
 	},
 	{
-		[]string{"internal/demo", "internal/bench", "internal/proof", "internal/top"},
+		[]string{"internal/demo", "internal/bench", "internal/top"},
 		[]string{Root, "internal/postgres"},
 		"it uses the library as any application would",
+	},
+	{
+		[]string{"internal/proof"},
+		[]string{Root, "internal/failpoint", "internal/postgres", "internal/wire", "migrations"},
+		"it uses the library as any application would, over connections that break and schemas that change",
 	},
 	{
 		[]string{"internal/dbtest"},
@@ -68,7 +78,7 @@ var Table = []Row{
 	},
 	{
 		[]string{"internal/faulttest"},
-		[]string{Root},
+		[]string{Root, "internal/wire"},
 		"it breaks the library from outside, as the world does",
 	},
 	{
@@ -112,13 +122,18 @@ var Table = []Row{
 		"it ships to users' tests, whose dependencies it must not add to",
 	},
 	{
+		[]string{"internal/mutate"},
+		[]string{"internal/proof"},
+		"it takes guards out of the others' text and needs none of their code",
+	},
+	{
 		[]string{"internal/withpostgres"},
 		[]string{"internal/postgres"},
 		"it starts a server for another command and needs no more",
 	},
 	{[]string{"cmd/penstock"}, []string{
 		Root, "db", "migrations", "internal/api", "internal/api/openapi", "internal/bench", "internal/bull", "internal/config",
-		"internal/demo", "internal/maintain", "internal/metrics", "internal/postgres", "internal/proof", "internal/top",
+		"internal/demo", "internal/doctor", "internal/failpoint", "internal/maintain", "internal/metrics", "internal/postgres", "internal/proof", "internal/top",
 	}, "the command line joins all that ships, and what serves tests does not ship"},
 }
 

@@ -15,6 +15,7 @@ import (
 	"go.uber.org/zap"
 
 	"github.com/penstock/penstock"
+	"github.com/penstock/penstock/internal/wire"
 )
 
 // childEnv, when set, makes this binary a worker process; it holds a childSetup.
@@ -51,13 +52,13 @@ type child struct {
 	mu     sync.Mutex // one line at a time
 	out    *json.Encoder
 	pool   *pgxpool.Pool
-	wire   *wire
+	wire   *wire.Wire
 	worker *penstock.Worker
 	told   chan struct{} // closed by "go"
 }
 
 func childMain(setup string) int {
-	c := &child{out: json.NewEncoder(os.Stdout), wire: &wire{}, told: make(chan struct{})}
+	c := &child{out: json.NewEncoder(os.Stdout), wire: &wire.Wire{}, told: make(chan struct{})}
 	if err := c.run(setup); err != nil {
 		fmt.Fprintln(os.Stderr, "child:", err)
 		return 1
@@ -74,7 +75,7 @@ func (c *child) run(setup string) error {
 	if err != nil {
 		return err
 	}
-	c.wire.through(cfg)
+	c.wire.Through(cfg)
 	if c.pool, err = pgxpool.NewWithConfig(context.Background(), cfg); err != nil {
 		return err
 	}
@@ -190,9 +191,9 @@ func (c *child) effect(ctx context.Context, job *penstock.Job[effect]) error {
 			c.say(reached)
 			select {}
 		case "reply":
-			fault := c.wire.stop("commit")
+			fault := c.wire.Stop("commit")
 			go func() {
-				<-fault.committed
+				<-fault.Committed
 				c.say(reached)
 			}()
 		}

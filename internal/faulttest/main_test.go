@@ -4,7 +4,7 @@
 //
 // All of it runs on real PostgreSQL. Worker processes are this test binary, run
 // again as a child (child_test.go); connections that lose replies are those of
-// wire_test.go.
+// internal/wire.
 package faulttest
 
 import (

@@ -12,14 +12,23 @@ import (
 
 	"github.com/penstock/penstock"
 	"github.com/penstock/penstock/internal/dbtest"
+	"github.com/penstock/penstock/internal/wire"
 )
 
 // wired is a fixture whose client and workers connect through a wire.
-func wired(t *testing.T) (*fixture, *wire) {
+func wired(t *testing.T) (*fixture, *wire.Wire) {
 	t.Helper()
-	w := &wire{}
-	f := fixtureOn(t, dbtest.New(t), w.through, func(cfg *pgxpool.Config) { cfg.MaxConns = 20 })
+	w := &wire.Wire{}
+	f := fixtureOn(t, dbtest.New(t), w.Through, func(cfg *pgxpool.Config) { cfg.MaxConns = 20 })
 	return f, w
+}
+
+// hold keeps the reply to the next statement with marker in it from the client until
+// deliver is called, which the end of the test also does.
+func hold(t *testing.T, w *wire.Wire, marker string) (f *wire.Fault, deliver func()) {
+	f, deliver = w.Hold(marker)
+	t.Cleanup(deliver)
+	return f, deliver
 }
 
 func noop(context.Context, *penstock.Job[struct{}]) error { return nil }
@@ -40,9 +49,9 @@ func TestJobsOfAClaimWhoseReplyWasLostRunSoonAndAtNoCost(t *testing.T) { // P3, 
 	const n = 5
 	ids, err := f.client.EnqueueMany(t.Context(), noops(n))
 	require.NoError(t, err)
-	lost := w.cut("penstock.claim(")
+	lost := w.Cut("penstock.claim(")
 	f.work(t, penstock.WorkerConfig{}, handleNoop)
-	await(t, "the claim", lost.committed)
+	await(t, "the claim", lost.Committed)
 	for _, id := range ids {
 		require.Equal(t, 2, f.end(t, id, 1).Attempt)
 		require.Equal(t, "released completed", f.outcomes(t, id), "reconciled, not buried")
@@ -70,12 +79,12 @@ func TestAnEndWhoseReplyWasLostIsRepeatedAndRecordedOnce(t *testing.T) { // P3, 
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			f, w := wired(t)
-			lost := w.cut("penstock.finish(")
+			lost := w.Cut("penstock.finish(")
 			f.work(t, penstock.WorkerConfig{}, func(w *penstock.Worker) {
 				penstock.Handle(w, "q", "noop", func(context.Context, *penstock.Job[struct{}]) error { return c.result })
 			})
 			id := f.enqueue(t, penstock.NewJob{Name: "noop", Retry: &penstock.RetryStrategy{Delay: time.Hour}})
-			await(t, "the end's commit", lost.committed)
+			await(t, "the end's commit", lost.Committed)
 			require.False(t, f.end(t, id, 1).LeaseLost)
 			flushes := f.flushed.await(t, "two flushes", 2, func(penstock.FlushEvent) bool { return true })
 			require.Error(t, flushes[0].Err)
@@ -91,19 +100,49 @@ func TestAnEndWhoseReplyWasLostIsRepeatedAndRecordedOnce(t *testing.T) { // P3, 
 func TestAnEnqueueWhoseReplyWasLostSaysThatItsOutcomeIsUnknown(t *testing.T) { // P1
 	t.Parallel()
 	f, w := wired(t)
-	lost := w.cut("penstock.enqueue_many(")
+	lost := w.Cut("penstock.enqueue_many(")
 	_, err := f.client.Enqueue(t.Context(), penstock.NewJob{Queue: "q", Name: "noop"})
 	require.ErrorIs(t, err, penstock.ErrOutcomeUnknown)
-	await(t, "the enqueue's commit", lost.committed)
+	await(t, "the enqueue's commit", lost.Committed)
 	require.Equal(t, 1, ask[int](t, f, `SELECT count(*) FROM penstock.jobs`))
+}
+
+func TestABulkEnqueueWhoseReplyWasLostSaysThatItsOutcomeIsUnknown(t *testing.T) { // P1
+	t.Parallel()
+	f, w := wired(t)
+	lost := w.Cut("penstock.enqueue_many(")
+	_, err := f.client.EnqueueMany(t.Context(), noops(3))
+	require.ErrorIs(t, err, penstock.ErrOutcomeUnknown)
+	await(t, "the enqueue's commit", lost.Committed)
+	require.Equal(t, 3, ask[int](t, f, `SELECT count(*) FROM penstock.jobs`))
+}
+
+func TestAnEnqueueThatNeverReachedPostgresIsNotUnknown(t *testing.T) { // P1
+	t.Parallel()
+	pool, err := pgxpool.New(t.Context(), "postgres:///nowhere?host="+t.TempDir())
+	require.NoError(t, err)
+	defer pool.Close()
+	client, err := penstock.NewClient(pool, penstock.Config{})
+	require.NoError(t, err)
+	for name, enqueue := range map[string]func() error{
+		"one": func() error {
+			_, err := client.Enqueue(t.Context(), penstock.NewJob{Queue: "q", Name: "noop"})
+			return err
+		},
+		"many": func() error { _, err := client.EnqueueMany(t.Context(), noops(2)); return err },
+	} {
+		err := enqueue()
+		require.Error(t, err, name)
+		require.NotErrorIs(t, err, penstock.ErrOutcomeUnknown, name)
+	}
 }
 
 func TestAnEnqueueWithAKeyWhoseReplyWasLostGivesTheSameJob(t *testing.T) { // P7
 	t.Parallel()
 	f, w := wired(t)
-	lost := w.cut("penstock.enqueue_many(")
+	lost := w.Cut("penstock.enqueue_many(")
 	id := f.enqueue(t, penstock.NewJob{Name: "noop", IdempotencyKey: "once"})
-	await(t, "the enqueue's commit", lost.committed)
+	await(t, "the enqueue's commit", lost.Committed)
 	require.Equal(t, id, f.enqueue(t, penstock.NewJob{Name: "noop", IdempotencyKey: "once"}))
 	require.Equal(t, []int64{id}, ask[[]int64](t, f, `SELECT array_agg(id) FROM penstock.jobs`))
 }
@@ -118,7 +157,7 @@ func TestATransactionsCommitWhoseReplyWasLostHasCompletedTheJob(t *testing.T) { 
 				if _, err := tx.Exec(ctx, `INSERT INTO effects VALUES ($1)`, job.ID); err != nil {
 					return err
 				}
-				w.cut("commit")
+				w.Cut("commit")
 				return job.CompleteTx(ctx, tx)
 			})
 		})
@@ -134,11 +173,11 @@ func TestATransactionsCommitWhoseReplyWasLostHasCompletedTheJob(t *testing.T) { 
 func TestAHeartbeatWhoseReplyWasLostCostsNothing(t *testing.T) { // P4
 	t.Parallel()
 	f, w := wired(t)
-	lost := w.cut("penstock.heartbeat(")
-	again, deliver := w.hold(t, "penstock.heartbeat(")
+	lost := w.Cut("penstock.heartbeat(")
+	again, deliver := hold(t, w, "penstock.heartbeat(")
 	worker := f.work(t, penstock.WorkerConfig{}, handleNoop)
-	await(t, "the heartbeat", lost.committed)
-	await(t, "the next heartbeat", again.committed)
+	await(t, "the heartbeat", lost.Committed)
+	await(t, "the next heartbeat", again.Committed)
 	deliver()
 	id := worker.ID()
 	f.end(t, f.enqueue(t, penstock.NewJob{Name: "noop"}), 1)
@@ -152,12 +191,12 @@ func TestAWorkerThatLeavesStaysAway(t *testing.T) { // P4
 	worker := f.work(t, penstock.WorkerConfig{}, handleNoop)
 	f.end(t, f.enqueue(t, penstock.NewJob{Name: "noop"}), 1)
 	// It has left the database and does not know it yet: a heartbeat falls due meanwhile.
-	leave, deliver := w.hold(t, "penstock.leave(")
-	register := w.cut("penstock.register_worker(")
+	leave, deliver := hold(t, w, "penstock.leave(")
+	register := w.Cut("penstock.register_worker(")
 	go func() {
-		<-leave.committed
+		<-leave.Committed
 		select {
-		case <-register.committed:
+		case <-register.Committed:
 		case <-time.After(1500 * time.Millisecond): // longer than between two beats
 		}
 		deliver()

@@ -14,6 +14,7 @@ import (
 	"go.uber.org/zap"
 
 	"github.com/penstock/penstock/db"
+	"github.com/penstock/penstock/internal/failpoint"
 )
 
 // Config sets up Run.
@@ -51,7 +52,7 @@ func Run(ctx context.Context, pool *pgxpool.Pool, cfg Config) {
 	if cfg.Buried == nil {
 		cfg.Buried = func(int64, int) {}
 	}
-	m := &maintainer{queries: db.New(pool), cfg: cfg, vigil: vigil{lease: cfg.Lease}}
+	m := &maintainer{queries: db.New(failpoint.Wrap(pool)), cfg: cfg, vigil: vigil{lease: cfg.Lease}}
 	var loops sync.WaitGroup
 	// The vigil runs apart: its polls must not wait for a long step.
 	loops.Go(func() { m.loop(ctx, []step{{every: beatPoll, do: m.buryDead}}) })

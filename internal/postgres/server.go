@@ -30,6 +30,8 @@ type Options struct {
 	// Settings are added to the server's command line and win over those that
 	// Start chooses: {"fsync": "on"}.
 	Settings map[string]string
+	// Environ is added to the server's environment: "LD_PRELOAD=…".
+	Environ []string
 	// Log also receives the server's messages. Nil keeps them in Dir/server.log only.
 	Log io.Writer
 	// Binaries is the directory of postgres and initdb. Empty searches PATH, then
@@ -132,7 +134,7 @@ func (s *Server) launch(ctx context.Context) error {
 		return err
 	}
 	cmd := exec.Command(s.binaries.path("postgres"), s.args()...)
-	cmd.Dir, cmd.Env = s.dir.data(), serverEnv()
+	cmd.Dir, cmd.Env = s.dir.data(), append(serverEnv(), s.opts.Environ...)
 	s.dir.account.prepare(cmd)
 	p, err := runProcess(cmd, log)
 	if err != nil {

@@ -1,0 +1,115 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strings"
+
+	"github.com/spf13/cobra"
+
+	"github.com/penstock/penstock/internal/config"
+	"github.com/penstock/penstock/internal/doctor"
+	"github.com/penstock/penstock/internal/postgres"
+)
+
+func newDoctor(d *deps) *cobra.Command {
+	var asJSON bool
+	cmd := &cobra.Command{
+		Use:   "doctor",
+		Short: "Find what would weaken a promise or slow the queue down, with its remedy",
+		Long: `Find what would weaken a promise or slow the queue down: settings, grants, a pooler in
+between, replication, old snapshots, partitions, indexes, clocks, workers. It only reads.
+Run it with the URL that the application uses: what it may do and see differs by role.
+
+Findings are ok, unknown (it could not be examined), warning, or problem. The exit code
+is 1 when there is a problem.`,
+		Args: cobra.NoArgs,
+	}
+	config.Bind(cmd.Flags(), config.DatabaseURL, config.DataDir)
+	cmd.Flags().BoolVar(&asJSON, "json", false, "print one JSON object")
+	cmd.RunE = func(cmd *cobra.Command, _ []string) error {
+		cfg, err := d.load(cmd)
+		if err != nil {
+			return err
+		}
+		return runDoctor(cmd.Context(), d, cfg, asJSON)
+	}
+	return cmd
+}
+
+// errUnwell is the error of a database that has a problem; the chart has said which.
+var errUnwell = errors.New("doctor: there are problems")
+
+func runDoctor(ctx context.Context, d *deps, cfg config.Config, asJSON bool) error {
+	pool, err := connectUnchecked(ctx, cfg)
+	if err != nil {
+		return err
+	}
+	defer pool.Close()
+	chart, err := doctor.Examine(ctx, doctor.Patient{
+		Pool: pool, Duties: duties(), Schema: func(ctx context.Context) error { return postgres.Check(ctx, pool) },
+	})
+	if err != nil {
+		return err
+	}
+	if asJSON {
+		err = writeJSON(d.stdout, chart)
+	} else {
+		err = writeChart(d, chart)
+	}
+	if err == nil && chart.Count(doctor.Problem) > 0 {
+		return errUnwell
+	}
+	return err
+}
+
+// duties are the grants' tables by duty, for roles that need functions at all.
+func duties() (all []doctor.Duty) {
+	for _, named := range dutyNames {
+		duty := doctor.Duty{Name: named.name}
+		for _, f := range functions {
+			if f.to&named.duty != 0 {
+				duty.Functions = append(duty.Functions, f.signature)
+			}
+		}
+		if len(duty.Functions) > 0 {
+			all = append(all, duty)
+		}
+	}
+	return all
+}
+
+var levelColours = map[doctor.Level]colour{
+	doctor.OK: green, doctor.Unknown: cyan, doctor.Warning: yellow, doctor.Problem: red,
+}
+
+// writeChart writes a line per finding and, below what is not well, its remedy.
+func writeChart(d *deps, chart *doctor.Chart) error {
+	out, s := d.stdout, d.screen
+	fmt.Fprintf(out, "PostgreSQL %s, as %s\n\n", plain(chart.Server), plain(chart.Role))
+	const margin = len("problem  old snapshots  ")
+	width := max(s.width-margin, 0) // 0, for pipes, wraps nothing
+	hang := func(text string) string {
+		return strings.ReplaceAll(wrap(text, width, 0), "\n", "\n"+strings.Repeat(" ", margin))
+	}
+	for _, f := range chart.Findings {
+		fmt.Fprintf(out, "%s  %-13s  %s\n", s.paint(levelColours[f.Level], fmt.Sprintf("%-7s", f.Level)), f.Check, hang(plain(f.Text)))
+		if f.Remedy != "" {
+			fmt.Fprintf(out, "%*s%s\n", margin, "", s.paint(faint, hang("→ "+plain(f.Remedy))))
+		}
+	}
+	verdict := "all is well"
+	if n, m := chart.Count(doctor.Problem), chart.Count(doctor.Warning)+chart.Count(doctor.Unknown); n+m > 0 {
+		verdict = fmt.Sprintf("%s, %s to look at", counted(n, "problem"), counted(m, "thing"))
+	}
+	_, err := fmt.Fprintf(out, "\n%s\n", verdict)
+	return err
+}
+
+func counted(n int, what string) string {
+	if n == 1 {
+		return "1 " + what
+	}
+	return fmt.Sprintf("%d %ss", n, what)
+}

@@ -1,0 +1,11 @@
+//go:build !failpoint
+
+package failpoint
+
+import "github.com/penstock/penstock/db"
+
+// Enabled tells whether this build has failpoints.
+const Enabled = false
+
+// Wrap returns d.
+func Wrap(d db.DBTX) db.DBTX { return d }

@@ -1,0 +1,153 @@
+package proof
+
+import (
+	"fmt"
+	"slices"
+	"time"
+)
+
+// P9, P12, P13: how soon things go on after a fault, and that nobody alive is taken
+// for dead.
+
+// flow is a fault during which claims must go on.
+type flow struct {
+	Fault
+	last time.Time // lease in it
+}
+
+// timing collects what a job tells about recoveries.
+func (f *file) timing() {
+	if f.judge.twoClocks {
+		return
+	}
+	for i := range f.steps {
+		s := &f.steps[i]
+		switch s.What {
+		case Leased:
+			f.judge.sawLease(s)
+		case Noted:
+			if s.Outcome == "lost" {
+				f.sawRescue(s)
+			}
+		}
+		f.judge.order.saw(s)
+	}
+}
+
+func (j *judge) sawLease(s *Step) {
+	at, _ := slices.BinarySearchFunc(j.heals, s.Committed, time.Time.Compare)
+	if at > 0 && (j.firsts[at-1].IsZero() || s.Committed.Before(j.firsts[at-1])) {
+		j.firsts[at-1] = s.Committed
+	}
+	for i := range j.flows {
+		j.flows[i].saw(s.Committed)
+	}
+}
+
+// saw takes leases in any order: only whether each stretch has one is of interest.
+func (w *flow) saw(at time.Time) {
+	if at.After(w.From) && at.Before(w.To) && at.After(w.last) {
+		w.last = at
+	}
+}
+
+// sawRescue measures from the death of the worker, or from when Postgres was last
+// reachable for everybody: sweepers count anew after an interruption.
+func (f *file) sawRescue(s *Step) {
+	j := f.judge
+	lease := f.leases[s.Attempt]
+	if lease == nil {
+		return
+	}
+	since, dead := j.killed[j.lives[lease.Worker].Process]
+	if !dead {
+		return
+	}
+	if lease.Committed.After(since) {
+		since = lease.Committed
+	}
+	if at, _ := slices.BinarySearchFunc(j.calm, s.At, time.Time.Compare); at > 0 && j.calm[at-1].After(since) {
+		since = j.calm[at-1]
+	}
+	for _, fault := range j.faults { // still under way: nothing is measured
+		if fault.Process == 0 && (fault.Down || fault.Mute) && fault.overlaps(since, s.At) {
+			return
+		}
+	}
+	took := s.At.Sub(since)
+	j.verdict.Rescues = append(j.verdict.Rescues, took)
+	if took > j.limits.Rescue {
+		f.broken("P9", "late rescue", fmt.Sprintf("attempt %d was given back %.1f s after its worker's death, Postgres being up", s.Attempt, took.Seconds()))
+	}
+}
+
+func (j *judge) concludeRecovery() {
+	if j.twoClocks {
+		j.heals, j.flows, j.lives = nil, nil, nil
+	}
+	for i, heal := range j.heals {
+		end := j.healed
+		if i+1 < len(j.heals) {
+			end = j.heals[i+1]
+		}
+		if j.firsts[i].IsZero() {
+			if end.Sub(heal) > j.limits.FirstClaim {
+				j.late(heal, end.Sub(heal))
+			}
+			continue
+		}
+		took := j.firsts[i].Sub(heal)
+		j.verdict.FirstClaims = append(j.verdict.FirstClaims, took)
+		if took > j.limits.FirstClaim {
+			j.late(heal, took)
+		}
+	}
+	for _, w := range j.flows {
+		disturbed := slices.ContainsFunc(j.faults, func(f Fault) bool {
+			return f.Process == 0 && (f.Down || f.Mute) && f.overlaps(w.From, w.To)
+		})
+		if !disturbed && w.To.Sub(w.last) > j.limits.FirstClaim/2 {
+			j.broken(Violation{
+				Promise: "P4", Kind: "stalled",
+				Text: fmt.Sprintf("no job was claimed in the last %.1f s of %q, which may hold up nobody else", w.To.Sub(w.last).Seconds(), w.Nemesis),
+			})
+		}
+	}
+	j.concludeBurials()
+	for _, process := range j.living {
+		if !j.lastRun[process].After(j.healed) {
+			j.broken(Violation{
+				Promise: "P13", Kind: "needs a restart",
+				Text: fmt.Sprintf("worker process %d lives and has worked nothing since the last fault ended; its last handler began %s",
+					process, j.lastRun[process].Format(time.TimeOnly)),
+			})
+		}
+	}
+}
+
+func (j *judge) late(heal time.Time, took time.Duration) {
+	j.broken(Violation{
+		Promise: "P13", Kind: "late claim",
+		Text: fmt.Sprintf("Postgres took connections at %s, and the first claim came %.1f s later", heal.Format(time.TimeOnly), took.Seconds()),
+	})
+}
+
+// concludeBurials: a worker is buried only if its process was dead, frozen or cut off
+// at some moment of what a lease looks back on. An outage of Postgres excuses nothing.
+func (j *judge) concludeBurials() {
+	for _, i := range j.lives {
+		if !i.Buried || i.Beats == 0 {
+			continue
+		}
+		from := i.Ended.Add(-j.limits.Lease - 5*time.Second)
+		excused := slices.ContainsFunc(j.faults, func(f Fault) bool {
+			return f.hits(i.Process) && (f.Kills && !f.From.After(i.Ended) || f.Mute && f.overlaps(from, i.Ended))
+		})
+		if !excused {
+			j.broken(Violation{
+				Promise: "P12", Kind: "buried alive",
+				Text: fmt.Sprintf("worker %d of process %d was buried at %s, alive, awake and connected", i.ID, i.Process, i.Ended.Format(time.TimeOnly)),
+			})
+		}
+	}
+}

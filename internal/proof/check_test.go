@@ -1,0 +1,289 @@
+package proof
+
+import (
+	"fmt"
+	"maps"
+	"slices"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+)
+
+// scene is a history written by hand: what processes said and what was committed. Its
+// moments are seconds after an arbitrary start.
+type scene struct {
+	events  []Event
+	steps   []Step
+	effects []Effect
+	lives   []Incarnation
+	faults  []Fault
+	healed  float64
+	living  []int
+	tx      int64
+}
+
+var dawn = time.Date(2026, 1, 1, 0, 0, 0, 0, time.UTC)
+
+func at(second float64) time.Time { return dawn.Add(time.Duration(second * float64(time.Second))) }
+
+// asks notes an enqueue of job number n and its answer.
+func (s *scene) asks(n int64, kind Kind, id int64) *scene {
+	s.events = append(s.events, Event{Process: 1, Op: OpEnqueue, Kind: Invoke, N: n, Count: 1})
+	e := Event{Process: 1, Op: OpEnqueue, Kind: kind, N: n, Count: 1}
+	if kind == OK {
+		e.IDs = []int64{id}
+	}
+	s.events = append(s.events, e)
+	return s
+}
+
+// commits notes what one transaction did to one job.
+func (s *scene) commits(second float64, steps ...Step) *scene {
+	s.tx++
+	for _, step := range steps {
+		step.Seq, step.Tx = int64(len(s.steps)+1), s.tx
+		step.At, step.Began, step.Committed = at(second), at(second), at(second)
+		if step.RunAt.IsZero() {
+			step.RunAt = at(0)
+		}
+		step.Queue = "q"
+		s.steps = append(s.steps, step)
+	}
+	return s
+}
+
+func (s *scene) born(second float64, id, n int64) *scene {
+	return s.commits(second, Step{What: Enqueued, Job: id, N: n}, Step{What: Waits, Job: id})
+}
+
+func (s *scene) leases(second float64, id int64, attempt int32, worker int64) *scene {
+	return s.commits(second, Step{What: Taken, Job: id, Attempt: attempt - 1}, Step{What: Leased, Job: id, Attempt: attempt, Worker: worker})
+}
+
+// ends notes the committed end of an attempt and where the job went.
+func (s *scene) ends(second float64, id int64, attempt int32, worker int64, outcome string, to ...What) *scene {
+	steps := []Step{
+		{What: Unleased, Job: id, Attempt: attempt, Worker: worker},
+		{What: Noted, Job: id, Attempt: attempt, Worker: worker, Outcome: outcome},
+	}
+	for _, w := range to {
+		steps = append(steps, Step{What: w, Job: id, Attempt: attempt})
+	}
+	return s.commits(second, steps...)
+}
+
+func (s *scene) runs(second float64, id int64, attempt int32) *scene {
+	s.events = append(s.events, Event{At: at(second), Process: 2, Op: OpRun, Kind: Invoke, Job: id, Attempt: attempt})
+	return s
+}
+
+func (s *scene) says(second float64, id int64, attempt int32, outcome string) *scene {
+	s.events = append(s.events, Event{At: at(second), Process: 2, Op: OpEnd, Kind: Invoke, Job: id, Attempt: attempt, Outcome: outcome})
+	return s
+}
+
+func (s *scene) told(second float64, id int64, attempt int32, kind Kind, outcome string) *scene {
+	s.events = append(s.events, Event{At: at(second), Process: 2, Op: OpEnd, Kind: kind, Job: id, Attempt: attempt, Outcome: outcome})
+	return s
+}
+
+// done is a whole life of job id, number id, by worker 5, beginning at a second.
+func (s *scene) done(second float64, id int64) *scene {
+	return s.asks(id, OK, id).born(second, id, id).leases(second+1, id, 1, 5).runs(second+1.1, id, 1).
+		says(second+1.5, id, 1, "completed").ends(second+2, id, 1, 5, "completed").told(second+2.1, id, 1, OK, "completed")
+}
+
+// verdict judges the scene.
+func (s *scene) verdict() *Verdict {
+	j := newJudge(limitsFor(15 * time.Second))
+	for _, e := range s.events {
+		j.hear(e)
+	}
+	j.know(s.faults, s.lives)
+	j.drained, j.healed, j.living = true, at(s.healed), s.living
+	jobs := map[int64][]Step{}
+	for _, step := range s.steps {
+		jobs[step.Job] = append(jobs[step.Job], step)
+	}
+	for _, id := range slices.Sorted(maps.Keys(jobs)) {
+		var effects []Effect
+		for _, e := range s.effects {
+			if e.Job == id {
+				effects = append(effects, e)
+			}
+		}
+		j.see(jobs[id], effects)
+	}
+	return j.conclude()
+}
+
+func TestTheJudgeAcquitsGoodHistories(t *testing.T) {
+	t.Parallel()
+	for name, s := range map[string]*scene{
+		"nothing happened":                            {},
+		"a job is enqueued, claimed, run, completed":  new(scene).done(0, 1),
+		"an enqueue without an answer is there":       new(scene).done(0, 1).asks(2, Unknown, 0).born(0, 2, 2).leases(1, 2, 1, 5).runs(1, 2, 1).says(1, 2, 1, "completed").ends(2, 2, 1, 5, "completed"),
+		"an enqueue without an answer is not there":   new(scene).asks(1, Unknown, 0),
+		"a refused enqueue is not there":              new(scene).asks(1, Fail, 0),
+		"a keyed enqueue is told the same id twice":   new(scene).done(0, 1).asks(1, OK, 1),
+		"a failed attempt is retried":                 new(scene).asks(1, OK, 1).born(0, 1, 1).leases(1, 1, 1, 5).runs(1, 1, 1).says(2, 1, 1, "failed").ends(2, 1, 1, 5, "failed", Waits).leases(3, 1, 2, 5).runs(3, 1, 2).says(4, 1, 2, "completed").ends(4, 1, 2, 5, "completed"),
+		"a completion whose reply was lost":           new(scene).asks(1, OK, 1).born(0, 1, 1).leases(1, 1, 1, 5).runs(1, 1, 1).says(1, 1, 1, "completed").ends(2, 1, 1, 5, "completed"),
+		"a stale completion is refused":               new(scene).asks(1, OK, 1).born(0, 1, 1).leases(1, 1, 1, 5).runs(1, 1, 1).ends(17, 1, 1, 5, "lost", Waits).leases(18, 1, 2, 6).runs(18, 1, 2).says(19, 1, 1, "completed").told(19, 1, 1, Fail, "completed").says(20, 1, 2, "completed").ends(20, 1, 2, 6, "completed"),
+		"a dead job is redriven":                      new(scene).asks(1, OK, 1).born(0, 1, 1).leases(1, 1, 1, 5).runs(1, 1, 1).says(1, 1, 1, "dead").ends(2, 1, 1, 5, "failed", Died).commits(3, Step{What: Left, Job: 1}, Step{What: Departed, Job: 1, Outcome: "redriven"}).commits(3, Step{What: Enqueued, Job: 2, N: 1, Origin: 1}, Step{What: Waits, Job: 2}).commits(4, Step{What: Taken, Job: 2}, Step{What: Noted, Job: 2, Attempt: 1, Outcome: "cancelled"}),
+		"a dead job stays":                            new(scene).asks(1, OK, 1).born(0, 1, 1).leases(1, 1, 1, 5).runs(1, 1, 1).says(1, 1, 1, "dead").ends(2, 1, 1, 5, "failed", Died),
+		"an effect commits with its completion":       new(scene).done(0, 1).affects(1, 1),
+		"a handler completed, and after a lost reply": new(scene).done(0, 1).says(2.05, 1, 1, "failed"),
+		"a killed worker is buried": {lives: []Incarnation{{ID: 5, Process: 2, Beats: 9, Buried: true, Ended: at(30)}}, faults: []Fault{
+			{Process: 2, Kills: true, From: at(10), To: at(10)},
+		}},
+		"a registration that nobody heard of is buried":    {lives: []Incarnation{{ID: 5, Process: 2, Buried: true, Ended: at(30)}}},
+		"a frozen worker is buried and works again":        new(scene).frozen().done(40, 1),
+		"a claim 4 s after an outage":                      new(scene).fault(Fault{Down: true, From: at(-5), To: at(-3)}).heals(9).done(0, 1),
+		"a lower priority goes first for want of a commit": new(scene).passes(2),
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			v := s.verdict()
+			require.Empty(t, v.Violations, "%+v", v.Examples)
+		})
+	}
+}
+
+func TestTheJudgeFindsWhatIsWrong(t *testing.T) {
+	t.Parallel()
+	begun := func() *scene {
+		return new(scene).asks(1, OK, 1).born(0, 1, 1).leases(1, 1, 1, 5).runs(1, 1, 1)
+	}
+	for name, c := range map[string]struct {
+		kind, promise string
+		*scene
+	}{
+		"an answered enqueue is not there":             {"lost", "P1", new(scene).asks(1, OK, 1)},
+		"a job leaves pending for nowhere":             {"lost", "P1", new(scene).asks(1, OK, 1).born(0, 1, 1).commits(1, Step{What: Taken, Job: 1})},
+		"a lease ends without a record":                {"lost", "P1", begun().commits(2, Step{What: Unleased, Job: 1, Attempt: 1, Worker: 5}, Step{What: Waits, Job: 1})},
+		"one enqueue is two jobs":                      {"doubled", "P7", new(scene).done(0, 1).born(3, 2, 1).commits(4, Step{What: Taken, Job: 2}, Step{What: Noted, Job: 2, Attempt: 1, Outcome: "cancelled"})},
+		"one key is told two ids":                      {"doubled", "P7", new(scene).done(0, 1).asks(1, OK, 2)},
+		"a claim leaves the job in pending":            {"doubled", "P1", new(scene).asks(1, OK, 1).born(0, 1, 1).commits(1, Step{What: Leased, Job: 1, Attempt: 1, Worker: 5})},
+		"a rolled back enqueue is there":               {"unexpected", "P2", new(scene).done(0, 1).asks(2, Fail, 0).born(0, 2, 2).commits(4, Step{What: Taken, Job: 2}, Step{What: Noted, Job: 2, Attempt: 1, Outcome: "cancelled"})},
+		"nobody asked":                                 {"unexpected", "P2", new(scene).born(0, 2, 2).commits(4, Step{What: Taken, Job: 2}, Step{What: Noted, Job: 2, Attempt: 1, Outcome: "cancelled"})},
+		"a handler ran a job that was never committed": {"unexpected", "P2", new(scene).runs(1, 9, 1)},
+		"an attempt ends twice":                        {"ended twice", "P5", new(scene).done(0, 1).commits(3, Step{What: Noted, Job: 1, Attempt: 1, Worker: 5, Outcome: "failed"})},
+		"a completed job is claimed again":             {"ended twice", "P1", new(scene).done(0, 1).commits(3, Step{What: Leased, Job: 1, Attempt: 2, Worker: 5})},
+		"two leases overlap":                           {"overlapping leases", "P4", begun().commits(2, Step{What: Leased, Job: 1, Attempt: 2, Worker: 6})},
+		"an attempt's number comes again":              {"attempt reused", "P4", begun().ends(2, 1, 1, 5, "released", Waits).leases(3, 1, 1, 6)},
+		"the first worker ends the second's attempt":   {"stale write accepted", "P5", begun().ends(17, 1, 1, 5, "lost", Waits).leases(18, 1, 2, 6).runs(18, 1, 2).says(19, 1, 1, "completed").ends(19, 1, 2, 6, "completed").says(20, 1, 2, "completed")},
+		"a stale end is told that it counts":           {"stale write accepted", "P5", begun().says(2, 1, 1, "completed").ends(17, 1, 1, 5, "lost", Waits).leases(18, 1, 2, 6).runs(18, 1, 2).says(20, 1, 2, "completed").ends(20, 1, 2, 6, "completed").told(21, 1, 1, OK, "completed")},
+		"another outcome than the handler's":           {"stale write accepted", "P5", begun().says(2, 1, 1, "failed").ends(3, 1, 1, 5, "completed")},
+		"a repeated completion is refused":             {"told wrongly", "P8", begun().says(2, 1, 1, "completed").ends(3, 1, 1, 5, "completed").told(4, 1, 1, Fail, "completed")},
+		"an attempt is run by two":                     {"run twice", "P4", new(scene).done(0, 1).runs(1.2, 1, 1)},
+		"an attempt is run without a claim":            {"run without a lease", "P4", new(scene).done(0, 1).runs(4, 1, 2)},
+		"a job completes that nobody ran":              {"ended unrun", "P3", new(scene).asks(1, OK, 1).born(0, 1, 1).leases(1, 1, 1, 5).ends(2, 1, 1, 5, "completed")},
+		"a job runs for ever":                          {"stuck", "P3", begun()},
+		"a job waits for ever":                         {"stuck", "P3", new(scene).asks(1, OK, 1).born(0, 1, 1)},
+		"a dead job vanishes":                          {"dead entry vanished", "P11", begun().says(1, 1, 1, "dead").ends(2, 1, 1, 5, "failed", Died).commits(3, Step{What: Left, Job: 1})},
+		"a record is deleted":                          {"record deleted", "P1", new(scene).done(0, 1).commits(5, Step{What: Forgotten, Job: 1, Attempt: 1})},
+		"an effect is there twice":                     {"effect applied twice", "P6", new(scene).done(0, 1).affects(1, 1).affects(1, 1)},
+		"an effect of an attempt that was lost":        {"effect without completion", "P6", new(scene).done(0, 1).affects(1, 2)},
+		"an effect is missing":                         {"effect missing", "P6", new(scene).done(0, 1).saysEffect(1.6, 1, 1)},
+		"a worker is buried alive": {"buried alive", "P12", &scene{lives: []Incarnation{
+			{ID: 5, Process: 2, Beats: 9, Buried: true, Ended: at(30)},
+		}, faults: []Fault{{Down: true, From: at(20), To: at(21)}}, healed: 25}},
+		"a job of a dead worker comes back late": {"late rescue", "P9", begun().fault(Fault{Process: 2, Kills: true, From: at(3), To: at(3)}).
+			life(Incarnation{ID: 5, Process: 2, Beats: 2}).ends(24, 1, 1, 5, "lost", Waits).leases(25, 1, 2, 6).runs(25, 1, 2).says(26, 1, 2, "completed").ends(26, 1, 2, 6, "completed")},
+		"no claim for 6 s after an outage":     {"late claim", "P13", new(scene).fault(Fault{Down: true, From: at(-7), To: at(-5)}).heals(9).done(0, 1)},
+		"no claim while one is held":           {"stalled", "P4", new(scene).done(0, 1).fault(Fault{Nemesis: "held claim", Flows: true, From: at(0.5), To: at(6)})},
+		"a worker that works no more":          {"needs a restart", "P13", new(scene).done(0, 1).heals(5).awake(2)},
+		"a high priority waits while low runs": {"order broken", "P10", new(scene).passes(12)},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			v := c.verdict()
+			require.Equal(t, map[string]int{c.kind: 1}, v.Violations, "%+v", v.Examples)
+			require.Equal(t, c.promise, v.Examples[0].Promise)
+			require.NotEmpty(t, v.Examples[0].Text)
+		})
+	}
+}
+
+func (s *scene) affects(id int64, attempt int32) *scene {
+	s.effects = append(s.effects, Effect{id, attempt})
+	return s
+}
+
+func (s *scene) saysEffect(second float64, id int64, attempt int32) *scene {
+	s.says(second, id, attempt, "completed")
+	s.events[len(s.events)-1].Text = effectText
+	return s
+}
+
+func (s *scene) fault(f Fault) *scene {
+	s.faults = append(s.faults, f)
+	return s
+}
+
+func (s *scene) life(i Incarnation) *scene {
+	s.lives = append(s.lives, i)
+	return s
+}
+
+func (s *scene) heals(second float64) *scene {
+	s.healed = second
+	return s
+}
+
+func (s *scene) awake(process int) *scene {
+	s.living = append(s.living, process)
+	return s
+}
+
+func (s *scene) frozen() *scene {
+	return s.fault(Fault{Process: 2, Mute: true, From: at(5), To: at(25)}).
+		life(Incarnation{ID: 5, Process: 2, Beats: 9, Buried: true, Ended: at(21)}).heals(26).awake(2)
+}
+
+// passes has a claim every second take the next job of a low priority while one of a
+// high priority waits for so many seconds.
+func (s *scene) passes(seconds int) *scene {
+	const urgent = 100
+	s.asks(urgent, OK, urgent).commits(0, Step{What: Enqueued, Job: urgent, N: urgent}, Step{What: Waits, Job: urgent, Priority: 20})
+	for i := range seconds {
+		s.done(float64(i), int64(i+1))
+	}
+	s.commits(float64(seconds), Step{What: Taken, Job: urgent, Priority: 20}, Step{What: Leased, Job: urgent, Attempt: 1, Worker: 5, Priority: 20})
+	return s.runs(float64(seconds), urgent, 1).says(float64(seconds), urgent, 1, "completed").ends(float64(seconds)+1, urgent, 1, 5, "completed")
+}
+
+func TestTheStoryOfACounterExampleIsInTheOrderOfTheClock(t *testing.T) {
+	t.Parallel()
+	v := new(scene).done(0, 1).affects(1, 1).affects(1, 1).verdict()
+	require.Equal(t, []string{
+		"00:00:00.000000  transaction 1  enqueued attempt 0 worker 0 ",
+		"00:00:00.000000  transaction 1  waits attempt 0 worker 0 ",
+		"00:00:01.000000  transaction 2  taken attempt 0 worker 0 ",
+		"00:00:01.000000  transaction 2  leased attempt 1 worker 5 ",
+		"00:00:01.100000  process 2  run invoke attempt 1 ",
+		"00:00:01.500000  process 2  end invoke attempt 1 completed",
+		"00:00:02.000000  transaction 3  unleased attempt 1 worker 5 ",
+		"00:00:02.000000  transaction 3  noted attempt 1 worker 5 completed",
+		"00:00:02.100000  process 2  end ok attempt 1 completed",
+	}, v.Examples[0].Story)
+}
+
+func TestAHistoryKeepsAllButALineThatAKillBroke(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	r, err := openRecorder(dir, 3)
+	require.NoError(t, err)
+	for n := range 3 {
+		r.write(Event{Op: OpEnqueue, Kind: Invoke, N: int64(n + 1)})
+	}
+	_, err = r.file.WriteString(`{"at":"2026`)
+	require.NoError(t, err)
+	var heard []string
+	require.NoError(t, readHistories(dir, func(e Event) { heard = append(heard, fmt.Sprintf("%d %s %d", e.Process, e.Op, e.N)) }))
+	require.Equal(t, []string{"3 enqueue 1", "3 enqueue 2", "3 enqueue 3"}, heard)
+	_, err = r.file.WriteString("\n{}\n")
+	require.NoError(t, err)
+	require.Error(t, readHistories(dir, func(Event) {}), "a broken line in the middle is not a kill's")
+}

@@ -1,0 +1,115 @@
+package proof
+
+import "time"
+
+// Op is what a process does.
+type Op string
+
+// The operations of a history. A process writes an Invoke before it acts and what it
+// was told afterwards, so whatever a kill leaves without an answer may have happened.
+const (
+	OpEnqueue Op = "enqueue" // jobs N to N+Count-1; its ok brings their ids
+	OpRun     Op = "run"     // a handler was called (invoke only)
+	OpEnd     Op = "end"     // the attempt is to end with Outcome; its fail means: lease lost
+)
+
+// Kind is how far an operation is.
+type Kind string
+
+// The kinds: asked, done, certainly not done, and perhaps done.
+const (
+	Invoke  Kind = "invoke"
+	OK      Kind = "ok"
+	Fail    Kind = "fail"
+	Unknown Kind = "unknown"
+)
+
+// Event is one line of a process's history.
+type Event struct {
+	At      time.Time `json:"at"`
+	Process int       `json:"process"`
+	Op      Op        `json:"op"`
+	Kind    Kind      `json:"kind"`
+
+	// Of an enqueue.
+	N     int64   `json:"n,omitempty"` // the first job's number, unique in a run; it is in the job's data
+	Count int     `json:"count,omitempty"`
+	IDs   []int64 `json:"ids,omitempty"`
+	Text  string  `json:"text,omitempty"` // why it failed
+
+	// Of a run and an end.
+	Job     int64  `json:"job,omitempty"`
+	Attempt int32  `json:"attempt,omitempty"`
+	Worker  int64  `json:"worker,omitempty"` // 0: it does not know
+	Outcome string `json:"outcome,omitempty"`
+}
+
+// What is what a committed transaction did to a job.
+type What string
+
+// The steps of a job as the audit's triggers see them (audit.sql).
+const (
+	Enqueued  What = "enqueued"  // a row in jobs
+	Waits     What = "waits"     // into pending
+	Taken     What = "taken"     // out of pending
+	Leased    What = "leased"    // into running
+	Unleased  What = "unleased"  // out of running
+	Noted     What = "noted"     // an attempt's end is recorded
+	Died      What = "died"      // into dead_jobs
+	Left      What = "left"      // out of dead_jobs
+	Departed  What = "departed"  // a departure is recorded
+	Forgotten What = "forgotten" // out of attempts or departures: nothing may do that
+)
+
+// Step is one row of the audit's trail: a fact of the database's own, committed.
+type Step struct {
+	Seq       int64 // orders the steps of one job, because they take turns on its rows
+	Tx        int64
+	At        time.Time // the database's clock when the row changed
+	Began     time.Time // its transaction's now()
+	Committed time.Time
+	What      What
+	Job       int64
+	N         int64 // of an enqueued job; 0 when its data has none
+	Origin    int64 // of a redriven job
+	Attempt   int32
+	Worker    int64
+	Priority  int16
+	RunAt     time.Time
+	Queue     string
+	Outcome   string // of noted; how of departed
+}
+
+// Effect is a row that a handler wrote in the transaction of its completion.
+type Effect struct {
+	Job     int64
+	Attempt int32
+}
+
+// Incarnation is a worker's life in the registry.
+type Incarnation struct {
+	ID         int64
+	Process    int
+	Registered time.Time
+	Ended      time.Time // zero: it is registered still
+	Buried     bool      // ended by a burial
+	Beats      int64     // 0: nobody ever used it, as when the reply to the registration was lost
+}
+
+// Fault is what a nemesis did, from Start to Heal.
+type Fault struct {
+	Nemesis string
+	From    time.Time
+	To      time.Time
+	Process int  // whose; 0: everybody's
+	Kills   bool // the process is gone for good
+	Mute    bool // the processes may have been unable to beat
+	Down    bool // Postgres took no connections
+	Hides   bool // rows were locked that claims pass over
+	Flows   bool // claims must go on throughout
+	Note    string
+}
+
+func (f Fault) hits(process int) bool { return f.Process == 0 || f.Process == process }
+
+func (f Fault) overlaps(from, to time.Time) bool { return f.From.Before(to) && from.Before(f.To) }

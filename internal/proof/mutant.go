@@ -1,0 +1,99 @@
+package proof
+
+import (
+	"context"
+	"fmt"
+	"slices"
+	"strings"
+)
+
+// Mutant is a guard, and what is left when it is taken out: a proof of the fault that
+// the guard is there for has to notice.
+type Mutant struct {
+	Name    string
+	Nemesis string // the fault; empty: none is needed
+
+	// A guard of the library is text of a file, and taken out of a build.
+	File           string
+	Guard, Instead string
+
+	// A guard of the database is text of a function's body, or what a statement removes.
+	function string // with its arguments' types
+	sql      string
+}
+
+// Mutants are the guards, one by one.
+var Mutants = []Mutant{
+	{
+		Name: "fence", Nemesis: "freeze past the lease",
+		function: "finish(text,bigint[],integer[],text[],text[],text[],text[],jsonb[],interval[])",
+		Guard:    "AND r.attempt = s.attempt",
+	},
+	{
+		Name: "refused completion", Nemesis: "freeze past the lease",
+		function: "complete(text,bigint,integer,jsonb)",
+		Guard:    "IF ending.status IS DISTINCT FROM 'accepted'", Instead: "IF false",
+	},
+	{
+		Name: "skip locked", Nemesis: "held claim",
+		function: "lane_head(text,smallint,timestamptz,timestamptz,bigint,text[],bigint[],integer)",
+		Guard:    "SKIP LOCKED",
+	},
+	{
+		Name: "orphan sweep", Nemesis: "late claim",
+		sql: "CREATE OR REPLACE FUNCTION penstock.bury_orphans() RETURNS integer LANGUAGE sql AS 'SELECT 0'",
+	},
+	{Name: "attempts' key", Nemesis: "second end", sql: "ALTER TABLE penstock.attempts DROP CONSTRAINT attempts_pkey"},
+	{Name: "beat comparison", Nemesis: "stale sweeper", function: "bury(bigint,bigint)", Guard: "AND beat = bury.beat"},
+	{
+		Name: "dead entry's departure", Nemesis: "kill",
+		sql: `CREATE FUNCTION proof.forget() RETURNS trigger LANGUAGE plpgsql AS 'BEGIN RETURN NULL; END';
+			CREATE TRIGGER forget BEFORE INSERT ON penstock.departures FOR EACH ROW EXECUTE FUNCTION proof.forget()`,
+	},
+	{
+		Name: "reconciliation after a lost claim", Nemesis: "drop reply", File: "fetch.go",
+		Guard: "if !f.unsure && time.Now().Before(f.reconcileAt) {", Instead: "if f.unsure || true {",
+	},
+	{
+		Name: "completion retry", Nemesis: "drop reply", File: "flush.go",
+		Guard:   "pause(ctx, jitter(min(20*time.Millisecond<<min(tries, 6), time.Second)))",
+		Instead: "q.answered(ends)\n\t\treturn",
+	},
+	{Name: "poll fallback", File: "fetch.go", Guard: "fallbackPoll   = time.Second", Instead: "fallbackPoll   = time.Hour"},
+}
+
+// sabotage takes guards out of the proof's own database.
+func sabotage(ctx context.Context, a *arena, names []string) error {
+	for _, name := range names {
+		i := slices.IndexFunc(Mutants, func(m Mutant) bool { return m.Name == name })
+		if i < 0 {
+			return fmt.Errorf("no mutant is called %q", name)
+		}
+		if err := Mutants[i].apply(ctx, a); err != nil {
+			return fmt.Errorf("mutant %s: %w", name, err)
+		}
+	}
+	return nil
+}
+
+func (m *Mutant) apply(ctx context.Context, a *arena) error {
+	if m.File != "" {
+		return fmt.Errorf("its guard is in %s: a build without it has to be proved, as `make proof-mutants` does", m.File)
+	}
+	if m.function != "" {
+		source, err := ask[string](ctx, a, "SELECT pg_get_functiondef($1::regprocedure)", "penstock."+m.function)
+		if err != nil {
+			return err
+		}
+		if n := strings.Count(source, m.Guard); n == 0 {
+			return fmt.Errorf("%s does not have the guard %q any more", m.function, m.Guard)
+		}
+		if err := a.exec(ctx, strings.ReplaceAll(source, m.Guard, m.Instead)); err != nil {
+			return err
+		}
+	}
+	if m.sql == "" {
+		return nil
+	}
+	return a.exec(ctx, m.sql)
+}

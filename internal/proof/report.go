@@ -1,0 +1,162 @@
+package proof
+
+import (
+	"fmt"
+	"io"
+	"maps"
+	"runtime"
+	"slices"
+	"strings"
+	"time"
+)
+
+// Report is a run and what was found.
+type Report struct {
+	Verdict
+
+	Seed         uint64
+	Duration     time.Duration
+	Lease        time.Duration
+	Workers      int
+	Postgres     string
+	Mutants      []string
+	Nemeses      []string
+	Strikes      map[string]int // that broke something, by nemesis
+	Missed       map[string]int // that found nothing to break, or could not
+	Why          map[string]string
+	Down         time.Duration // of Postgres
+	Failpoint    int
+	Crashes      int // of processes, by failpoints
+	Environments []Environment
+	Skipped      map[string]string // faults that this machine does not allow, and why
+	Histories    string            // where the evidence is
+}
+
+func newReport(opts *Options, chosen []pace) *Report {
+	r := &Report{Seed: opts.Seed, Duration: opts.Duration, Lease: opts.Lease, Workers: opts.Workers, Mutants: opts.Mutants, Failpoint: opts.Failpoint, Skipped: map[string]string{}}
+	for _, p := range chosen {
+		r.Nemeses = append(r.Nemeses, p.Name())
+	}
+	return r
+}
+
+func (r *Report) count(a *arena) {
+	r.Missed, r.Why = a.missed, a.why
+	for _, f := range a.log() {
+		if f.Nemesis == "failpoint crash" {
+			r.Crashes++
+		}
+		if f.Down {
+			r.Down += f.To.Sub(f.From)
+		}
+	}
+}
+
+// WriteMarkdown writes the page.
+func (r *Report) WriteMarkdown(out io.Writer) error {
+	var b strings.Builder
+	verdict := "no promise was broken"
+	if n := r.Broken(); n > 0 {
+		verdict = fmt.Sprintf("**%d violations**", n)
+	}
+	fmt.Fprintf(&b, "# Proof: %s\n\n", verdict)
+	fmt.Fprintf(&b, "Seed %d, %s of faults, lease %s, %d workers, PostgreSQL %s, %d cores, %s.\n", r.Seed, r.Duration, r.Lease, r.Workers,
+		r.Postgres, runtime.NumCPU(), runtime.Version())
+	if len(r.Mutants) > 0 {
+		fmt.Fprintf(&b, "\nGuards taken out: %s.\n", strings.Join(r.Mutants, ", "))
+	}
+	r.writeViolations(&b)
+	fmt.Fprintf(&b, "\n## What was done\n\n| jobs | |\n|---|---:|\n")
+	for _, row := range []struct {
+		what string
+		n    int
+	}{
+		{"jobs committed", r.Jobs},
+		{"attempts", r.Attempts},
+		{"completed", r.Completed},
+		{"effects of handlers, each in its completion's transaction", r.Effects},
+		{"attempts lost with their worker", r.Lost},
+		{"enqueues without an answer", r.Unknown},
+		{"of those, jobs that exist", r.UnknownKept},
+		{"enqueues refused or rolled back", r.Refused},
+		{"redriven from the dead letter queue", r.Redriven},
+		{"purged from it", r.Purged},
+		{"in it at the end", r.Dead},
+	} {
+		fmt.Fprintf(&b, "| %s | %d |\n", row.what, row.n)
+	}
+	fmt.Fprintf(&b, "\n| fault | strikes | to no purpose |\n|---|---:|---:|\n")
+	for _, name := range r.Nemeses {
+		fmt.Fprintf(&b, "| %s | %d | %d |\n", name, r.Strikes[name], r.Missed[name])
+	}
+	if r.Failpoint > 0 {
+		fmt.Fprintf(&b, "| failpoints | one in %d calls, %d crashes | |\n", r.Failpoint, r.Crashes)
+	} else {
+		r.Skipped["failpoints"] = "this build has none, or they were not asked for"
+	}
+	for _, name := range slices.Sorted(maps.Keys(r.Skipped)) {
+		fmt.Fprintf(&b, "| %s | skipped: %s | |\n", name, r.Skipped[name])
+	}
+	fmt.Fprintf(&b, "\nPostgres was down for %.1f s of the time.\n", r.Down.Seconds())
+	limits := limitsFor(r.Lease)
+	fmt.Fprintf(&b, "\n## Recovery\n\n| | times | p50 | p95 | p99 | max | promised |\n|---|---:|---:|---:|---:|---:|---:|\n")
+	writeTimes(&b, "a dead worker's job is given back, Postgres being up", r.Rescues, limits.Rescue)
+	writeTimes(&b, "first claim after Postgres takes connections", r.FirstClaims, limits.FirstClaim)
+	r.writeEnvironments(&b)
+	_, err := io.WriteString(out, b.String())
+	return err
+}
+
+func (r *Report) writeEnvironments(b *strings.Builder) {
+	if len(r.Environments) == 0 {
+		return
+	}
+	fmt.Fprintf(b, "\n## Environments\n\n| in a run of its own | jobs | attempts | violations | |\n|---|---:|---:|---:|---|\n")
+	for _, e := range r.Environments {
+		switch {
+		case e.Report == nil:
+			fmt.Fprintf(b, "| %s | | | | skipped: %s |\n", e.Name, e.Skipped)
+		case e.Lost > 0:
+			fmt.Fprintf(b, "| %s | %d | %d | %d | %d acknowledged jobs were lost, as asynchronous replication may |\n",
+				e.Name, e.Report.Jobs, e.Report.Attempts, e.Report.Broken(), e.Lost)
+		default:
+			fmt.Fprintf(b, "| %s | %d | %d | %d | |\n", e.Name, e.Report.Jobs, e.Report.Attempts, e.Report.Broken())
+		}
+	}
+	for _, e := range r.Environments {
+		if e.Report != nil && e.Report.Broken() > 0 {
+			fmt.Fprintf(b, "\n### %s\n", e.Name)
+			e.Report.writeViolations(b)
+		}
+	}
+}
+
+func writeTimes(b *strings.Builder, what string, times []time.Duration, promised time.Duration) {
+	if len(times) == 0 {
+		fmt.Fprintf(b, "| %s | 0 | | | | | %s |\n", what, promised)
+		return
+	}
+	at := func(share float64) string {
+		return fmt.Sprintf("%.2f s", times[min(int(share*float64(len(times))), len(times)-1)].Seconds())
+	}
+	fmt.Fprintf(b, "| %s | %d | %s | %s | %s | %s | %s |\n", what, len(times), at(0.5), at(0.95), at(0.99), at(1), promised)
+}
+
+func (r *Report) writeViolations(b *strings.Builder) {
+	if r.Broken() == 0 {
+		return
+	}
+	b.WriteString("\n## Violations\n\n| kind | times |\n|---|---:|\n")
+	for _, kind := range slices.Sorted(maps.Keys(r.Violations)) {
+		fmt.Fprintf(b, "| %s | %d |\n", kind, r.Violations[kind])
+	}
+	for _, v := range r.Examples {
+		fmt.Fprintf(b, "\n**%s, %s**: %s.\n", v.Promise, v.Kind, v.Text)
+		if len(v.Story) > 0 {
+			fmt.Fprintf(b, "\n    %s\n", strings.Join(v.Story, "\n    "))
+		}
+	}
+	if r.Histories != "" {
+		fmt.Fprintf(b, "\nThe histories are in %s.\n", r.Histories)
+	}
+}
