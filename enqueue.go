@@ -1,11 +1,11 @@
 package penstock
 
 import (
+	"bytes"
 	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
-	"regexp"
 	"strconv"
 	"time"
 
@@ -84,7 +84,16 @@ const (
 	maxBatch = 10_000 // of one penstock.enqueue_many
 )
 
-var namePattern = regexp.MustCompile(`^[A-Za-z0-9._:/-]{1,128}$`)
+// validName is what check_name in migrations/ takes.
+func validName(name string) bool {
+	for i := range len(name) {
+		c := name[i]
+		if (c < 'a' || c > 'z') && (c < 'A' || c > 'Z') && (c < '-' || c > ':') && c != '_' { // - . / 0-9 :
+			return false
+		}
+	}
+	return 1 <= len(name) && len(name) <= 128
+}
 
 // row is a job in the shape penstock.enqueue_many takes.
 type row struct {
@@ -113,14 +122,14 @@ type options struct {
 // database, which checks every caller alike.
 func (j *NewJob) row() (row, error) {
 	r := row{queue: j.Queue, name: j.Name, repeatable: j.IdempotencyKey != "", notify: !j.SkipNotify}
-	if !namePattern.MatchString(j.Queue) {
+	if !validName(j.Queue) {
 		return r, refuse("queue", "1 to 128 of letters, digits and . _ - : /", strconv.Quote(j.Queue))
 	}
-	if !namePattern.MatchString(j.Name) {
+	if !validName(j.Name) {
 		return r, refuse("name", "1 to 128 of letters, digits and . _ - : /", strconv.Quote(j.Name))
 	}
 	var err error
-	if r.data, err = encodeData(j.Data); err != nil {
+	if r.data, err = encodeData(j.Data); err != nil || j.plain() {
 		return r, err
 	}
 	o := options{
@@ -137,6 +146,12 @@ func (j *NewJob) row() (row, error) {
 		r.options = nil
 	}
 	return r, nil
+}
+
+// plain reports whether the job asks for nothing but its queue, name and data.
+func (j *NewJob) plain() bool {
+	return j.Priority == "" && j.Delay == 0 && j.RunAt.IsZero() && j.Retry == nil && j.MaxAttempts == 0 && j.Timeout == 0 &&
+		j.ExpiresIn == 0 && len(j.Tags) == 0 && j.IdempotencyKey == "" && j.TraceContext == ""
 }
 
 // encodeData is what data becomes in the database, checked as far as one bad
@@ -171,9 +186,11 @@ func checkData(raw json.RawMessage) error {
 // holdsNUL looks for an escaped NUL that is not itself an escaped backslash.
 func holdsNUL(raw []byte) bool {
 	for i := 0; i+5 < len(raw); i++ {
-		if raw[i] != '\\' {
-			continue
+		next := bytes.IndexByte(raw[i:], '\\')
+		if next < 0 || i+next+5 >= len(raw) {
+			return false
 		}
+		i += next
 		if string(raw[i:i+6]) == `\u0000` {
 			return true
 		}

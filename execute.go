@@ -16,10 +16,8 @@ import (
 // execution is a leased attempt in this process, from the claim until Postgres
 // has answered its end.
 type execution struct {
-	lease db.Lease
-	ctx   context.Context // the incarnation's, with a cancel of its own
-	end   context.CancelCauseFunc
-
+	lease   db.Lease
+	ctx     attemptContext
 	queries *db.Queries // the worker's, for Progress; nil in a Try
 
 	// Written by the handler's goroutine, read after it ended.
@@ -38,6 +36,13 @@ type ending struct {
 	ran             time.Duration
 }
 
+// newExecution makes an attempt of a lease whose handler's context ends with parent.
+func newExecution(parent context.Context, lease db.Lease, queries *db.Queries) *execution {
+	x := &execution{lease: lease, queries: queries}
+	x.ctx.parent, x.ctx.execution = parent, x
+	return x
+}
+
 const (
 	outcomeCompleted = "completed"
 	outcomeFailed    = "failed"
@@ -50,8 +55,8 @@ const (
 // run executes one attempt and hands its end to after, also when the handler
 // panics or calls runtime.Goexit.
 func (q *servedQueue) run(x *execution, after func(ending)) {
-	if cause := context.Cause(x.ctx); cause != nil { // while it waited: the lease was lost, or a cancel came
-		after(x.judge(x.ctx, cause))
+	if cause := x.ctx.ended(); cause != nil { // while it waited: the lease was lost, or a cancel came
+		after(x.judge(cause))
 		return
 	}
 	h := q.handler(x.lease.Name)
@@ -69,16 +74,15 @@ func (q *servedQueue) run(x *execution, after func(ending)) {
 
 // attempt runs h within the job's timeout and hands its end to after.
 func (x *execution) attempt(h *handler, after func(ending)) {
-	ctx, cancel := context.WithTimeoutCause(x.ctx, x.lease.Timeout, ErrTimeout)
-	ctx = context.WithValue(ctx, resultKey{}, x)
 	started := time.Now()
-	guard(ctx, h.run, x.job(), func(err error) {
-		e := x.judge(ctx, err)
+	x.ctx.start(started, x.lease.Timeout)
+	guard(&x.ctx, h.run, x.job(), func(err error) {
+		e := x.judge(err)
 		e.ran = time.Since(started)
 		if err != nil && e.outcome == outcomeFailed && e.delay < 0 && h.retry != nil {
 			e.delay = h.retry(int(x.lease.Failures)+1, err)
 		}
-		cancel()
+		x.ctx.end(context.Canceled)
 		after(e)
 	})
 }
@@ -117,7 +121,7 @@ func (x *execution) job() *Job[json.RawMessage] {
 
 // judge says how the attempt ended from what its handler returned and why its
 // context ended, if it did.
-func (x *execution) judge(ctx context.Context, err error) ending {
+func (x *execution) judge(err error) ending {
 	e := ending{x: x, err: err, outcome: outcomeFailed, delay: -1}
 	if err == nil {
 		if !x.inTx || x.trial() {
@@ -133,7 +137,7 @@ func (x *execution) judge(ctx context.Context, err error) ending {
 	var snooze *snoozeError
 	var retryIn *retryInError
 	var panicked *panicError
-	cause := context.Cause(ctx)
+	cause := x.ctx.ended()
 	switch {
 	case errors.As(err, &snooze):
 		e.outcome, e.delay, e.message, e.classes = outcomeSnoozed, snooze.delay, "", nil

@@ -73,7 +73,7 @@ func Handle[T any](w *Worker, queue, name string, fn func(ctx context.Context, j
 	if !ok {
 		panic(fmt.Sprintf("penstock: Handle(%q, %q): the worker does not serve this queue", queue, name))
 	}
-	if name != AnyName && !namePattern.MatchString(name) {
+	if name != AnyName && !validName(name) {
 		panic(fmt.Sprintf("penstock: Handle(%q, %q): a name is 1 to 128 of letters, digits and . _ - : /", queue, name))
 	}
 	if _, taken := q.handlers[name]; taken {
@@ -122,12 +122,10 @@ func (j *Job[T]) CompleteTx(ctx context.Context, tx pgx.Tx) error {
 	return translate("complete job", err)
 }
 
-type resultKey struct{}
-
 // Result keeps v, as JSON of at most 1 MiB, with the attempt if it completes.
 // ctx is the handler's. Call it before CompleteTx.
 func Result(ctx context.Context, v any) error {
-	x, ok := ctx.Value(resultKey{}).(*execution)
+	x, ok := ctx.Value(executionKey{}).(*execution)
 	if !ok {
 		return errors.New("penstock: Result needs the context a handler was given")
 	}
@@ -143,7 +141,7 @@ func Result(ctx context.Context, v any) error {
 // to 256 characters; it is shown with the running job and kept with the attempt.
 // ctx is the handler's. Errors: ErrLeaseLost.
 func Progress(ctx context.Context, percent int, note string) error {
-	x, ok := ctx.Value(resultKey{}).(*execution)
+	x, ok := ctx.Value(executionKey{}).(*execution)
 	if !ok {
 		return errors.New("penstock: Progress needs the context a handler was given")
 	}

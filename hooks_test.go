@@ -139,6 +139,12 @@ func TestHooksTellWhyAFetcherWakesAndThatItsWorkerBeatsAndListens(t *testing.T) 
 	require.Equal(t, 1, load.Running)
 
 	finish <- struct{}{}
+	for range 5 { // one that ends before the fetcher looks for room leaves it nothing to wait for
+		_, err = client.Enqueue(t.Context(), penstock.NewJob{Queue: "q", Name: "n"})
+		require.NoError(t, err)
+		<-started
+		finish <- struct{}{}
+	}
 	woken(penstock.WokenByRoom)
 	_, err = client.Enqueue(t.Context(), penstock.NewJob{Queue: "q", Name: "n"})
 	require.NoError(t, err)

@@ -2,6 +2,7 @@ package penstock
 
 import (
 	"context"
+	"maps"
 	"math/rand/v2"
 	"os"
 	"slices"
@@ -21,10 +22,6 @@ type incarnation struct {
 	id  int64
 	ctx context.Context
 	end context.CancelCauseFunc
-}
-
-func (inc *incarnation) newContext() (context.Context, context.CancelCauseFunc) {
-	return context.WithCancelCause(inc.ctx)
 }
 
 // leaseholder keeps the worker registered and beating, on a connection of its
@@ -149,14 +146,15 @@ func (h *leaseholder) beatOn(ctx context.Context, conn *pgx.Conn, tries *int) er
 func (h *leaseholder) register(within, alive context.Context, queries *db.Queries) error {
 	w := h.worker
 	params := db.RegisterWorkerParams{Host: w.cfg.Host, Pid: int32(os.Getpid()), Version: w.cfg.Version}
-	for name, q := range w.queues {
+	for _, name := range slices.Sorted(maps.Keys(w.queues)) {
+		q := w.queues[name]
 		params.Queues = append(params.Queues, name)
 		params.Concurrency += int32(q.cfg.Concurrency)
+		params.Slots = append(params.Slots, int32(q.cfg.Concurrency))
 		for known := range q.handlers {
 			params.Handlers = append(params.Handlers, name+" "+known)
 		}
 	}
-	slices.Sort(params.Queues)
 	slices.Sort(params.Handlers)
 	id, err := queries.RegisterWorker(within, params)
 	if err != nil {

@@ -92,7 +92,7 @@ func compareHeld(a, b HeldAttempt) int {
 func (e *RemoteEnd) check(i int) error {
 	field := func(name string) string { return fmt.Sprintf("attempts/%d/%s", i, name) }
 	switch {
-	case !namePattern.MatchString(e.Queue):
+	case !validName(e.Queue):
 		return refuse(field("queueName"), "1 to 128 of letters, digits and . _ - : /", e.Queue)
 	case !slices.Contains(remoteOutcomes, e.Outcome):
 		return refuse(field("outcome"), "one of completed, failed, dead, snoozed, released, cancelled", e.Outcome)

@@ -109,8 +109,7 @@ func (q *servedQueue) take(leases []db.Lease, inc *incarnation) {
 
 // hold makes a lease an execution that a cancel can reach. REQUIRES: mu.
 func (q *servedQueue) hold(l db.Lease, inc *incarnation) *execution {
-	x := &execution{lease: l, queries: q.worker.queries}
-	x.ctx, x.end = inc.newContext()
+	x := newExecution(inc.ctx, l, q.worker.queries)
 	q.held[l.JobID] = x
 	return x
 }
@@ -119,46 +118,51 @@ func (q *servedQueue) hold(l db.Lease, inc *incarnation) *execution {
 func (q *servedQueue) startHandlers() {
 	for n := len(q.buffer); n > 0 && q.runners < q.cfg.Concurrency; n-- {
 		q.runners++
-		go q.handle()
+		go q.handle(false)
 	}
 }
 
-// handle works the buffer down, one attempt after another, on one goroutine.
-func (q *servedQueue) handle() {
-	for {
-		q.mu.Lock()
-		if len(q.buffer) == 0 {
-			q.runners--
-			q.mu.Unlock()
-			return
-		}
-		x := q.buffer[0]
-		q.buffer[0] = nil
-		q.buffer = q.buffer[1:]
-		q.handling++
-		q.mu.Unlock()
-		done := false
+// handle works the buffer down, one attempt after another, on one goroutine. ended says
+// that an attempt has ended here just now.
+func (q *servedQueue) handle(ended bool) {
+	for x := q.next(ended); x != nil; x = q.next(true) {
+		returned := false
 		func() {
 			defer func() {
-				if !done { // runtime.Goexit took this goroutine; another carries on
-					go q.handle()
+				if !returned { // runtime.Goexit took this goroutine; another carries on
+					go q.handle(true)
 				}
 			}()
-			q.run(x, func(e ending) { q.over(e) })
-			done = true
+			q.run(x, q.submit)
+			returned = true
 		}()
 	}
 }
 
-// over hands an end to the flusher.
-func (q *servedQueue) over(e ending) {
-	q.worker.flusher.submit(q, e) // first, so that a drain which finds nothing active finds all ends submitted
+// next counts an attempt that ended, and takes the one that has waited longest; nil
+// ends the runner. One lock for both: there is a turn for every job.
+func (q *servedQueue) next(ended bool) *execution {
 	q.mu.Lock()
-	q.handling--
-	q.ended++
-	q.signal()
-	q.mu.Unlock()
+	defer q.mu.Unlock()
+	if ended {
+		q.handling--
+		q.ended++
+		defer q.signal()
+	}
+	if len(q.buffer) == 0 {
+		q.runners--
+		return nil
+	}
+	x := q.buffer[0]
+	q.buffer[0] = nil
+	q.buffer = q.buffer[1:]
+	q.handling++
+	return x
 }
+
+// submit hands an end to the flusher, before next counts it: a drain that finds
+// nothing active finds all ends submitted.
+func (q *servedQueue) submit(e ending) { q.worker.flusher.submit(q, e) }
 
 // signal wakes a fetcher that waits for room and drains that wait for silence.
 // REQUIRES: mu.
@@ -229,7 +233,6 @@ func (q *servedQueue) answered(ends []ending) {
 		if q.held[e.x.lease.JobID] == e.x {
 			delete(q.held, e.x.lease.JobID)
 		}
-		e.x.end(nil)
 	}
 }
 
@@ -239,7 +242,7 @@ func (q *servedQueue) cancel(ids []int64) {
 	defer q.mu.Unlock()
 	for _, id := range ids {
 		if x := q.held[id]; x != nil {
-			x.end(ErrCancelled)
+			x.ctx.end(ErrCancelled)
 		}
 	}
 }

@@ -30,12 +30,12 @@ func Try[T any](ctx context.Context, fn func(ctx context.Context, job *Job[T]) e
 	if job.Timeout == 0 {
 		job.Timeout = defaultTimeout
 	}
-	x := &execution{ctx: ctx, lease: db.Lease{
+	x := newExecution(ctx, db.Lease{
 		JobID: job.ID, Queue: job.Queue, Name: job.Name, Attempt: int32(job.Attempt), Failures: int32(job.Failures),
 		Crashes: int16(job.Crashes), Priority: int16(job.Priority), RunAt: job.RunAt, Timeout: job.Timeout,
 		EnqueuedAt: job.EnqueuedAt, Data: data, Tags: job.Tags, OriginID: &job.OriginID,
 		Generation: int16(job.Generation), TraceContext: &job.TraceContext,
-	}}
+	}, nil)
 	h := &handler{run: decoding(fn)}
 	for _, opt := range opts {
 		opt(h)

@@ -1,7 +1,9 @@
 package penstock
 
 import (
+	"bytes"
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"maps"
@@ -11,6 +13,8 @@ import (
 	"sync"
 	"time"
 
+	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgtype"
 	"github.com/jackc/pgx/v5/pgxpool"
 	"go.uber.org/zap"
 
@@ -107,7 +111,7 @@ func NewWorker(c *Client, cfg WorkerConfig) (*Worker, error) {
 	w.listener = newListener(c.pool.Config().ConnConfig, w.log, w.hooks)
 	w.lease = newLeaseholder(w, c.pool.Config().ConnConfig)
 	for name, q := range cfg.Queues {
-		if !namePattern.MatchString(name) {
+		if !validName(name) {
 			return nil, refuse("queue", "1 to 128 of letters, digits and . _ - : /", name)
 		}
 		if q.Concurrency == 0 {
@@ -232,8 +236,31 @@ func (w *Worker) connect() (*pgxpool.Pool, error) {
 	cfg := w.client.pool.Config()
 	cfg.MaxConns = int32(min(len(w.queues), 8) + 5)
 	cfg.MinConns, cfg.MinIdleConns = 0, 0
+	after := cfg.AfterConnect
+	cfg.AfterConnect = func(ctx context.Context, conn *pgx.Conn) error {
+		if after != nil {
+			if err := after(ctx, conn); err != nil {
+				return err
+			}
+		}
+		conn.TypeMap().RegisterType(rawJSON)
+		return nil
+	}
 	return pgxpool.NewWithConfig(context.Background(), cfg)
 }
+
+// rawJSON is jsonb that is handed over as it came. Postgres has checked it; by itself
+// pgx would parse every job's data to do so, 1.4 µs for 100 bytes.
+var rawJSON = &pgtype.Type{Name: "jsonb", OID: pgtype.JSONBOID, Codec: &pgtype.JSONBCodec{
+	Marshal: json.Marshal,
+	Unmarshal: func(text []byte, v any) error {
+		if raw, ok := v.(*json.RawMessage); ok {
+			*raw = bytes.Clone(text)
+			return nil
+		}
+		return json.Unmarshal(text, v)
+	},
+}}
 
 // drain ends what was claimed and takes the worker's leave.
 func (w *Worker) drain(alive context.Context) {

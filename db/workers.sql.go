@@ -170,7 +170,8 @@ func (q *Queries) ListWorkers(ctx context.Context, queue *string) ([]ListWorkers
 }
 
 const registerWorker = `-- name: RegisterWorker :one
-SELECT penstock.register_worker($1::text[], $2::text, $3::integer, $4::text, $5::integer, $6::text[])::bigint AS id
+SELECT penstock.register_worker($1::text[], $2::text, $3::integer, $4::text, $5::integer,
+    $6::text[], $7::integer[])::bigint AS id
 `
 
 type RegisterWorkerParams struct {
@@ -180,6 +181,7 @@ type RegisterWorkerParams struct {
 	Version     string
 	Concurrency int32
 	Handlers    []string
+	Slots       []int32
 }
 
 func (q *Queries) RegisterWorker(ctx context.Context, arg RegisterWorkerParams) (int64, error) {
@@ -190,6 +192,7 @@ func (q *Queries) RegisterWorker(ctx context.Context, arg RegisterWorkerParams) 
 		arg.Version,
 		arg.Concurrency,
 		arg.Handlers,
+		arg.Slots,
 	)
 	var id int64
 	err := row.Scan(&id)

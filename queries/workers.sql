@@ -1,5 +1,6 @@
 -- name: RegisterWorker :one
-SELECT penstock.register_worker(@queues::text[], @host::text, @pid::integer, @version::text, @concurrency::integer, @handlers::text[])::bigint AS id;
+SELECT penstock.register_worker(@queues::text[], @host::text, @pid::integer, @version::text, @concurrency::integer,
+    @handlers::text[], @slots::integer[])::bigint AS id;
 
 -- name: Heartbeat :one
 -- alive is false when the worker was buried; else cancels lists jobs to cancel.

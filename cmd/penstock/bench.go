@@ -2,16 +2,17 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"io"
+	"os"
+	"runtime/pprof"
 	"slices"
 	"strconv"
 	"strings"
 	"time"
 
 	"github.com/spf13/cobra"
-	"go.uber.org/zap"
-	"go.uber.org/zap/zapcore"
 
 	"github.com/penstock/penstock/internal/bench"
 	"github.com/penstock/penstock/internal/config"
@@ -28,13 +29,15 @@ machine has.`
 	for i := range bench.Scenarios {
 		cmd.AddCommand(newScenario(d, &bench.Scenarios[i]))
 	}
+	cmd.AddCommand(newGoals(d), newCompare(d))
 	return cmd
 }
 
 type benchFlags struct {
-	load   bench.Load
-	remote bool
-	asJSON bool
+	load    bench.Load
+	remote  bool
+	asJSON  bool
+	profile string
 }
 
 // newScenario makes a command with the flags that the scenario has a use for.
@@ -63,6 +66,7 @@ func newScenario(d *deps, s *bench.Scenario) *cobra.Command {
 	flags.IntVar(&f.load.PayloadBytes, "payload-bytes", s.Usual.PayloadBytes, "size of each job's data, as JSON")
 	flags.BoolVar(&f.remote, "remote", false, "permit a server on another machine; the network counts then")
 	flags.BoolVar(&f.asJSON, "json", false, "print one JSON object")
+	flags.StringVar(&f.profile, "cpu-profile", "", "write this process's CPU profile to a file, for go tool pprof")
 	cmd.RunE = func(cmd *cobra.Command, _ []string) error {
 		if err := f.check(s); err != nil {
 			return err
@@ -124,15 +128,14 @@ func checkCounts(flag string, counts, usual []int, most int) error {
 }
 
 func runBench(ctx context.Context, d *deps, cfg config.Config, s *bench.Scenario, f benchFlags) error {
-	log := newLogger(d, cfg).WithOptions(zap.IncreaseLevel(zapcore.WarnLevel))
 	opts := bench.Options{
-		URL: cfg.DatabaseURL.Reveal(), Remote: f.remote, Version: buildVersion(), Load: f.load, Log: log,
+		URL: cfg.DatabaseURL.Reveal(), Remote: f.remote, Version: buildVersion(), Load: f.load, Log: quietLogger(d, cfg),
 	}
 	if d.errScreen.terminal {
 		opts.Progress = (&bar{out: d.stderr, screen: d.errScreen}).show
 		defer fmt.Fprint(d.stderr, clearLine)
 	}
-	report, err := s.Run(ctx, opts)
+	report, err := profiled(f.profile, func() (*bench.Report, error) { return s.Run(ctx, opts) })
 	if err != nil {
 		return err
 	}
@@ -143,6 +146,24 @@ func runBench(ctx context.Context, d *deps, cfg config.Config, s *bench.Scenario
 		fmt.Fprint(d.stderr, clearLine)
 	}
 	return writeReport(d.stdout, d.screen, report)
+}
+
+// profiled runs f and writes to the named file where its time went; without a name it
+// only runs f.
+func profiled(file string, f func() (*bench.Report, error)) (_ *bench.Report, err error) {
+	if file == "" {
+		return f()
+	}
+	out, err := os.Create(file)
+	if err != nil {
+		return nil, fmt.Errorf("write the CPU profile: %w", err)
+	}
+	defer func() { err = errors.Join(err, out.Close()) }()
+	if err := pprof.StartCPUProfile(out); err != nil {
+		return nil, fmt.Errorf("write the CPU profile: %w", err)
+	}
+	defer pprof.StopCPUProfile()
+	return f()
 }
 
 const clearLine = "\r\x1b[K"
@@ -170,22 +191,31 @@ func (b *bar) show(p bench.Progress) {
 
 // writeReport writes the rows, then what they were measured with.
 func writeReport(out io.Writer, s screen, r *bench.Report) error {
-	speeds := table{heads: []string{"WHAT", "JOBS", "SECONDS", "JOBS/S", "OF PLAIN SQL"}}
+	speeds := table{heads: []string{"WHAT", "JOBS", "SECONDS", "JOBS/S", "OF CEILING", "OF PLAIN SQL"}}
+	amounts := table{heads: []string{"WHAT", "MEASURED"}}
 	latencies := table{heads: []string{"PICKUP", "JOBS", "P50 MS", "P95 MS", "P99 MS", "MAX MS"}}
 	for _, row := range r.Rows {
 		if row.Speed != nil {
 			speeds.add(text(row.Name), grouped(row.Jobs), decimal(row.Seconds, 2), grouped(int64(row.JobsPerSecond)),
-				text(fmt.Sprintf("%.2f × %s/s", row.OfLimit, row.Against)))
+				ceilingCell(row), text(fmt.Sprintf("%.2f × %s/s", row.OfLimit, row.Against)))
+		}
+		if row.Amount != nil {
+			amounts.add(text(row.Name), cell{text: decimal(row.Amount.Amount, 1).text + " " + row.Unit, right: true})
 		}
 		if row.Latency != nil {
 			latencies.add(text(row.Name), grouped(row.Samples), decimal(row.P50, 2), decimal(row.P95, 2),
 				decimal(row.P99, 2), decimal(row.Max, 2))
 		}
 	}
-	for _, t := range []table{speeds, latencies} {
+	printed := false
+	for _, t := range []table{speeds, latencies, amounts} {
 		if len(t.rows) == 0 {
 			continue
 		}
+		if printed {
+			fmt.Fprintln(out)
+		}
+		printed = true
 		if err := t.write(out, s); err != nil {
 			return err
 		}
@@ -194,14 +224,27 @@ func writeReport(out io.Writer, s screen, r *bench.Report) error {
 	var about facts
 	about.add("plain SQL before", text(limitText(r.Limit.Before)))
 	about.add("plain SQL after", text(limitText(r.Limit.After)))
-	about.add("PostgreSQL", text(fmt.Sprintf("%s, %s", r.Setup.Postgres, r.Setup.Server)))
-	about.add("durability", text(fmt.Sprintf("fsync %s, synchronous_commit %s, full_page_writes %s",
-		r.Setup.Fsync, r.Setup.SynchronousCommit, r.Setup.FullPageWrites)))
-	about.add("memory", text(fmt.Sprintf("shared_buffers %s, max_wal_size %s", r.Setup.SharedBuffers, r.Setup.MaxWALSize)))
-	about.add("machine", text(fmt.Sprintf("%d cores, %s", r.Setup.Cores, r.Setup.Go)))
-	about.add("penstock", text(r.Setup.Penstock))
-	about.add("load", text(loadText(r.Setup)))
+	aboutSetup(&about, r.Setup)
 	return about.write(out, s, "")
+}
+
+// aboutSetup says what the figures were measured with.
+func aboutSetup(about *facts, s bench.Setup) {
+	about.add("PostgreSQL", text(fmt.Sprintf("%s, %s", s.Postgres, s.Server)))
+	about.add("durability", text(fmt.Sprintf("fsync %s, synchronous_commit %s, full_page_writes %s",
+		s.Fsync, s.SynchronousCommit, s.FullPageWrites)))
+	about.add("memory", text(fmt.Sprintf("shared_buffers %s, max_wal_size %s", s.SharedBuffers, s.MaxWALSize)))
+	about.add("machine", text(fmt.Sprintf("%d cores, %s", s.Cores, s.Go)))
+	about.add("penstock", text(s.Penstock))
+	about.add("load", text(loadText(s)))
+}
+
+// ceilingCell is what a row reached of its ceiling, empty where none was measured.
+func ceilingCell(row bench.Row) cell {
+	if row.Ceiling == 0 {
+		return cell{right: true}
+	}
+	return cell{text: fmt.Sprintf("%.0f%% of %s", 100*row.OfCeiling, thousands(int64(row.Ceiling))), right: true}
 }
 
 func limitText(l bench.Limit) string {

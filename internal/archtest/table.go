@@ -112,6 +112,11 @@ var Table = []Row{
 		"it proves the verbs without the library, but for the one formula that both have",
 	},
 	{
+		[]string{"internal/metrictest"},
+		[]string{Root},
+		"it holds the library's figures against the rows and against sums worked out by hand",
+	},
+	{
 		[]string{"internal/policytest"},
 		[]string{Root},
 		"it holds policies and priorities to what their users read",

@@ -33,10 +33,10 @@ func (b *bench) backlog(ctx context.Context) error {
 		{fmt.Sprintf("%d scheduled", backlog), "backlog-scheduled", probe, backlog},
 		{"nothing else, again", "backlog-none-again", probe, 0},
 	} {
-		if _, err := b.enqueueBulk(ctx, c.queue, c.scheduled, tomorrow); err != nil {
+		if _, err := b.enqueueBulk(ctx, c.queue, c.scheduled, 1, tomorrow); err != nil {
 			return err
 		}
-		if _, err := b.enqueueBulk(ctx, c.queue, c.waiting, nil); err != nil {
+		if _, err := b.enqueueBulk(ctx, c.queue, c.waiting, 1, nil); err != nil {
 			return err
 		}
 		row, perClaim, err := b.probe(ctx, c.queue, probe)
@@ -53,8 +53,9 @@ func (b *bench) backlog(ctx context.Context) error {
 	rows := b.report.Rows
 	b.report.headline(rows[1])
 	none := mean(rows[0].JobsPerSecond, rows[3].JobsPerSecond)
-	b.report.find("Against an empty queue: %.0f%% with %s, %.0f%% with %s.",
-		100*rows[1].JobsPerSecond/none, rows[1].Name, 100*rows[2].JobsPerSecond/none, rows[2].Name)
+	for _, row := range rows[1:3] {
+		b.report.amount("against an empty queue, "+row.Name, 100*row.JobsPerSecond/none, "%")
+	}
 	b.report.find("No job has more than one completed attempt, and each has one or waits.")
 	return nil
 }

@@ -58,7 +58,10 @@ type Scenario struct {
 }
 
 // Scenarios are all there are, in the order to show them.
-var Scenarios = []Scenario{drainScenario, enqueueScenario, steadyScenario, latencyScenario, backlogScenario, pinnedScenario}
+var Scenarios = []Scenario{
+	drainScenario, enqueueScenario, steadyScenario, latencyScenario, backlogScenario, pinnedScenario, notifyScenario,
+	workersScenario, memoryScenario, idleScenario, ceilingScenario,
+}
 
 // Report is what a run found. Its JSON is one object: the figures of the headline row
 // (jobs_per_second, or p50_ms p95_ms p99_ms max_ms) beside every row, the machine's
@@ -78,10 +81,22 @@ type Row struct {
 	Name string `json:"name"`
 	*Speed
 	*Latency
+	*Amount
 	// OfLimit is jobs_per_second over what plain SQL did in the same run: rows in bulk,
 	// or single commits when Against says "commits".
 	OfLimit float64 `json:"of_limit,omitempty"`
 	Against string  `json:"against,omitempty"`
+	// Ceiling is what the same SQL functions did just before and after, called by a loop
+	// without the library (verbs.go), and OfCeiling is jobs_per_second over that.
+	Ceiling   float64 `json:"ceiling_jobs_per_second,omitempty"`
+	OfCeiling float64 `json:"of_ceiling,omitempty"`
+	WALBytes  float64 `json:"wal_bytes_per_job,omitempty"` // from a job's enqueue to its end
+}
+
+// Amount is a figure of another kind.
+type Amount struct {
+	Amount float64 `json:"amount"`
+	Unit   string  `json:"unit"`
 }
 
 // Speed is a rate over a stretch of time.
@@ -105,8 +120,10 @@ type bench struct {
 	opts   Options
 	load   Load
 	config *pgxpool.Config // of the run's own database
+	url    string          // of the server
 	pool   *pgxpool.Pool   // for looking, never for enqueueing or working
 	report *Report
+	queues int // made by fresh
 }
 
 // Run measures the scenario and returns what it found. It leaves nothing behind, also
@@ -124,7 +141,7 @@ func (s *Scenario) Run(ctx context.Context, opts Options) (_ *Report, err error)
 		return nil, err
 	}
 	defer func() { err = errors.Join(err, place.close()) }()
-	b.config, b.pool = place.config, place.pool
+	b.config, b.pool, b.url = place.config, place.pool, place.url
 	if b.report.Setup, err = b.setup(ctx); err != nil {
 		return nil, err
 	}

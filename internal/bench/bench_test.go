@@ -31,7 +31,7 @@ func little(usual Load) Load {
 		l.Duration = time.Second
 	}
 	if usual.Callers != nil {
-		l.Callers = []int{4}
+		l.Callers = []int{4, 5}
 	}
 	if usual.Rates != nil {
 		l.Rates = []int{100}
@@ -61,6 +61,8 @@ func TestEveryScenarioHasFiguresAndLeavesNothingBehind(t *testing.T) {
 			require.NotEmpty(t, report.Rows)
 			for _, row := range report.Rows {
 				switch {
+				case row.Amount != nil:
+					require.NotEmpty(t, row.Unit)
 				case row.Latency != nil:
 					require.Positive(t, row.Samples)
 					require.LessOrEqual(t, row.P50, row.P99)
@@ -74,8 +76,24 @@ func TestEveryScenarioHasFiguresAndLeavesNothingBehind(t *testing.T) {
 			require.Positive(t, report.Limit.Before.RowsPerSecond)
 			require.Positive(t, report.Limit.After.CommitsPerSecond)
 			require.Greater(t, len(stages), 2)
+			requireGoals(t, &s, report)
 			requireNothingLeft(t, db)
 		})
+	}
+}
+
+// requireGoals judges a report as the table of goals does.
+func requireGoals(t *testing.T, s *Scenario, report *Report) {
+	t.Helper()
+	for _, step := range steps {
+		if step.scenario.Name != s.Name {
+			continue
+		}
+		goals := step.judge(report)
+		require.NotEmpty(t, goals)
+		for _, g := range goals {
+			require.NotContains(t, []string{g.What, g.Goal, g.Measured, g.Verdict}, "")
+		}
 	}
 }
 

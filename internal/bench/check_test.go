@@ -37,7 +37,7 @@ func TestEveryMiscountIsAnError(t *testing.T) {
 
 func TestADrainWithoutAnAttemptRowIsRefused(t *testing.T) {
 	b := started(t)
-	_, err := b.enqueueBulk(t.Context(), "q", 200, nil)
+	_, err := b.enqueueBulk(t.Context(), "q", 200, 1, nil)
 	require.NoError(t, err)
 	require.NoError(t, b.check(t.Context(), "q", 200, 0))
 	_, err = b.drainQueue(t.Context(), "q", 200)
@@ -50,7 +50,7 @@ func TestADrainWithoutAnAttemptRowIsRefused(t *testing.T) {
 
 func TestADrainOfFewerJobsThanThereShouldBeIsRefused(t *testing.T) {
 	b := started(t)
-	_, err := b.enqueueBulk(t.Context(), "q", 50, nil)
+	_, err := b.enqueueBulk(t.Context(), "q", 50, 1, nil)
 	require.NoError(t, err)
 	_, err = b.drainQueue(t.Context(), "q", 51)
 	require.ErrorIs(t, err, ErrMiscounted)

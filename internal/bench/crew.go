@@ -20,6 +20,9 @@ type crew struct {
 	completed atomic.Int64 // ends that Postgres has recorded
 	claimed   atomic.Int64
 	claiming  atomic.Int64 // nanoseconds spent in claims that brought something
+	claims    atomic.Int64 // claims answered until everything was done
+	empty     atomic.Int64 // those of them that brought nothing
+	done      atomic.Bool
 
 	target  int64
 	reached chan time.Time // gets the moment when target ends were recorded
@@ -31,10 +34,11 @@ type crew struct {
 // work is what a crew is to do.
 type work struct {
 	queue       string
-	concurrency int               // 0: the library's default
-	target      int64             // ends to wait for; 0: none
-	untilEmpty  bool              // StopWhenDrained
-	handle      func(job payload) // nil does nothing
+	concurrency int                              // 0: the library's default
+	target      int64                            // ends to wait for; 0: none
+	untilEmpty  bool                             // StopWhenDrained
+	others      []string                         // more queues to serve
+	handle      func(job *penstock.Job[payload]) // nil does nothing
 }
 
 // start runs a worker. Its error, and that of what it runs on, comes from wait.
@@ -51,17 +55,18 @@ func (b *bench) start(ctx context.Context, w work) (*crew, error) {
 		pool.Close()
 		return nil, err
 	}
-	worker, err := penstock.NewWorker(c.client, penstock.WorkerConfig{
-		Queues:          map[string]penstock.QueueConfig{w.queue: {Concurrency: w.concurrency}},
-		StopWhenDrained: w.untilEmpty,
-	})
+	queues := map[string]penstock.QueueConfig{w.queue: {Concurrency: w.concurrency}}
+	for _, queue := range w.others {
+		queues[queue] = penstock.QueueConfig{Concurrency: w.concurrency}
+	}
+	worker, err := penstock.NewWorker(c.client, penstock.WorkerConfig{Queues: queues, StopWhenDrained: w.untilEmpty})
 	if err != nil {
 		pool.Close()
 		return nil, err
 	}
 	penstock.Handle(worker, w.queue, jobName, func(_ context.Context, job *penstock.Job[payload]) error {
 		if w.handle != nil {
-			w.handle(job.Data)
+			w.handle(job)
 		}
 		return nil
 	})
@@ -110,11 +115,20 @@ func (c *crew) early(err error, total int64) error {
 }
 
 func (c *crew) claim(e penstock.ClaimEvent) {
+	if !c.done.Load() {
+		c.claims.Add(1)
+		if e.Jobs == 0 {
+			c.empty.Add(1)
+		}
+	}
 	if e.Jobs > 0 {
 		c.claimed.Add(int64(e.Jobs))
 		c.claiming.Add(int64(e.Took))
 	}
 }
+
+// settled ends the counting of claims.
+func (c *crew) settled() { c.done.Store(true) }
 
 // await waits until the target is reached and returns when that was.
 func (c *crew) await(ctx context.Context) (time.Time, error) {

@@ -2,6 +2,7 @@ package bench
 
 import (
 	"context"
+	"fmt"
 	"time"
 )
 
@@ -10,46 +11,75 @@ var drainScenario = Scenario{
 	Short: "Work off waiting jobs with one worker",
 	Long: `Enqueues the jobs in bulk, and then one worker works them off and stops. Its time
 runs from its start, before it has a connection, until Postgres has recorded the last
-end. The handlers decode their data and do nothing.`,
+end. The handlers decode their data and do nothing. Before and after, half as many jobs
+are worked off by SQL alone: the ceiling.`,
 	Usual: Load{Jobs: 200_000, Concurrency: 100, PayloadBytes: 100},
 	run:   (*bench).drain,
 }
 
 func (b *bench) drain(ctx context.Context) error {
 	const queue = "drain"
-	took, err := b.enqueueBulk(ctx, queue, b.load.Jobs, nil)
+	var bulk *Speed
+	var wal, cpu float64
+	row, err := beside(func() (*Speed, error) {
+		return b.drainVerbs(ctx, "ceiling-"+queue, max(1, b.load.Jobs/2))
+	}, func() (drained *Speed, err error) {
+		before, err := b.walPosition(ctx)
+		if err != nil {
+			return nil, err
+		}
+		if bulk, err = b.enqueueBulk(ctx, queue, b.load.Jobs, 1, nil); err != nil {
+			return nil, err
+		}
+		used, _ := processorTime()
+		if drained, err = b.drainQueue(ctx, queue, int64(b.load.Jobs)); err != nil {
+			return nil, err
+		}
+		usedAfter, _ := processorTime()
+		cpu = float64((usedAfter - used).Nanoseconds()) / 1000 / float64(b.load.Jobs)
+		after, err := b.walPosition(ctx)
+		wal = float64(after-before) / float64(b.load.Jobs)
+		return drained, err
+	})
 	if err != nil {
 		return err
 	}
-	drained, err := b.drainQueue(ctx, queue, int64(b.load.Jobs))
-	if err != nil {
-		return err
+	row.Name, row.WALBytes = queue, wal
+	b.report.headline(row)
+	b.report.Rows = []Row{row, {Name: "bulk enqueue before it", Speed: bulk}}
+	if cpu > 0 { // else this system does not tell
+		b.report.find("Working off took %.1f µs of this process's processor time a job, its data's decoding included.", cpu)
 	}
-	b.report.Rows = []Row{
-		{Name: "drain", Speed: speed(int64(b.load.Jobs), drained)},
-		{Name: "bulk enqueue before it", Speed: speed(int64(b.load.Jobs), took)},
-	}
-	b.report.headline(b.report.Rows[0])
+	b.report.find("A job writes %.0f bytes of WAL from its enqueue to its end.", wal)
 	b.report.find("Each of the %d jobs has exactly one completed attempt.", b.load.Jobs)
 	return nil
 }
 
+// walPosition is how many bytes of WAL the server has written ever.
+func (b *bench) walPosition(ctx context.Context) (bytes int64, err error) {
+	err = b.pool.QueryRow(ctx, "SELECT (pg_current_wal_insert_lsn() - '0/0')::bigint").Scan(&bytes)
+	if err != nil {
+		err = fmt.Errorf("read the position in the WAL: %w", err)
+	}
+	return bytes, err
+}
+
 // drainQueue works off the jobs that wait and checks that all of them completed.
-func (b *bench) drainQueue(ctx context.Context, queue string, jobs int64) (time.Duration, error) {
+func (b *bench) drainQueue(ctx context.Context, queue string, jobs int64) (*Speed, error) {
 	start := time.Now()
 	c, err := b.start(ctx, work{queue: queue, concurrency: b.load.Concurrency, target: jobs, untilEmpty: true})
 	if err != nil {
-		return 0, err
+		return nil, err
 	}
 	defer c.stop()
 	end := b.stage("draining", jobs, c.completed.Load)
 	last, err := c.await(ctx)
 	end()
 	if err != nil {
-		return 0, c.abandon(err)
+		return nil, c.abandon(err)
 	}
 	if err := <-c.over; err != nil { // by itself: nothing is left
-		return 0, err
+		return nil, err
 	}
-	return last.Sub(start), b.check(ctx, queue, jobs, c.completed.Load())
+	return speed(jobs, last.Sub(start)), b.check(ctx, queue, jobs, c.completed.Load())
 }

@@ -8,38 +8,51 @@ import (
 var enqueueScenario = Scenario{
 	Name:  "enqueue",
 	Short: "Enqueue in bulk, and one by one from many callers",
-	Long: `Enqueues the jobs with EnqueueMany, 1,000 to a call, from one goroutine; and then as
-many again with Enqueue from each number of callers, each of whom gets its id after its
-job is committed. Nobody works them.`,
+	Long: `Enqueues the jobs with EnqueueMany, 1,000 to a call, from one goroutine and then from
+four; and then as many again with Enqueue from each number of callers, each of whom gets
+its id after its job is committed. Nobody works them. Before and after each, half as many
+are enqueued by SQL alone: the ceiling.`,
 	Usual: Load{Jobs: 200_000, PayloadBytes: 100, Callers: []int{32, 256}},
 	run:   (*bench).enqueue,
 }
 
 func (b *bench) enqueue(ctx context.Context) error {
-	jobs := int64(b.load.Jobs)
-	took, err := b.enqueueBulk(ctx, "bulk", b.load.Jobs, nil)
-	if err != nil {
-		return err
-	}
-	rows := []Row{{Name: "in bulk, one connection", Speed: speed(jobs, took)}}
-	queues := []string{"bulk"}
-	for _, callers := range b.load.Callers {
-		queue := fmt.Sprintf("callers-%d", callers)
-		took, err := b.enqueueSingly(ctx, queue, b.load.Jobs, callers)
+	jobs := b.load.Jobs
+	var queues []string
+	measure := func(name, queue string, ceiling, ours func() (*Speed, error)) error {
+		row, err := beside(ceiling, ours)
 		if err != nil {
 			return err
 		}
-		name := fmt.Sprintf("one by one, %d callers", callers)
-		rows = append(rows, Row{Name: name, Speed: speed(jobs, took), Against: againstCommits})
-		queues = append(queues, queue)
+		row.Name = name
+		b.report.Rows, queues = append(b.report.Rows, row), append(queues, queue)
+		return nil
 	}
-	for _, queue := range queues {
-		if err := b.check(ctx, queue, jobs, 0); err != nil {
+	for _, n := range bulkConnections {
+		queue := fmt.Sprintf("bulk-%d", n)
+		if err := measure("in bulk, "+connectionsText(n), queue,
+			func() (*Speed, error) { return b.bulkVerb(ctx, n, jobs/2) },
+			func() (*Speed, error) { return b.enqueueBulk(ctx, queue, jobs, n, nil) },
+		); err != nil {
 			return err
 		}
 	}
-	b.report.Rows = rows
-	b.report.headline(rows[0])
+	for _, n := range b.load.Callers {
+		queue := fmt.Sprintf("callers-%d", n)
+		if err := measure(fmt.Sprintf("one by one, %d callers", n), queue,
+			func() (*Speed, error) { return b.callersVerb(ctx, n, jobs/2) },
+			func() (*Speed, error) { return b.enqueueSingly(ctx, queue, jobs, n) },
+		); err != nil {
+			return err
+		}
+		b.report.Rows[len(b.report.Rows)-1].Against = againstCommits
+	}
+	for _, queue := range queues {
+		if err := b.check(ctx, queue, int64(jobs), 0); err != nil {
+			return err
+		}
+	}
+	b.report.headline(b.report.Rows[0])
 	b.report.find("Each row's %d jobs are in the tables, once.", jobs)
 	return nil
 }

@@ -7,6 +7,8 @@ import (
 	"sync"
 	"sync/atomic"
 	"time"
+
+	"github.com/penstock/penstock"
 )
 
 var latencyScenario = Scenario{
@@ -15,16 +17,29 @@ var latencyScenario = Scenario{
 	Long: `Enqueues jobs at random moments, as many a second as --rate says on average, and times
 each from Enqueue's return to the first line of its handler. The worker has the library's
 default settings, and another client enqueues than the worker's own, as another process
-would: only Postgres tells the worker. A last row, at the last rate, uses the worker's
-own client, which wakes it directly. The figures of the whole are those of the row with
-the highest p99 but that one.`,
+would: only Postgres tells the worker. More rows: two jobs at a time, 5, 20 and 50 ms
+apart, and nothing else for a fifth of a second; jobs scheduled for a moment, from that
+to their start, by the clock that worker and server share; and at the last rate with the
+worker's own client, which wakes it directly. The figures of the whole are those of the
+row with the highest p99 but that one.`,
 	Usual: Load{PayloadBytes: 100, Duration: 15 * time.Second, Rates: []int{2, 20, 100, 300}},
 	run:   (*bench).latency,
 }
 
 func (b *bench) latency(ctx context.Context) error {
+	kinds := []pickupKind{}
 	for _, rate := range b.load.Rates {
-		row, err := b.pickup(ctx, rate, false)
+		kinds = append(kinds, pickupKind{name: fmt.Sprintf("%d jobs/s", rate), moments: schedule(rate, b.load.Duration)})
+	}
+	last := kinds[len(kinds)-1]
+	for _, gap := range []time.Duration{5, 20, 50} {
+		kinds = append(kinds, pickupKind{
+			name: fmt.Sprintf("two jobs, %d ms apart", gap), moments: pairs(gap*time.Millisecond, b.load.Duration),
+		})
+	}
+	kinds = append(kinds, pickupKind{name: "scheduled, from run_at", moments: schedule(20, b.load.Duration), scheduled: true})
+	for _, kind := range kinds {
+		row, err := b.pickup(ctx, kind)
 		if err != nil {
 			return err
 		}
@@ -33,14 +48,23 @@ func (b *bench) latency(ctx context.Context) error {
 			b.report.headline(row)
 		}
 	}
-	row, err := b.pickup(ctx, b.load.Rates[len(b.load.Rates)-1], true)
+	last.name, last.own = last.name+", the worker's own client", true
+	row, err := b.pickup(ctx, last)
 	if err != nil {
 		return err
 	}
 	b.report.Rows = append(b.report.Rows, row)
-	b.report.find("From Enqueue's return to the handler's first line, worker and enqueuer on clients of their own but in the last row.")
+	b.report.find("From Enqueue's return, or run_at, to the handler's first line; worker and enqueuer on clients of their own but in the last row.")
 	b.report.find("Each job has exactly one completed attempt.")
 	return nil
+}
+
+// pickupKind is one row's load.
+type pickupKind struct {
+	name      string
+	moments   []time.Duration // when jobs are enqueued
+	scheduled bool            // for a second or two later, and timed from then
+	own       bool            // the enqueuing client is the worker's
 }
 
 // pickups has both ends of every job's way, by number, in nanoseconds since the start;
@@ -55,36 +79,46 @@ func (p *pickups) now() int64 { return int64(time.Since(p.start)) + 1 } // 0 mea
 // warmUp is how many jobs go before those that count.
 const warmUp = 5
 
-// pickup measures one rate. own says that the enqueuing client is the worker's.
-func (b *bench) pickup(ctx context.Context, rate int, own bool) (row Row, err error) {
-	client, closePool, err := b.client(ctx)
+// pickup measures one kind.
+func (b *bench) pickup(ctx context.Context, kind pickupKind) (row Row, err error) {
+	client, pool, err := b.client(ctx, 0)
 	if err != nil {
 		return row, err
 	}
-	defer closePool()
-	moments := schedule(rate, b.load.Duration)
-	total := int64(warmUp + len(moments))
+	defer pool.Close()
+	total := int64(warmUp + len(kind.moments))
 	p := &pickups{start: time.Now(), returned: make([]atomic.Int64, total), started: make([]atomic.Int64, total)}
-	queue, name := fmt.Sprintf("latency-%d", rate), fmt.Sprintf("%d jobs/s", rate)
-	if own {
-		queue, name = queue+"-own", name+", the worker's own client"
-	}
-	c, err := b.start(ctx, work{queue: queue, target: total, handle: func(job payload) { p.started[job.N].Store(p.now()) }})
+	queue := b.fresh("latency")
+	c, err := b.start(ctx, work{queue: queue, target: total, handle: func(job *penstock.Job[payload]) {
+		now := p.now()
+		p.started[job.Data.N].Store(now)
+		if kind.scheduled {
+			p.returned[job.Data.N].Store(now - int64(time.Since(job.RunAt)))
+		}
+	}})
 	if err != nil {
 		return row, err
 	}
 	defer c.stop()
-	if own {
+	if kind.own {
 		client = c.client
 	}
-	end := b.stage("enqueueing "+name, total, c.completed.Load)
+	end := b.stage("enqueueing "+kind.name, total, c.completed.Load)
 	defer end()
 	enqueue := func(n int) error {
-		_, err := client.Enqueue(ctx, b.newJob(queue, n))
+		job := b.newJob(queue, n)
+		if kind.scheduled {
+			if n >= warmUp {
+				job.Delay = time.Second + time.Duration(n%1000)*time.Millisecond
+			}
+			_, err := client.Enqueue(ctx, job)
+			return err
+		}
+		_, err := client.Enqueue(ctx, job)
 		p.returned[n].Store(p.now())
 		return err
 	}
-	if err := onSchedule(ctx, c, moments, enqueue); err != nil {
+	if err := onSchedule(ctx, c, kind.moments, enqueue); err != nil {
 		return row, c.abandon(err)
 	}
 	if _, err := c.await(ctx); err != nil {
@@ -98,7 +132,15 @@ func (b *bench) pickup(ctx context.Context, rate int, own bool) (row Row, err er
 	for n := warmUp; n < int(total); n++ {
 		distribution.record(time.Duration(p.started[n].Load() - p.returned[n].Load()))
 	}
-	return Row{Name: name, Latency: distribution.latency()}, b.check(ctx, queue, total, c.completed.Load())
+	return Row{Name: kind.name, Latency: distribution.latency()}, b.check(ctx, queue, total, c.completed.Load())
+}
+
+// pairs has the moments of two jobs a gap apart, and of the next two 200 ms later.
+func pairs(gap, duration time.Duration) (moments []time.Duration) {
+	for at := time.Duration(0); at < duration; at += gap + 200*time.Millisecond {
+		moments = append(moments, at, at+gap)
+	}
+	return moments
 }
 
 // schedule has the moments at which jobs are enqueued: random and independent, so

@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"slices"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -52,9 +53,14 @@ func (b *bench) newJob(queue string, n int) penstock.NewJob {
 	return penstock.NewJob{Queue: queue, Name: jobName, Data: newPayload(n, b.load.PayloadBytes)}
 }
 
-// client is one application's: a pool by pgx's defaults and a client on it.
-func (b *bench) client(ctx context.Context) (*penstock.Client, func(), error) {
-	pool, err := pgxpool.NewWithConfig(ctx, b.config.Copy())
+// client is one application's: a pool of so many connections (0: pgx's default) and a
+// client on it.
+func (b *bench) client(ctx context.Context, connections int) (*penstock.Client, *pgxpool.Pool, error) {
+	config := b.config.Copy()
+	if connections > 0 {
+		config.MaxConns = int32(connections)
+	}
+	pool, err := pgxpool.NewWithConfig(ctx, config)
 	if err != nil {
 		return nil, nil, fmt.Errorf("open a pool: %w", err)
 	}
@@ -63,44 +69,50 @@ func (b *bench) client(ctx context.Context) (*penstock.Client, func(), error) {
 		pool.Close()
 		return nil, nil, err
 	}
-	return client, pool.Close, nil
+	return client, pool, nil
 }
 
-// enqueueBulk enqueues jobs from one goroutine, 1,000 to a call, each changed by
-// shape if that is not nil.
-func (b *bench) enqueueBulk(ctx context.Context, queue string, jobs int, shape func(*penstock.NewJob)) (time.Duration, error) {
-	client, closePool, err := b.client(ctx)
+// enqueueBulk enqueues jobs from so many goroutines, 1,000 to a call, each job changed
+// by shape if that is not nil.
+func (b *bench) enqueueBulk(ctx context.Context, queue string, jobs, goroutines int, shape func(*penstock.NewJob)) (*Speed, error) {
+	client, pool, err := b.client(ctx, goroutines)
 	if err != nil {
-		return 0, err
+		return nil, err
 	}
-	defer closePool()
-	var enqueued atomic.Int64
+	defer pool.Close()
+	var taken, enqueued atomic.Int64
 	defer b.stage("enqueueing in bulk", int64(jobs), enqueued.Load)()
 	start := time.Now()
-	for n := 0; n < jobs; n += bulkBatch {
-		batch := make([]penstock.NewJob, min(bulkBatch, jobs-n))
-		for i := range batch {
-			batch[i] = b.newJob(queue, n+i)
-			if shape != nil {
-				shape(&batch[i])
+	err = together(ctx, goroutines, func(ctx context.Context) error {
+		for {
+			n := int(taken.Add(bulkBatch)) - bulkBatch
+			if n >= jobs {
+				return nil
 			}
+			batch := make([]penstock.NewJob, min(bulkBatch, jobs-n))
+			for i := range batch {
+				batch[i] = b.newJob(queue, n+i)
+				if shape != nil {
+					shape(&batch[i])
+				}
+			}
+			if _, err := client.EnqueueMany(ctx, batch); err != nil {
+				return err
+			}
+			enqueued.Add(int64(len(batch)))
 		}
-		if _, err := client.EnqueueMany(ctx, batch); err != nil {
-			return 0, err
-		}
-		enqueued.Add(int64(len(batch)))
-	}
-	return time.Since(start), nil
+	})
+	return speed(int64(jobs), time.Since(start)), err
 }
 
 // enqueueSingly enqueues jobs one by one from callers goroutines, each of which waits
 // for its commit.
-func (b *bench) enqueueSingly(ctx context.Context, queue string, jobs, callers int) (time.Duration, error) {
-	client, closePool, err := b.client(ctx)
+func (b *bench) enqueueSingly(ctx context.Context, queue string, jobs, callers int) (*Speed, error) {
+	client, pool, err := b.client(ctx, 0)
 	if err != nil {
-		return 0, err
+		return nil, err
 	}
-	defer closePool()
+	defer pool.Close()
 	var taken, enqueued atomic.Int64
 	defer b.stage(fmt.Sprintf("enqueueing from %d callers", callers), int64(jobs), enqueued.Load)()
 	start := time.Now()
@@ -113,15 +125,20 @@ func (b *bench) enqueueSingly(ctx context.Context, queue string, jobs, callers i
 		}
 		return nil
 	})
-	return time.Since(start), err
+	return speed(int64(jobs), time.Since(start)), err
 }
 
 // together runs n of f and returns the first error, which ends the others' context.
 func together(ctx context.Context, n int, f func(context.Context) error) error {
+	return allOf(ctx, slices.Repeat([]func(context.Context) error{f}, n)...)
+}
+
+// allOf runs all of f and returns the first error, which ends the others' context.
+func allOf(ctx context.Context, f ...func(context.Context) error) error {
 	ctx, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)
 	var all sync.WaitGroup
-	for range n {
+	for _, f := range f {
 		all.Go(func() {
 			if err := f(ctx); err != nil {
 				cancel(err)

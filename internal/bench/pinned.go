@@ -38,8 +38,7 @@ func (b *bench) pinned(ctx context.Context) error {
 	}
 	rows := b.report.Rows
 	b.report.headline(rows[1])
-	b.report.find("A held snapshot leaves %.0f%% of the throughput.",
-		100*rows[1].JobsPerSecond/mean(rows[0].JobsPerSecond, rows[2].JobsPerSecond))
+	b.report.amount("what a held snapshot leaves", 100*rows[1].JobsPerSecond/mean(rows[0].JobsPerSecond, rows[2].JobsPerSecond), "%")
 	b.report.find("Each job has exactly one completed attempt.")
 	return nil
 }

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"net"
+	"net/url"
 	"os"
 	"path/filepath"
 	"time"
@@ -88,6 +89,16 @@ func (p *place) create(ctx context.Context) error {
 	}
 	p.name = name
 	return nil
+}
+
+// databaseURL names the run's database as any program understands it.
+func (p *place) databaseURL() (string, error) {
+	u, err := url.Parse(p.url)
+	if err != nil || u.Scheme == "" {
+		return "", errors.New("bench: another program needs the server as a URL: postgres://user@host:port/database")
+	}
+	u.Path = "/" + p.name
+	return u.String(), nil
 }
 
 func (p *place) administer(ctx context.Context, statement string) error {

@@ -19,6 +19,11 @@ func (r *Report) find(format string, args ...any) {
 	r.Findings = append(r.Findings, fmt.Sprintf(format, args...))
 }
 
+// amount adds a row of a figure that is neither a rate nor a latency.
+func (r *Report) amount(name string, amount float64, unit string) {
+	r.Rows = append(r.Rows, Row{Name: name, Amount: &Amount{amount, unit}})
+}
+
 func speed(jobs int64, took time.Duration) *Speed {
 	return &Speed{jobs, took.Seconds(), float64(jobs) / max(took.Seconds(), 1e-6)}
 }

@@ -18,10 +18,14 @@ var steadyScenario = Scenario{
 second are enqueued whatever waits; without it, as many as the machine takes while fewer
 than 50,000 wait, as an application does that minds its backlog. They go in bulk from one
 goroutine, or one by one from --callers. The backlog grew if more waits at the end than
-half-way, by over 1% of what was enqueued between. What is left then is worked off too.`,
+half-way, by over 1% of what was enqueued between. What is left then is worked off too.
+Before and after, SQL alone does the same for up to four seconds: the ceiling.`,
 	Usual: Load{Concurrency: 100, PayloadBytes: 100, Callers: []int{0}, Duration: 30 * time.Second, Rates: []int{0}},
 	run:   (*bench).steady,
 }
+
+// mostCeiling bounds the time of each ceiling.
+const mostCeiling = 4 * time.Second
 
 // backpressure is the backlog at which an enqueuer without a rate waits.
 const backpressure = 50_000
@@ -29,7 +33,13 @@ const backpressure = 50_000
 func (b *bench) steady(ctx context.Context) error {
 	for _, callers := range b.load.Callers {
 		for _, rate := range b.load.Rates {
-			f, err := b.flow(ctx, fmt.Sprintf("steady-%d-%d", callers, rate), callers, rate)
+			var f flow
+			worked, err := beside(func() (*Speed, error) {
+				return b.steadyVerbs(ctx, "ceiling-steady", min(b.load.Duration, mostCeiling))
+			}, func() (s *Speed, err error) {
+				f, err = b.flow(ctx, fmt.Sprintf("steady-%d-%d", callers, rate), callers, rate)
+				return speed(f.completed, f.took), err
+			})
 			if err != nil {
 				return err
 			}
@@ -40,7 +50,7 @@ func (b *bench) steady(ctx context.Context) error {
 			if rate > 0 {
 				suffix += fmt.Sprintf(", asked %d/s", rate)
 			}
-			worked := Row{Name: "worked" + suffix, Speed: speed(f.completed, f.took)}
+			worked.Name = "worked" + suffix
 			if len(b.report.Rows) == 0 {
 				b.report.headline(worked)
 			}
@@ -84,11 +94,11 @@ type producer struct {
 
 // flow enqueues and works for the load's duration, and then works off the rest.
 func (b *bench) flow(ctx context.Context, queue string, callers, rate int) (f flow, err error) {
-	client, closePool, err := b.client(ctx)
+	client, pool, err := b.client(ctx, 0)
 	if err != nil {
 		return f, err
 	}
-	defer closePool()
+	defer pool.Close()
 	c, err := b.start(ctx, work{queue: queue, concurrency: b.load.Concurrency})
 	if err != nil {
 		return f, err

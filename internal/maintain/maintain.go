@@ -1,7 +1,7 @@
 // Package maintain keeps a database of jobs in order: it buries dead workers,
 // fails attempts past their deadline, ends expired jobs, makes partitions ahead
 // and drops old ones, redrives dead jobs whose time has come, carries redrives on
-// and purges old entries. Any number of processes run it at once; each step is one
+// and purges old entries, and takes samples for the metrics. Any number of processes run it at once; each step is one
 // call that is harmless to repeat, and the database decides.
 package maintain
 
@@ -27,12 +27,15 @@ type Config struct {
 const (
 	beatPoll       = time.Second // a third of what a rescue may take beyond the lease
 	orphanPoll     = 5 * time.Second
+	samplePoll     = 10 * time.Second
 	upkeepPoll     = time.Minute
 	partitionPoll  = time.Hour
 	purgePoll      = time.Hour
+	metricsPoll    = 10 * time.Minute
 	daysAhead      = 7
 	deadlineGrace  = 30 * time.Second
 	expireBatch    = 1000
+	tallyBatch     = 5000
 	pruneBatch     = 10_000
 	retryBatch     = 1000
 	purgeBatch     = 1000
@@ -60,10 +63,12 @@ func Run(ctx context.Context, pool *pgxpool.Pool, cfg Config) {
 		m.loop(ctx, []step{
 			{every: orphanPoll, do: m.rescueStrays},
 			{every: orphanPoll, do: m.expire},
+			{every: samplePoll, do: m.sample},
 			{every: upkeepPoll, do: m.prune},
 			{every: upkeepPoll, do: m.retryDead},
 			{every: partitionPoll, do: m.partitions},
 			{every: purgePoll, do: m.purgeDead},
+			{every: metricsPoll, do: m.keepMetrics},
 		})
 	})
 	loops.Go(func() { m.redrive(ctx) })
@@ -185,6 +190,25 @@ func (m *maintainer) retryDead(ctx context.Context) error {
 func (m *maintainer) purgeDead(ctx context.Context) error {
 	return repeat(func() (bool, error) {
 		n, err := m.queries.PurgeExpiredDead(ctx, purgeBatch)
+		return n > 0, err
+	})
+}
+
+// sample adds what was tallied to the metric samples and looks at the queues' state.
+func (m *maintainer) sample(ctx context.Context) error {
+	return repeat(func() (bool, error) {
+		n, err := m.queries.SampleMetrics(ctx, tallyBatch)
+		return n == tallyBatch, err
+	})
+}
+
+// keepMetrics sums the hours that are over and forgets what is kept no longer.
+func (m *maintainer) keepMetrics(ctx context.Context) error {
+	if _, err := m.queries.RollUpMetrics(ctx); err != nil {
+		return err
+	}
+	return repeat(func() (bool, error) {
+		n, err := m.queries.PruneMetrics(ctx, pruneBatch)
 		return n > 0, err
 	})
 }

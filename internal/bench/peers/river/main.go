@@ -1,0 +1,153 @@
+// River enqueues jobs in bulk and works them off with github.com/riverqueue/river, for
+// `penstock bench compare`. It is a module of its own, so that the library's
+// dependencies stay the library's.
+//
+// Usage: river URL JOBS PAYLOAD_BYTES. The database is empty; the answer is one line of
+// JSON on standard output.
+package main
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"log/slog"
+	"os"
+	"runtime/debug"
+	"strconv"
+	"strings"
+	"sync/atomic"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgxpool"
+	"github.com/riverqueue/river"
+	"github.com/riverqueue/river/riverdriver/riverpgxv5"
+	"github.com/riverqueue/river/rivermigrate"
+)
+
+type noop struct {
+	N   int    `json:"n"`
+	Pad string `json:"pad"`
+}
+
+func (noop) Kind() string { return "noop" }
+
+type worker struct {
+	river.WorkerDefaults[noop]
+	worked atomic.Int64
+}
+
+func (w *worker) Work(context.Context, *river.Job[noop]) error {
+	w.worked.Add(1)
+	return nil
+}
+
+func main() {
+	if err := run(context.Background(), os.Args[1:]); err != nil {
+		fmt.Fprintln(os.Stderr, "river:", err)
+		os.Exit(1)
+	}
+}
+
+func run(ctx context.Context, args []string) error {
+	if len(args) != 3 {
+		return fmt.Errorf("want URL JOBS PAYLOAD_BYTES")
+	}
+	jobs, err := strconv.Atoi(args[1])
+	if err != nil {
+		return err
+	}
+	size, err := strconv.Atoi(args[2])
+	if err != nil {
+		return err
+	}
+	config, err := pgxpool.ParseConfig(args[0])
+	if err != nil {
+		return err
+	}
+	config.MaxConns = 20
+	pool, err := pgxpool.NewWithConfig(ctx, config)
+	if err != nil {
+		return err
+	}
+	defer pool.Close()
+	driver := riverpgxv5.New(pool)
+	migrator, err := rivermigrate.New(driver, nil)
+	if err != nil {
+		return err
+	}
+	if _, err := migrator.Migrate(ctx, rivermigrate.DirectionUp, nil); err != nil {
+		return err
+	}
+	w := &worker{}
+	workers := river.NewWorkers()
+	river.AddWorker(workers, w)
+	// The settings that were fastest here: many handlers, and no rest between fetches.
+	client, err := river.NewClient(driver, &river.Config{
+		Workers: workers, Logger: slog.New(slog.DiscardHandler),
+		Queues:            map[string]river.QueueConfig{river.QueueDefault: {MaxWorkers: 2000}},
+		FetchCooldown:     time.Millisecond,
+		FetchPollInterval: time.Millisecond,
+	})
+	if err != nil {
+		return err
+	}
+	enqueued, err := enqueue(ctx, client, jobs, size)
+	if err != nil {
+		return err
+	}
+	drained, err := drain(ctx, client, pool, w, jobs)
+	if err != nil {
+		return err
+	}
+	return json.NewEncoder(os.Stdout).Encode(map[string]any{
+		"peer": "River " + version(), "enqueued_per_second": float64(jobs) / enqueued.Seconds(),
+		"drained_per_second": float64(jobs) / drained.Seconds(),
+	})
+}
+
+// enqueue inserts 1,000 jobs to a call, by COPY.
+func enqueue(ctx context.Context, client *river.Client[pgx.Tx], jobs, size int) (time.Duration, error) {
+	start := time.Now()
+	for n := 0; n < jobs; n += 1000 {
+		batch := make([]river.InsertManyParams, min(1000, jobs-n))
+		for i := range batch {
+			text := len(fmt.Sprintf(`{"n":%d,"pad":""}`, n+i))
+			batch[i].Args = noop{n + i, strings.Repeat("x", max(0, size-text))}
+		}
+		if _, err := client.InsertManyFast(ctx, batch); err != nil {
+			return 0, err
+		}
+	}
+	return time.Since(start), nil
+}
+
+// drain works the jobs off; the clock stops when every row says completed.
+func drain(ctx context.Context, client *river.Client[pgx.Tx], pool *pgxpool.Pool, w *worker, jobs int) (time.Duration, error) {
+	start := time.Now()
+	if err := client.Start(ctx); err != nil {
+		return 0, err
+	}
+	for w.worked.Load() < int64(jobs) {
+		time.Sleep(time.Millisecond)
+	}
+	for left := true; left; {
+		if err := pool.QueryRow(ctx, `SELECT EXISTS (SELECT FROM river_job WHERE state IN ('available', 'running'))`).Scan(&left); err != nil {
+			return 0, err
+		}
+	}
+	took := time.Since(start)
+	ctx, cancel := context.WithTimeout(ctx, 10*time.Second)
+	defer cancel()
+	return took, client.Stop(ctx)
+}
+
+func version() string {
+	info, _ := debug.ReadBuildInfo()
+	for _, m := range info.Deps {
+		if m.Path == "github.com/riverqueue/river" {
+			return m.Version
+		}
+	}
+	return ""
+}
