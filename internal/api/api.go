@@ -42,6 +42,7 @@ func New(deps Deps) *echo.Echo {
 	s := newService(deps, openapi.Spec)
 	e := s.router()
 	openapi.RegisterHandlers(e, openapi.NewStrictHandler(&handlers{s.Deps}, nil))
+	e.GET("/docs/*", serveDocsFile)
 	return e
 }
 

@@ -20,6 +20,9 @@ var roles = map[string]role{
 	"getHealthz": public,
 	"getReadyz":  public,
 
+	"getDocs":        public,
+	"getDescription": public,
+
 	"enqueue":         producers,
 	"enqueueMany":     producers,
 	"listJobs":        lookers,

@@ -89,6 +89,16 @@ func (f *fixture) send(t *testing.T, method, path string, body any, headers ...s
 	return recorder
 }
 
+// get asks for what is not an operation.
+func (f *fixture) get(t *testing.T, path string) *httptest.ResponseRecorder {
+	t.Helper()
+	request := httptest.NewRequest(http.MethodGet, path, nil)
+	request.RemoteAddr = "127.0.0.1:4000"
+	recorder := httptest.NewRecorder()
+	f.echo.ServeHTTP(recorder, request)
+	return recorder
+}
+
 // call asks the API for what must succeed and reads its JSON.
 func call[T any](t *testing.T, f *fixture, method, path string, body any, headers ...string) (v T) {
 	t.Helper()

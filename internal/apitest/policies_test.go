@@ -23,6 +23,9 @@ func TestAPolicyIsChangedFieldByFieldAndTakenBack(t *testing.T) {
 
 	call[object](t, f, http.MethodDelete, path, nil)
 	require.Equal(t, before, get[object](t, f, path))
+	call[object](t, f, http.MethodPatch, "/api/v1/policies/*/*", object{"maxAttempts": 9})
+	require.Equal(t, 9.0, get[object](t, f, "/api/v1/policies/anything/n")["maxAttempts"])
+	require.Equal(t, 3.0, get[object](t, f, path)["maxAttempts"], "its own is narrower")
 
 	for pointer, body := range map[string]string{
 		"/maxAttempts": `{"maxAttempts": 0}`,
