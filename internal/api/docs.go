@@ -19,12 +19,14 @@ var docs = v5emb.NewHandlerWithConfig(swgui.Config{
 	SettingsUI: map[string]string{"docExpansion": `"list"`, "tryItOutEnabled": "false", "displayOperationId": "true"},
 })
 
-// docsPolicy is what the page may load and do. Its own script and style stand in it.
+// docsPolicy is what the page may load and do, its own scripts and styles, some of
+// which stand in it; it takes the place of the policy for what is not a page.
 const docsPolicy = "default-src 'self'; script-src 'self' 'unsafe-inline'; style-src 'self' 'unsafe-inline'; " +
 	"img-src 'self' data:; frame-ancestors 'none'"
 
 // serveDocsFile answers with a file of the page.
 func serveDocsFile(c echo.Context) error {
+	c.Response().Header().Set("Cache-Control", "max-age=3600") // part of the binary
 	docs.ServeHTTP(c.Response(), c.Request())
 	return nil
 }

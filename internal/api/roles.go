@@ -1,8 +1,5 @@
 package api
 
-// public needs no token.
-const public role = 1 << 7
-
 // Roles as they come in the table: who looks, who brings work, who does it, who runs
 // the place.
 const (
@@ -88,3 +85,6 @@ var roles = map[string]role{
 	"listWorkers": lookers,
 	"getAuditLog": admins,
 }
+
+// enqueues are the operations that a full queue refuses.
+var enqueues = map[string]bool{"enqueue": true, "enqueueMany": true}

@@ -28,7 +28,7 @@ type Job struct {
 // Skips, as they are told to whoever imports.
 const (
 	Finished   = "already finished"
-	Repeatable = "repeatable: make it a task (penstock task)"
+	Repeatable = "repeatable"
 )
 
 // exported is what job.toJSON() gives, or job.asJSON(), in which opts and data are
