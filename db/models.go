@@ -196,6 +196,17 @@ type Redrive struct {
 	Note        *string
 }
 
+type Reply struct {
+	Caller string
+	Key    string
+	// A digest of what was asked: the same key with another request is refused.
+	Request []byte
+	Status  int16
+	Headers json.RawMessage
+	Body    []byte
+	Until   time.Time
+}
+
 type RetryPolicy struct {
 	Queue      string
 	Name       string

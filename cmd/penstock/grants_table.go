@@ -35,6 +35,7 @@ var functions = []functionGrant{
 	{"fail_overdue(interval)", worker},
 	{"expire_jobs(integer)", worker},
 	{"prune_keys(integer)", worker},
+	{"prune_replies(integer)", worker},
 	{"prune_tallies()", worker},
 	{"prune_departures(integer)", worker},
 	{"ensure_partitions(integer)", worker},
@@ -93,12 +94,21 @@ var functions = []functionGrant{
 	{"prune_remote_claims()", worker},
 	{"remote_beat(bigint, text)", nobody},
 
+	// The HTTP server knows its tokens, and keeps the replies to requests that bear a key.
+	{"take_reply(text, text)", operator},
+	{"keep_reply(text, text, bytea, integer, jsonb, bytea)", operator},
+	{"note_token_uses(text[], interval[])", operator},
+	{"create_token(text, text, text, text[], bytea, interval)", operator},
+	{"rotate_token(text, bytea, interval)", operator},
+	{"revoke_token(text)", operator},
+
 	{"actor()", nobody},
 	{"add_latency_samples(penstock.latency_samples[])", nobody},
 	{"add_metric_samples(penstock.metric_samples[])", nobody},
 	{"aged_heads(text, smallint[], timestamp with time zone, double precision, timestamp with time zone, smallint, smallint[], timestamp with time zone[], bigint[], text[], bigint[], integer)", nobody},
 	{"audit(text, text, jsonb, jsonb)", nobody},
 	{"audit_setting()", nobody},
+	{"audit_token()", nobody},
 	{"bucket_ms(integer)", operator | reporter},
 	{"canary_passed(penstock.redrives)", nobody},
 	{"check_filter(jsonb, text[], text[], text[])", nobody},
@@ -142,6 +152,7 @@ var functions = []functionGrant{
 	{"sample_states()", nobody},
 	{"settle(text, bigint[], integer[], text[], text[], text[], text[], jsonb[], interval[])", nobody},
 	{"settle_all(penstock.running[], text, text, text)", nobody},
+	{"token_facts(penstock.api_tokens)", nobody},
 	{"wake(text)", nobody},
 }
 
@@ -244,6 +255,10 @@ var relations = []relationGrant{
 	{"verify_checks", []tableGrant{{"SELECT", operator | reporter}}},
 
 	{"remote_claims", nil},
+	// Hashes of 256 random bits tell nobody a secret; a server needs them to know tokens.
+	{"api_tokens", []tableGrant{{"SELECT", operator}}},
+	{"replies", nil}, // may hold data: only the functions touch it
+
 	{"endings", nil},
 	{"retry_previews", nil},
 	{"verifications", nil},

@@ -172,6 +172,12 @@ func (m *maintainer) prune(ctx context.Context) error {
 	if _, err := m.queries.PruneDepartures(ctx, pruneBatch); err != nil {
 		return err
 	}
+	if err := repeat(func() (bool, error) {
+		n, err := m.queries.PruneReplies(ctx, pruneBatch)
+		return n == pruneBatch, err
+	}); err != nil {
+		return err
+	}
 	return repeat(func() (bool, error) {
 		n, err := m.queries.PruneKeys(ctx, pruneBatch)
 		return n == pruneBatch, err
