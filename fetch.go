@@ -21,7 +21,8 @@ type fetcher struct {
 	// How it rests between claims that found too little.
 	notified   bool          // enqueue notifies; else the fetcher polls
 	lingerTill time.Time     // it polls until then, then sleeps
-	pollEvery  time.Duration // while not notified: what claims cost, times four
+	pollEvery  time.Duration // while not notified: what claims cost that find nothing, times four
+	pace       pace
 
 	// unsure is set when a claim's reply was lost: what it leased must be released.
 	unsure      bool
@@ -34,12 +35,6 @@ const (
 	mostPoll       = 10 * time.Millisecond
 	lingerNotified = 8 * time.Millisecond  // enqueue keeps still for 5 ms after a notify
 	lingerPolling  = 25 * time.Millisecond // without notifications, a little longer
-	// busyRate is the jobs per second from which polling spares the enqueuers their
-	// notifications. A fetcher that lingers polls all the time at such a rate anyway, and
-	// it has to be well below what transactions can commit that notify, one after another:
-	// with 2,000 here, 64 writers on a slow disk stayed below it, and lost half of their
-	// commits to notifications that nobody needed.
-	busyRate       = 200
 	reconcileEvery = 10 * time.Second
 	claimTimeout   = 30 * time.Second
 )
@@ -117,7 +112,11 @@ func (f *fetcher) claim(ctx context.Context, inc *incarnation, n int) (int, erro
 	if err != nil {
 		return 0, translate("claim jobs", err)
 	}
-	f.pollEvery = min(max(4*end.Sub(start), leastPoll), mostPoll)
+	if len(leases) == 0 {
+		f.pollEvery = min(max(4*end.Sub(start), leastPoll), mostPoll)
+	} else {
+		f.pace.claimed(end.Sub(start))
+	}
 	if plain {
 		f.mark.swept(before, n, leases, end.Sub(start), end)
 	} else {
@@ -165,11 +164,12 @@ func (f *fetcher) reconcile(ctx context.Context, inc *incarnation) {
 // tune decides whether enqueue is to notify: yes while jobs trickle, no while
 // there are so many that a poll finds some anyway.
 func (f *fetcher) tune() {
-	listener, rate := f.q.worker.listener, f.q.throughput()
-	if f.notified && rate > busyRate {
+	listener := f.q.worker.listener
+	rate, busy := f.pace.measure(f.q.endedSoFar(), time.Now()), f.pace.busy()
+	if f.notified && rate > busy {
 		listener.wish(f.q.name, false)
 		f.notified = false
-	} else if !f.notified && rate < busyRate/2 {
+	} else if !f.notified && rate < busy/2 {
 		select {
 		case <-listener.wish(f.q.name, true):
 			f.notified, f.lingerTill = true, time.Now().Add(lingerNotified)
