@@ -31,6 +31,7 @@ type fetcher struct {
 
 const (
 	fallbackPoll   = time.Second
+	saturatedAfter = 100 * time.Millisecond
 	leastPoll      = 2 * time.Millisecond
 	mostPoll       = 10 * time.Millisecond
 	lingerNotified = 8 * time.Millisecond  // enqueue keeps still for 5 ms after a notify
@@ -80,8 +81,15 @@ func (q *servedQueue) fetch(ctx context.Context) {
 	}
 }
 
+// awaitRoom waits until more jobs can be taken. While they cannot for long, nobody
+// here needs to be told of them: enqueues stop notifying.
 func (f *fetcher) awaitRoom(ctx context.Context) {
-	f.waitFor(ctx, nil, nil, f.q.room, fallbackPoll)
+	if !f.notified {
+		f.waitFor(ctx, nil, nil, f.q.room, fallbackPoll)
+	} else if f.waitFor(ctx, nil, nil, f.q.room, saturatedAfter) == WokenByPoll {
+		f.q.worker.listener.wish(f.q.name, false)
+		f.notified = false
+	}
 }
 
 // claim takes up to n jobs and starts them.
@@ -225,11 +233,10 @@ func (f *fetcher) wait(ctx context.Context, d time.Duration) {
 
 // waitFor waits for the first of what may end the rest, nil being what may not, and
 // tells the hook which it was.
-func (f *fetcher) waitFor(ctx context.Context, notified, enqueued, room <-chan struct{}, most time.Duration) {
+func (f *fetcher) waitFor(ctx context.Context, notified, enqueued, room <-chan struct{}, most time.Duration) (by WakeReason) {
 	start := time.Now()
 	timer := time.NewTimer(most)
 	defer timer.Stop()
-	var by WakeReason
 	select {
 	case <-notified:
 		by = WokenByNotification
@@ -240,7 +247,8 @@ func (f *fetcher) waitFor(ctx context.Context, notified, enqueued, room <-chan s
 	case <-timer.C:
 		by = WokenByPoll
 	case <-ctx.Done():
-		return
+		return ""
 	}
 	f.q.worker.hooks.Woken(WakeEvent{f.q.name, by, time.Since(start)})
+	return by
 }
