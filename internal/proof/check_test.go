@@ -199,7 +199,7 @@ func TestTheJudgeFindsWhatIsWrong(t *testing.T) {
 		"a job of a dead worker comes back late": {"late rescue", "P9", begun().fault(Fault{Process: 2, Kills: true, From: at(3), To: at(3)}).
 			life(Incarnation{ID: 5, Process: 2, Beats: 2}).ends(24, 1, 1, 5, "lost", Waits).leases(25, 1, 2, 6).runs(25, 1, 2).says(26, 1, 2, "completed").ends(26, 1, 2, 6, "completed")},
 		"no claim for 6 s after an outage":     {"late claim", "P13", new(scene).fault(Fault{Down: true, From: at(-7), To: at(-5)}).heals(9).done(0, 1)},
-		"no claim while one is held":           {"stalled", "P4", new(scene).done(0, 1).fault(Fault{Nemesis: "held claim", Flows: true, From: at(0.5), To: at(6)})},
+		"no claim while one is held":           {"stalled", "P4", new(scene).done(0, 1).fault(Fault{Nemesis: "held claim", Flows: "q", From: at(0.5), To: at(6)})},
 		"a worker that works no more":          {"needs a restart", "P13", new(scene).done(0, 1).heals(5).awake(2)},
 		"a high priority waits while low runs": {"order broken", "P10", new(scene).passes(12)},
 	} {

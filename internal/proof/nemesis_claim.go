@@ -41,7 +41,7 @@ func (h *heldClaim) Start(ctx context.Context, a *arena, _ *rand.Rand) (err erro
 		return err
 	}
 	rest(ctx, time.Second)
-	h.end = a.fault(Fault{Nemesis: h.Name(), Hides: true, Flows: true})
+	h.end = a.fault(Fault{Nemesis: h.Name(), Hides: true, Flows: busyQueue})
 	// Something waits behind what is held, whatever producers do meanwhile.
 	for range 4 {
 		answer, err := a.plain(ctx, a.client, busyQueue, 20)
