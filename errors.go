@@ -20,6 +20,8 @@ var (
 	ErrDeadJobNotFound = errors.New("penstock: dead job not found")
 	// ErrRedriveNotFound: there is no such redrive operation.
 	ErrRedriveNotFound = errors.New("penstock: redrive not found")
+	// ErrTaskNotFound: there is no scheduled task of that name.
+	ErrTaskNotFound = errors.New("penstock: task not found")
 	// ErrTokenNotFound: there is no such token that could still be used.
 	ErrTokenNotFound = errors.New("penstock: token not found")
 	// ErrKeyBusy: the first request with the idempotency key is still under way. Repeat.

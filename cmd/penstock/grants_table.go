@@ -47,6 +47,14 @@ var functions = []functionGrant{
 	{"roll_up_metrics()", worker},
 	{"prune_metrics(integer)", worker},
 
+	{"claim_task(text[], text, interval)", worker},
+	{"extend_task(text, bigint, interval)", worker},
+	{"finish_task(text, bigint, text, jsonb, text, text, text, timestamp with time zone)", worker},
+	{"plan_task(text, text, text, timestamp with time zone, text)", worker | operator},
+	{"prune_task_runs(interval)", worker},
+	{"set_task(text, text, text, boolean, jsonb)", operator},
+	{"run_task(text)", operator},
+
 	{"cancel(bigint)", operator},
 	{"dead_letter(bigint, text)", operator},
 	{"reprioritize(bigint, text)", operator},
@@ -76,6 +84,11 @@ var functions = []functionGrant{
 	{"decide_priority(text, jsonb, text[])", operator},
 	{"priority_level(integer)", operator | reporter},
 	{"set_breaker(text, text, boolean, double precision, integer, interval, interval)", operator},
+
+	// What the views call, as whoever reads them.
+	{"unsampled_metrics()", operator | reporter},
+	{"unrolled_latencies()", operator | reporter},
+	{"percentile_ms(smallint[], bigint[], double precision)", operator | reporter},
 
 	{"verify()", operator},
 	{"verify_cut(bigint, bigint, integer)", operator},
@@ -108,6 +121,7 @@ var functions = []functionGrant{
 	{"aged_heads(text, smallint[], timestamp with time zone, double precision, timestamp with time zone, smallint, smallint[], timestamp with time zone[], bigint[], text[], bigint[], integer)", nobody},
 	{"audit(text, text, jsonb, jsonb)", nobody},
 	{"audit_setting()", nobody},
+	{"audit_task()", nobody},
 	{"audit_token()", nobody},
 	{"bucket_ms(integer)", operator | reporter},
 	{"canary_passed(penstock.redrives)", nobody},
@@ -134,6 +148,7 @@ var functions = []functionGrant{
 	{"job_tags(jsonb, text[])", nobody},
 	{"lane_head(text, smallint, timestamp with time zone, timestamp with time zone, bigint, text[], bigint[], integer)", nobody},
 	{"lanes(text)", nobody},
+	{"note_run(penstock.scheduled_tasks, text, jsonb, text, timestamp with time zone)", nobody},
 	{"latencies_of(penstock.tallies[], text)", nobody},
 	{"mean_of(double precision, integer, double precision, integer)", nobody},
 	{"merged_latencies(timestamp with time zone, timestamp with time zone)", nobody},
@@ -152,6 +167,7 @@ var functions = []functionGrant{
 	{"sample_states()", nobody},
 	{"settle(text, bigint[], integer[], text[], text[], text[], text[], jsonb[], interval[])", nobody},
 	{"settle_all(penstock.running[], text, text, text)", nobody},
+	{"task_backoff(integer)", nobody},
 	{"token_facts(penstock.api_tokens)", nobody},
 	{"wake(text)", nobody},
 }
@@ -241,12 +257,26 @@ var relations = []relationGrant{
 	{"priority_rules", []tableGrant{{"SELECT", operator}, {"SELECT (queue, position, priority)", reporter}}},
 	{"priority_rule_errors", []tableGrant{{"SELECT", operator}, {"SELECT (queue, position, last_seen)", reporter}}},
 	{"priority_distribution", []tableGrant{{"SELECT", operator | reporter}}},
+	// What an error of a task quotes may be data.
+	{"scheduled_tasks", []tableGrant{
+		{"SELECT (name, schedule, time_zone, next_run_at)", worker},
+		{"SELECT", operator},
+		{"SELECT (name, description, schedule, time_zone, paused, settings, limits, next_run_at, asked_at, attempt, runner, " +
+			"started_at, lease_until, finished_at, duration, outcome, succeeded_at, consecutive_failures, runs, failures)", reporter},
+	}},
+	{"task_runs", []tableGrant{
+		{"SELECT", operator},
+		{"SELECT (id, task, attempt, due_at, started_at, finished_at, outcome, runner)", reporter},
+	}},
 	{"breakers", []tableGrant{{"SELECT", operator | reporter}}},
 	{"breaker_states", []tableGrant{{"SELECT", operator | reporter}}},
 	{"breaker_tallies", []tableGrant{{"SELECT", operator | reporter}}},
 	{"settings", []tableGrant{{"SELECT, UPDATE", operator}, {"SELECT", reporter}}},
 	{"partitions", []tableGrant{{"SELECT", operator | reporter}}},
 
+	{"queue_stats", []tableGrant{{"SELECT", operator | reporter}}},
+	{"throughput_by_minute", []tableGrant{{"SELECT", operator | reporter}}},
+	{"attempt_stats", []tableGrant{{"SELECT", operator | reporter}}},
 	{"dlq_stats", []tableGrant{{"SELECT", operator | reporter}}},
 	{"slowest_jobs", []tableGrant{{"SELECT", operator | reporter}}},
 	{"worker_stats", []tableGrant{{"SELECT", operator | reporter}}},
