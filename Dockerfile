@@ -1,4 +1,7 @@
-# A static binary on an empty image. It needs DATABASE_URL and nothing else:
+# A static binary on an empty image. It needs DATABASE_URL, and a first token, since what
+# others can reach serves nobody without one:
+#   docker run --rm -e DATABASE_URL=postgres://… penstock migrate up
+#   docker run --rm -e DATABASE_URL=postgres://… penstock token create root --role admin
 #   docker run -e DATABASE_URL=postgres://… -p 8080:8080 penstock
 FROM golang:1.26-bookworm AS build
 WORKDIR /src

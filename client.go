@@ -19,6 +19,8 @@ import (
 type Config struct {
 	Logger *zap.Logger // nil: silent
 	Hooks  Hooks       // observers; see Hooks
+
+	EnqueueMiddleware []EnqueueMiddleware // around every enqueue of Go; the first is the outermost
 }
 
 // Client enqueues jobs and asks about them. It is safe for concurrent use, holds
@@ -30,6 +32,7 @@ type Client struct {
 	keyed   *enqueueGroup // of jobs with an idempotency key: those may wait for others' transactions
 	log     *zap.Logger
 	hooks   Hooks
+	around  []EnqueueMiddleware
 	nudges  *nudges
 	actor   string // for the audit log; empty: the database user
 }
@@ -44,7 +47,8 @@ func NewClient(pool *pgxpool.Pool, cfg Config) (*Client, error) {
 		cfg.Logger = zap.NewNop()
 	}
 	c := &Client{
-		pool: pool, queries: db.New(failpoint.Wrap(pool)), log: cfg.Logger, hooks: cfg.Hooks.filled(), nudges: newNudges(),
+		pool: pool, queries: db.New(failpoint.Wrap(pool)), log: cfg.Logger, hooks: cfg.Hooks.filled(),
+		around: cfg.EnqueueMiddleware, nudges: newNudges(),
 	}
 	c.group, c.keyed = &enqueueGroup{client: c}, &enqueueGroup{client: c}
 	return c, nil
@@ -84,6 +88,13 @@ func (c *SQLClient) Enqueue(ctx context.Context, job NewJob) (int64, error) {
 // EnqueueMany is Client.EnqueueMany inside the transaction. After an error the
 // transaction must be rolled back, as after any failed statement.
 func (c *SQLClient) EnqueueMany(ctx context.Context, jobs []NewJob) ([]int64, error) {
+	if len(c.client.around) > 0 {
+		return c.client.through(c.enqueueMany)(ctx, jobs)
+	}
+	return c.enqueueMany(ctx, jobs)
+}
+
+func (c *SQLClient) enqueueMany(ctx context.Context, jobs []NewJob) ([]int64, error) {
 	rows := make([]row, len(jobs))
 	for i := range jobs {
 		var err error

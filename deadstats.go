@@ -74,7 +74,7 @@ type DeadPolicy struct {
 	Delay          *Milliseconds `json:"delay,omitempty"`          // before the first redrive; 1 s to 366 days
 	Multiplier     *float64      `json:"multiplier,omitempty"`     // of the delay, with each generation; 1–1000
 	MaxGenerations *int          `json:"maxGenerations,omitempty"` // 0: never redriven by themselves
-	Retention      *Milliseconds `json:"retention,omitempty"`      // older ones are purged; 1 h to 100 years
+	Retention      *Milliseconds `json:"retention,omitempty"`      // older ones are purged by the task dlq-purge; 1 h to 100 years
 }
 
 // DeadPolicy is a queue's policy with every field filled.
@@ -87,7 +87,8 @@ func (c *Client) DeadPolicy(ctx context.Context, queue string) (DeadPolicy, erro
 	return DeadPolicy{queue, (*Milliseconds)(&r.Delay), &r.Multiplier, &n, (*Milliseconds)(&r.Retention)}, nil
 }
 
-// SetDeadPolicy changes the fields that p has; it holds for what dies from now on.
+// SetDeadPolicy changes the fields that p has. It holds for what dies from now on, a
+// retention for everything.
 func (c *Client) SetDeadPolicy(ctx context.Context, p DeadPolicy) error {
 	params := db.SetDeadPolicyParams{
 		Queue: p.Queue, Delay: (*time.Duration)(p.Delay), Multiplier: p.Multiplier, Retention: (*time.Duration)(p.Retention),

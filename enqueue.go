@@ -189,6 +189,13 @@ func clip(text string, n int) string {
 // Errors: *ArgumentError; ErrOutcomeUnknown when the connection broke before the
 // reply and there is no idempotency key; ctx's, after which the job may exist.
 func (c *Client) Enqueue(ctx context.Context, job NewJob) (int64, error) {
+	if len(c.around) > 0 {
+		return c.enqueueThrough(ctx, job)
+	}
+	return c.enqueueOne(ctx, &job)
+}
+
+func (c *Client) enqueueOne(ctx context.Context, job *NewJob) (int64, error) {
 	r, err := job.row()
 	if err != nil {
 		return 0, err
@@ -214,6 +221,13 @@ func (c *Client) Enqueue(ctx context.Context, job NewJob) (int64, error) {
 // EnqueueMany adds jobs of any queues, all or none, and returns their ids in
 // order. Its errors are those of Enqueue, naming the job by its place.
 func (c *Client) EnqueueMany(ctx context.Context, jobs []NewJob) ([]int64, error) {
+	if len(c.around) > 0 {
+		return c.through(c.enqueueMany)(ctx, jobs)
+	}
+	return c.enqueueMany(ctx, jobs)
+}
+
+func (c *Client) enqueueMany(ctx context.Context, jobs []NewJob) ([]int64, error) {
 	rows := make([]row, len(jobs))
 	for i := range jobs {
 		var err error

@@ -21,8 +21,9 @@ type execution struct {
 	queries *db.Queries // the worker's, for Progress; nil in a Try
 
 	// Written by the handler's goroutine, read after it ended.
-	result json.RawMessage
-	inTx   bool // CompleteTx was called: the end is in the handler's transaction, if that committed
+	handled context.Context // what the handler was given, past all middleware; nil: none ran
+	result  json.RawMessage
+	inTx    bool // CompleteTx was called: the end is in the handler's transaction, if that committed
 }
 
 // ending is how an attempt ended, in the words of penstock.finish.
@@ -34,6 +35,7 @@ type ending struct {
 	message, detail string
 	delay           time.Duration // negative: the policy's
 	ran             time.Duration
+	at              time.Time // when the handler returned
 }
 
 // newExecution makes an attempt of a lease whose handler's context ends with parent.
@@ -78,7 +80,8 @@ func (x *execution) attempt(h *handler, after func(ending)) {
 	x.ctx.start(started, x.lease.Timeout)
 	guard(&x.ctx, h.run, x.job(), func(err error) {
 		e := x.judge(err)
-		e.ran = time.Since(started)
+		e.at = time.Now()
+		e.ran = e.at.Sub(started)
 		if err != nil && e.outcome == outcomeFailed && e.delay < 0 && h.retry != nil {
 			e.delay = h.retry(int(x.lease.Failures)+1, err)
 		}
@@ -93,6 +96,7 @@ func (e *ending) event() EndEvent {
 	event := EndEvent{
 		Queue: l.Queue, Name: l.Name, JobID: l.JobID, Attempt: int(l.Attempt), Outcome: e.outcome,
 		Err: e.err, Message: e.message, Delay: max(e.delay, 0), Ran: e.ran,
+		EndedAt: e.at, Context: e.x.handled,
 	}
 	if len(e.classes) > 0 {
 		event.ErrorClass = e.classes[0]

@@ -101,14 +101,14 @@ func (f *fetcher) claim(ctx context.Context, inc *incarnation, n int) (int, erro
 	} else if f.mark.on {
 		var err error
 		if before, err = w.queries.Now(within); err != nil {
-			w.hooks.Claimed(ClaimEvent{f.q.name, n, 0, time.Since(start), err})
+			w.hooks.Claimed(ClaimEvent{f.q.name, n, 0, time.Since(start), err, nil})
 			return 0, translate("read the clock", err)
 		}
 		start = time.Now()
 	}
 	leases, err := w.queries.Claim(within, params)
 	end := time.Now()
-	w.hooks.Claimed(ClaimEvent{f.q.name, n, len(leases), end.Sub(start), err})
+	w.hooks.Claimed(ClaimEvent{f.q.name, n, len(leases), end.Sub(start), err, leases})
 	if err != nil {
 		return 0, translate("claim jobs", err)
 	}

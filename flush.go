@@ -201,6 +201,7 @@ func refused(e *ending, err error) bool {
 	}
 	*e = ending{
 		x: e.x, err: e.err, outcome: outcomeFailed, classes: []string{"ResultRefused"}, ran: e.ran, delay: -1,
+		at:      e.at,
 		message: cleanText("postgres refused how this attempt ended: "+err.Error(), 1000),
 	}
 	e.x.result = nil

@@ -99,6 +99,9 @@ func decoding[T any](fn func(ctx context.Context, job *Job[T]) error) HandlerFun
 		} else if err := json.Unmarshal(raw.Data, &job.Data); err != nil {
 			return Dead(&DataError{err})
 		}
+		if raw.held != nil {
+			raw.held.handled = ctx
+		}
 		return fn(ctx, &job)
 	}
 }
@@ -189,6 +192,15 @@ type retryInError struct {
 
 func (e *retryInError) Error() string { return e.err.Error() }
 func (e *retryInError) Unwrap() error { return e.err }
+
+// Snoozed reports whether err, from a handler, is a Snooze, and for how long: for
+// middleware, to which a snooze is no failure.
+func Snoozed(err error) (time.Duration, bool) {
+	if snooze, ok := errors.AsType[*snoozeError](err); ok {
+		return snooze.delay, true
+	}
+	return 0, false
+}
 
 // RetryIn is err with a delay of its own instead of the retry policy's, 0 to 366
 // days: what a custom strategy returns. It counts against max attempts.

@@ -1,8 +1,12 @@
 package penstock
 
 import (
+	"context"
 	"encoding/json"
+	"iter"
 	"time"
+
+	"github.com/penstock/penstock/db"
 )
 
 // Hooks observe. Each is called after the fact, on the goroutine that did the
@@ -51,6 +55,19 @@ type ClaimEvent struct {
 	Asked, Jobs int
 	Took        time.Duration
 	Err         error
+
+	leases []db.Lease
+}
+
+// TraceContexts are those of the claimed jobs that have one.
+func (e ClaimEvent) TraceContexts() iter.Seq[string] {
+	return func(yield func(string) bool) {
+		for i := range e.leases {
+			if text := value(e.leases[i].TraceContext); text != "" && !yield(text) {
+				return
+			}
+		}
+	}
 }
 
 // StartEvent is a handler about to run.
@@ -77,7 +94,12 @@ type EndEvent struct {
 	Delay          time.Duration   // asked for by Snooze, RetryIn or CustomRetry; 0: none, or the policy's
 	RunAt          time.Time       // when it runs next, by the database's clock; zero: never
 	Ran            time.Duration
+	EndedAt        time.Time // when the handler returned, by this process's clock; zero: none ran
 	LeaseLost      bool
+
+	// Context is the one the handler was given, with what middleware put into it: for
+	// its values, as it is over by now. Nil when no handler of this process ran.
+	Context context.Context
 }
 
 // FlushEvent is one group commit of ends.

@@ -33,6 +33,15 @@ func (c *Client) Counts(ctx context.Context, queue string) ([]QueueCounts, error
 	return counts, nil
 }
 
+// Depth is how many jobs wait in a queue, counted up to most (1–10,000,000).
+func (c *Client) Depth(ctx context.Context, queue string, most int) (int64, error) {
+	if most < 1 || most > 10_000_000 {
+		return 0, refuse("most", "1 to 10000000", most)
+	}
+	waiting, err := c.queries.QueueDepth(ctx, db.QueueDepthParams{Queue: queue, Most: int32(most)})
+	return waiting, translate("count waiting jobs", err)
+}
+
 // QueueSettings is how one queue treats its jobs.
 type QueueSettings struct {
 	Queue           string  `json:"queueName"`

@@ -115,7 +115,7 @@ func (w RemoteWorker) report(req ClaimRequest, leases []db.Lease, took time.Dura
 		for n < len(rest) && rest[n].Queue == rest[0].Queue {
 			n++
 		}
-		w.remote.client.hooks.Claimed(ClaimEvent{rest[0].Queue, req.Limit, n, took, nil})
+		w.remote.client.hooks.Claimed(ClaimEvent{rest[0].Queue, req.Limit, n, took, nil, rest[:n]})
 		rest = rest[n:]
 	}
 }

@@ -231,10 +231,10 @@ func (w *Worker) checkCustom(ctx context.Context) error {
 }
 
 // connect makes the worker's own pool: a connection for each fetcher, three
-// flushers and the two loops of upkeep.
+// flushers, the two loops of upkeep and two of its scheduled tasks.
 func (w *Worker) connect() (*pgxpool.Pool, error) {
 	cfg := w.client.pool.Config()
-	cfg.MaxConns = int32(min(len(w.queues), 8) + 5)
+	cfg.MaxConns = int32(min(len(w.queues), 8) + 7)
 	cfg.MinConns, cfg.MinIdleConns = 0, 0
 	after := cfg.AfterConnect
 	cfg.AfterConnect = func(ctx context.Context, conn *pgx.Conn) error {

@@ -196,6 +196,17 @@ type Redrive struct {
 	Note        *string
 }
 
+type Reply struct {
+	Caller string
+	Key    string
+	// A digest of what was asked: the same key with another request is refused.
+	Request []byte
+	Status  int16
+	Headers json.RawMessage
+	Body    []byte
+	Until   time.Time
+}
+
 type RetryPolicy struct {
 	Queue      string
 	Name       string
@@ -218,6 +229,51 @@ type RetryPreview struct {
 	Usual      time.Duration
 	Most       time.Duration
 	UsualTotal time.Duration
+}
+
+// schedule is a cron expression (5 fields, or 6 with seconds first) or @every DURATION.
+type ScheduledTask struct {
+	Name        string
+	Description string
+	Schedule    string
+	TimeZone    string
+	Paused      bool
+	Settings    json.RawMessage
+	// Per setting: its least, most and unit.
+	Limits json.RawMessage
+	// The next tick, or the next try after a failure. Null: the next runner that looks works it out.
+	NextRunAt *time.Time
+	// A run was asked for by hand and has not been made yet.
+	AskedAt *time.Time
+	// Counts claims: the token without which a run is not recorded.
+	Attempt   int64
+	Runner    *string
+	StartedAt *time.Time
+	// Set while it runs. A runner that does not extend it is dead, and the run is made again.
+	LeaseUntil          *time.Time
+	FinishedAt          *time.Time
+	Duration            *time.Duration
+	Outcome             *string
+	Result              json.RawMessage
+	Error               *string
+	SucceededAt         *time.Time
+	ConsecutiveFailures int32
+	Runs                int64
+	Failures            int64
+}
+
+type TaskRun struct {
+	ID      int64
+	Task    string
+	Attempt int64
+	// The tick it was made for, or the try after a failure; null when it was asked for by hand.
+	DueAt      *time.Time
+	StartedAt  time.Time
+	FinishedAt time.Time
+	Outcome    string
+	Runner     string
+	Result     json.RawMessage
+	Error      *string
 }
 
 type Verification struct {

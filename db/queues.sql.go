@@ -117,6 +117,24 @@ func (q *Queries) ListQueues(ctx context.Context) ([]Queue, error) {
 	return items, nil
 }
 
+const queueDepth = `-- name: QueueDepth :one
+SELECT count(*)::bigint AS waiting
+FROM (SELECT FROM penstock.pending p WHERE p.queue = $1::text LIMIT $2::integer) counted
+`
+
+type QueueDepthParams struct {
+	Queue string
+	Most  int32
+}
+
+// How many jobs wait in a queue, counted up to most. The claim index alone answers.
+func (q *Queries) QueueDepth(ctx context.Context, arg QueueDepthParams) (int64, error) {
+	row := q.db.QueryRow(ctx, queueDepth, arg.Queue, arg.Most)
+	var waiting int64
+	err := row.Scan(&waiting)
+	return waiting, err
+}
+
 const setQueue = `-- name: SetQueue :exec
 SELECT penstock.set_queue($1::text, $2::text, $3::float8)
 `

@@ -64,3 +64,14 @@ func (q *Queries) PruneKeys(ctx context.Context, maxKeys int32) (int32, error) {
 	err := row.Scan(&pruned)
 	return pruned, err
 }
+
+const pruneReplies = `-- name: PruneReplies :one
+SELECT penstock.prune_replies($1::integer)::integer AS pruned
+`
+
+func (q *Queries) PruneReplies(ctx context.Context, maxRows int32) (int32, error) {
+	row := q.db.QueryRow(ctx, pruneReplies, maxRows)
+	var pruned int32
+	err := row.Scan(&pruned)
+	return pruned, err
+}

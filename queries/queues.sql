@@ -25,3 +25,8 @@ SELECT penstock.set_queue(@queue::text, sqlc.narg(default_priority)::text, sqlc.
 -- name: ListQueues :many
 -- The queues that have settings of their own.
 SELECT q.queue, q.paused, q.default_priority, q.aging FROM penstock.queues q ORDER BY q.queue;
+
+-- name: QueueDepth :one
+-- How many jobs wait in a queue, counted up to most. The claim index alone answers.
+SELECT count(*)::bigint AS waiting
+FROM (SELECT FROM penstock.pending p WHERE p.queue = @queue::text LIMIT @most::integer) counted;

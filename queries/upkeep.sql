@@ -13,3 +13,6 @@ SELECT penstock.prune_departures(@max_rows::integer)::integer AS pruned;
 
 -- name: PruneKeys :one
 SELECT penstock.prune_keys(@max_keys::integer)::integer AS pruned;
+
+-- name: PruneReplies :one
+SELECT penstock.prune_replies(@max_rows::integer)::integer AS pruned;

@@ -1,7 +1,6 @@
 package main
 
 import (
-	"bytes"
 	"strings"
 )
 
@@ -37,5 +36,5 @@ func (t *tail) Write(p []byte) (int, error) {
 // without control characters but line breaks and tabs, trimmed.
 func (t *tail) String() string {
 	last := t.text[max(0, len(t.text)-t.limit):]
-	return plainLines(strings.ToValidUTF8(string(bytes.TrimSpace(last)), ""))
+	return strings.TrimSpace(plainLines(strings.ToValidUTF8(string(last), "")))
 }

@@ -17,7 +17,9 @@ func newDLQPolicy(d *deps) *cobra.Command {
 	cmd := &cobra.Command{
 		Use: "policy QUEUE", Short: "Show or set what becomes of a queue's dead jobs by themselves",
 		Long: `Show or set what becomes of a queue's dead jobs by themselves. QUEUE '*' is every queue
-that does not say otherwise. What is set holds for jobs that die from now on.`,
+that does not say otherwise. What is set holds for jobs that die from now on, and a
+retention for all: the scheduled task dlq-purge keeps to it, daily at 02:00 UTC unless
+"penstock task set dlq-purge" says otherwise.`,
 		Example: `  penstock dlq policy mail
   penstock dlq policy mail --delay 30m --multiplier 3 --max-generations 2
   penstock dlq policy '*' --retention 90d`,
@@ -68,6 +70,6 @@ func runDLQPolicy(ctx context.Context, d *deps, client *penstock.Client, queue s
 	var f facts
 	f.add("queue", text(p.Queue))
 	f.add("redriven by itself", text(retried))
-	f.add("purged", text("after "+exact(time.Duration(*p.Retention))))
+	f.add("purged", text("after "+exact(time.Duration(*p.Retention))+", by the task dlq-purge"))
 	return f.write(d.stdout, d.screen, "")
 }

@@ -15,7 +15,7 @@ const (
 	exitDone     = 0
 	exitFailed   = 1
 	exitUsage    = 2 // the call itself is wrong; repeating it cannot help
-	exitNotFound = 3 // no such job, dead job or redrive
+	exitNotFound = 3 // no such job, dead job, redrive, task or token
 )
 
 // usageError is a call that is wrong whatever the state of the database.
@@ -38,7 +38,8 @@ func exitCode(err error) int {
 	case errors.As(err, &usageError{}), errors.Is(err, penstock.ErrInvalidArgument):
 		return exitUsage
 	case errors.Is(err, penstock.ErrJobNotFound), errors.Is(err, penstock.ErrDeadJobNotFound),
-		errors.Is(err, penstock.ErrRedriveNotFound):
+		errors.Is(err, penstock.ErrRedriveNotFound), errors.Is(err, penstock.ErrTaskNotFound),
+		errors.Is(err, penstock.ErrTokenNotFound):
 		return exitNotFound
 	}
 	return exitFailed
@@ -69,6 +70,14 @@ func remedy(err error) string {
 		return "`penstock dlq list` shows what is dead, `penstock job get ID` what became of a job."
 	case errors.Is(err, penstock.ErrRedriveNotFound):
 		return "`penstock dlq redrive status` lists the redrives there were."
+	case errors.Is(err, penstock.ErrTaskNotFound):
+		return "`penstock task list` lists the tasks there are."
+	case errors.Is(err, errNoTokens):
+		return "Make the first token, which is shown once: penstock token create NAME --role admin\n" +
+			"  In a container: docker run --rm -e DATABASE_URL=… penstock token create NAME --role admin\n" +
+			"  Or listen on loopback only, where none is asked for: --listen 127.0.0.1:8080"
+	case errors.Is(err, penstock.ErrTokenNotFound):
+		return "`penstock token list` shows the tokens; one that is revoked or expired cannot be used again."
 	case errors.Is(err, penstock.ErrOutcomeUnknown):
 		return "Run it again with --idempotency-key to be sure of exactly one job."
 	case errors.As(err, &pg) && pg.Code == "42501" && !strings.Contains(err.Error(), "penstock grants"):

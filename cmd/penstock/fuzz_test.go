@@ -17,6 +17,7 @@ func FuzzCommandOutput(f *testing.F) {
 	f.Add([]byte("\x1b[31mred\x1b[0m\x00\xff\r\nlast"), 1, 4)
 	f.Add([]byte(strings.Repeat("ü", 100)), 7, 11)
 	f.Add([]byte("\u202egnp.exe"), 2, 100)
+	f.Add([]byte("no luck\n\x00"), 100, 100) // its last line is nothing that can be shown
 	f.Fuzz(func(t *testing.T, output []byte, piece, limit int) {
 		piece, limit = min(max(piece, 1), 1<<12), min(max(limit, 1), 1<<12)
 		first, last := &head{limit: limit}, &tail{limit: limit}

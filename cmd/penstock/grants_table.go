@@ -34,6 +34,7 @@ var functions = []functionGrant{
 	{"fail_overdue(interval)", worker},
 	{"expire_jobs(integer)", worker},
 	{"prune_keys(integer)", worker},
+	{"prune_replies(integer)", worker},
 	{"prune_tallies()", worker},
 	{"prune_departures(integer)", worker},
 	{"ensure_partitions(integer)", worker},
@@ -44,6 +45,14 @@ var functions = []functionGrant{
 	{"sample_metrics(integer)", worker},
 	{"roll_up_metrics()", worker},
 	{"prune_metrics(integer)", worker},
+
+	{"claim_task(text[], text, interval)", worker},
+	{"extend_task(text, bigint, interval)", worker},
+	{"finish_task(text, bigint, text, jsonb, text, text, text, timestamp with time zone)", worker},
+	{"plan_task(text, text, text, timestamp with time zone, text)", worker | operator},
+	{"prune_task_runs(interval)", worker},
+	{"set_task(text, text, text, boolean, jsonb)", operator},
+	{"run_task(text)", operator},
 
 	{"cancel(bigint)", operator},
 	{"dead_letter(bigint, text)", operator},
@@ -75,6 +84,11 @@ var functions = []functionGrant{
 	{"priority_level(integer)", operator | reporter},
 	{"set_breaker(text, text, boolean, double precision, integer, interval, interval)", operator},
 
+	// What the views call, as whoever reads them.
+	{"unsampled_metrics()", operator | reporter},
+	{"unrolled_latencies()", operator | reporter},
+	{"percentile_ms(smallint[], bigint[], double precision)", operator | reporter},
+
 	{"verify()", operator},
 	{"verify_cut(bigint, bigint, integer)", operator},
 	{"verify_jobs(bigint, bigint)", operator},
@@ -92,12 +106,22 @@ var functions = []functionGrant{
 	{"prune_remote_claims()", worker},
 	{"remote_beat(bigint, text)", nobody},
 
+	// The HTTP server knows its tokens, and keeps the replies to requests that bear a key.
+	{"take_reply(text, text)", operator},
+	{"keep_reply(text, text, bytea, integer, jsonb, bytea)", operator},
+	{"note_token_uses(text[], interval[])", operator},
+	{"create_token(text, text, text, text[], bytea, interval)", operator},
+	{"rotate_token(text, bytea, interval)", operator},
+	{"revoke_token(text)", operator},
+
 	{"actor()", nobody},
 	{"add_latency_samples(penstock.latency_samples[])", nobody},
 	{"add_metric_samples(penstock.metric_samples[])", nobody},
 	{"aged_heads(text, smallint[], timestamp with time zone, double precision, timestamp with time zone, smallint, smallint[], timestamp with time zone[], bigint[], text[], bigint[], integer)", nobody},
 	{"audit(text, text, jsonb, jsonb)", nobody},
 	{"audit_setting()", nobody},
+	{"audit_task()", nobody},
+	{"audit_token()", nobody},
 	{"bucket_ms(integer)", operator | reporter},
 	{"queue_metrics(text, interval)", operator | reporter},
 	{"performance(text, text, timestamp with time zone, timestamp with time zone)", operator | reporter},
@@ -130,6 +154,7 @@ var functions = []functionGrant{
 	{"job_tags(jsonb, text[])", nobody},
 	{"lane_head(text, smallint, timestamp with time zone, timestamp with time zone, bigint, text[], bigint[], integer)", nobody},
 	{"lanes(text)", nobody},
+	{"note_run(penstock.scheduled_tasks, text, jsonb, text, timestamp with time zone)", nobody},
 	{"latencies_of(penstock.tallies[], text)", nobody},
 	{"mean_of(double precision, integer, double precision, integer)", nobody},
 	{"merged_latencies(timestamp with time zone, timestamp with time zone)", nobody},
@@ -148,6 +173,8 @@ var functions = []functionGrant{
 	{"sample_states()", nobody},
 	{"settle(text, bigint[], integer[], text[], text[], text[], text[], jsonb[], interval[])", nobody},
 	{"settle_all(penstock.running[], text, text, text)", nobody},
+	{"task_backoff(integer)", nobody},
+	{"token_facts(penstock.api_tokens)", nobody},
 	{"wake(text)", nobody},
 }
 
@@ -236,12 +263,26 @@ var relations = []relationGrant{
 	{"priority_rules", []tableGrant{{"SELECT", operator}, {"SELECT (queue, position, priority)", reporter}}},
 	{"priority_rule_errors", []tableGrant{{"SELECT", operator}, {"SELECT (queue, position, last_seen)", reporter}}},
 	{"priority_distribution", []tableGrant{{"SELECT", operator | reporter}}},
+	// What an error of a task quotes may be data.
+	{"scheduled_tasks", []tableGrant{
+		{"SELECT (name, schedule, time_zone, next_run_at)", worker},
+		{"SELECT", operator},
+		{"SELECT (name, description, schedule, time_zone, paused, settings, limits, next_run_at, asked_at, attempt, runner, " +
+			"started_at, lease_until, finished_at, duration, outcome, succeeded_at, consecutive_failures, runs, failures)", reporter},
+	}},
+	{"task_runs", []tableGrant{
+		{"SELECT", operator},
+		{"SELECT (id, task, attempt, due_at, started_at, finished_at, outcome, runner)", reporter},
+	}},
 	{"breakers", []tableGrant{{"SELECT", operator | reporter}}},
 	{"breaker_states", []tableGrant{{"SELECT", operator | reporter}}},
 	{"breaker_tallies", []tableGrant{{"SELECT", operator | reporter}}},
 	{"settings", []tableGrant{{"SELECT, UPDATE", operator}, {"SELECT", reporter}}},
 	{"partitions", []tableGrant{{"SELECT", operator | reporter}}},
 
+	{"queue_stats", []tableGrant{{"SELECT", operator | reporter}}},
+	{"throughput_by_minute", []tableGrant{{"SELECT", operator | reporter}}},
+	{"attempt_stats", []tableGrant{{"SELECT", operator | reporter}}},
 	{"dlq_stats", []tableGrant{{"SELECT", operator | reporter}}},
 	{"slowest_jobs", []tableGrant{{"SELECT", operator | reporter}}},
 	{"worker_stats", []tableGrant{{"SELECT", operator | reporter}}},
@@ -250,6 +291,10 @@ var relations = []relationGrant{
 	{"verify_checks", []tableGrant{{"SELECT", operator | reporter}}},
 
 	{"remote_claims", nil},
+	// Hashes of 256 random bits tell nobody a secret; a server needs them to know tokens.
+	{"api_tokens", []tableGrant{{"SELECT", operator}}},
+	{"replies", nil}, // may hold data: only the functions touch it
+
 	{"endings", nil},
 	{"latencies", nil},
 	{"queue_figures", nil},

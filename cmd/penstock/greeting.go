@@ -3,7 +3,6 @@ package main
 import (
 	"context"
 	"fmt"
-	"net"
 	"os"
 	"strings"
 
@@ -22,9 +21,11 @@ func (s *server) greet(ctx context.Context) error {
 	if n := len(s.applied); n > 0 {
 		schema += fmt.Sprintf(", %d migrations applied just now", n)
 	}
-	address := baseURL(s.listener.Addr())
 	var about facts
-	about.add("serving", cell{text: address, colour: green})
+	about.add("serving", cell{text: s.url, colour: green})
+	if s.admin != nil {
+		about.add("admin", cell{text: s.baseURL(s.admin.Addr()), colour: green})
+	}
 	about.add("database", text(s.whichDatabase()))
 	about.add("schema", text(schema))
 	fmt.Fprintf(out, "%s %s\n", screen.paint(bold, "penstock"), buildVersion())
@@ -37,7 +38,9 @@ func (s *server) greet(ctx context.Context) error {
 		{"add a job", me + ` enqueue hello greet '{"name":"world"}'`},
 		{"work it with any command", me + " work --queue hello --drain -- cat"},
 		{"see what became of it", me + " job get ID"},
-		{"is the server well", "curl " + address + "/healthz"},
+	}
+	if s.url != "" {
+		next = append(next, [2]string{"is the server well", "curl " + s.url + "/healthz"})
 	}
 	if s.cfg.DataDir != "" && s.cfg.DatabaseURL == "" {
 		next = append([][2]string{{"where the commands find this server", "export PENSTOCK_DATA_DIR=" + shellQuote(s.cfg.DataDir)}}, next...)
@@ -71,8 +74,8 @@ func (s *server) psqlURL() string {
 	return `"$DATABASE_URL"`
 }
 
-func (s *server) demoOptions(listener net.Listener) demo.Options {
-	opts := demo.Options{Source: s.cfg.DemoSource, Command: s.d.program, BaseURL: baseURL(listener.Addr())}
+func (s *server) demoOptions() demo.Options {
+	opts := demo.Options{Source: s.cfg.DemoSource, Command: s.d.program, BaseURL: s.url}
 	if s.database.Server != nil {
 		opts.DatabaseURL = s.database.URL
 	}
@@ -83,18 +86,6 @@ func (s *server) demoOptions(listener net.Listener) demo.Options {
 		opts.Width = func() int { return terminalWidth(file) }
 	}
 	return opts
-}
-
-// baseURL is where a client on this machine reaches the listener.
-func baseURL(addr net.Addr) string {
-	host, port, err := net.SplitHostPort(addr.String())
-	if err != nil {
-		return "http://" + addr.String()
-	}
-	if ip := net.ParseIP(host); ip != nil && ip.IsUnspecified() {
-		host = "localhost"
-	}
-	return "http://" + net.JoinHostPort(host, port)
 }
 
 // shellQuote makes one word of text for a POSIX shell.

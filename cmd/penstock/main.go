@@ -3,7 +3,7 @@
 // errors into exit codes and advice, output.go alone writes for people, and main does
 // nothing but join the process to them.
 //
-// Exit codes: 0 done, 1 failed, 2 used wrongly, 3 no such job, dead job or redrive.
+// Exit codes: 0 done, 1 failed, 2 used wrongly, 3 no such job, dead job, redrive, task or token.
 package main
 
 import (

@@ -133,6 +133,9 @@ func TestWrongCallsAreUsageErrors(t *testing.T) {
 		{"a purge of the future", []string{"dlq", "purge", "q", "--older-than=-5s"}, "--older-than must be 0s or more"},
 		{"a group of no queue", []string{"dlq", "resolve", "3f2a9c0d1e8b7a65"}, "takes QUEUE FINGERPRINT"},
 		{"no groups", []string{"dlq", "groups", "--limit", "0"}, "1 to 500"},
+		{"a task set to nothing", []string{"task", "set", "prune"}, "--schedule, --time-zone or --setting"},
+		{"a schedule that a shell left empty", []string{"task", "set", "prune", "--schedule", "", "--time-zone", "UTC"}, "--schedule was given without a value"},
+		{"a task of no name", []string{"task", "run"}, "accepts 1 arg(s)"},
 		{"a pause of nothing", []string{"queue", "pause", ""}, "an argument is empty"},
 	} {
 		t.Run(c.name, func(t *testing.T) {
@@ -165,7 +168,7 @@ func TestWithoutADatabaseCommandsSayHowToGetOne(t *testing.T) {
 }
 
 func TestHelpAndVersionNeedNoDatabase(t *testing.T) {
-	for _, args := range [][]string{{}, {"--help"}, {"work", "--help"}, {"job"}, {"dlq"}, {"queue"}, {"dlq", "redrive", "--help"}, {"policy"}, {"rule"}, {"level"}, {"tag"}, {"breaker"}, {"migrate"}, {"version"}, {"version", "--json"}, {"completion", "bash"}, {"migrate", "sql"}} {
+	for _, args := range [][]string{{}, {"--help"}, {"work", "--help"}, {"job"}, {"dlq"}, {"queue"}, {"dlq", "redrive", "--help"}, {"policy"}, {"rule"}, {"level"}, {"tag"}, {"breaker"}, {"task"}, {"migrate"}, {"version"}, {"version", "--json"}, {"completion", "bash"}, {"migrate", "sql"}} {
 		got := command(t, []string{"DATABASE_URL=not a url"}, "", args...)
 		require.Equal(t, exitDone, got.code, got.stderr)
 		require.NotEmpty(t, got.stdout)

@@ -105,7 +105,7 @@ func TestTheAddressShownIsOneThatAnswersHere(t *testing.T) {
 	} {
 		addr, err := net.ResolveTCPAddr("tcp", given)
 		require.NoError(t, err)
-		require.Equal(t, want, baseURL(addr))
+		require.Equal(t, want, new(server).baseURL(addr))
 	}
 }
 

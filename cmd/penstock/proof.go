@@ -93,6 +93,9 @@ func runProof(ctx context.Context, d *deps, opts proof.Options, environments boo
 			return err
 		}
 	}
+	if errors.Is(err, proof.ErrOptions) {
+		return usageError{error: err}
+	}
 	if errors.Is(err, proof.ErrBroken) {
 		return fmt.Errorf("proof: %w: replay it with --seed %d", err, opts.Seed)
 	}

@@ -2,8 +2,8 @@ package main
 
 import (
 	"context"
+	"crypto/tls"
 	"errors"
-	"fmt"
 	"io"
 	"net"
 	"sync"
@@ -15,7 +15,6 @@ import (
 	"go.uber.org/zap"
 
 	"github.com/penstock/penstock"
-	"github.com/penstock/penstock/internal/api"
 	"github.com/penstock/penstock/internal/config"
 	"github.com/penstock/penstock/internal/demo"
 	"github.com/penstock/penstock/internal/maintain"
@@ -39,11 +38,15 @@ func newServe(d *deps) *cobra.Command {
 and drops partitions and ends what expired. It uses DATABASE_URL, or starts a private
 PostgreSQL that keeps its data, and applies missing migrations first.
 
+Until there is a token ("penstock token create") it serves HTTP on loopback only, and asks
+for none there. Elsewhere every request but a probe needs one.
+
 SIGINT or SIGTERM drains it; a second signal ends it at once.`,
 		Args: cobra.NoArgs,
 	}
-	config.Bind(cmd.Flags(), config.DatabaseURL, config.DataDir, config.Listen, config.LogLevel, config.LogFormat,
-		config.Demo, config.DemoSource)
+	config.Bind(cmd.Flags(), config.DatabaseURL, config.DataDir, config.Listen, config.API, config.Maintenance,
+		config.AdminListen, config.TLSCert, config.TLSKey, config.TokenRate, config.MaxDepth, config.Announce,
+		config.LogLevel, config.LogFormat, config.Demo, config.DemoSource)
 	cmd.RunE = func(cmd *cobra.Command, _ []string) error {
 		cfg, err := d.load(cmd)
 		if err != nil {
@@ -59,7 +62,11 @@ type server struct {
 	d        *deps
 	cfg      config.Config
 	log      *zap.Logger
-	listener net.Listener
+	listener net.Listener // of the API; nil without one
+	admin    net.Listener // of metrics and profiles; nil without one
+	tls      *tls.Config  // nil without one
+	url      string       // of the API, for this machine; empty without one
+	client   *penstock.Client
 	database *postgres.Database
 	pool     *pgxpool.Pool
 	applied  []int64
@@ -74,7 +81,7 @@ func runServe(ctx context.Context, d *deps, cfg config.Config) (err error) {
 	d.interrupts.stopped(func() {
 		s.log.Info("draining: requests and jobs under way go on to their end, a second signal ends at once")
 	})
-	s.log.Info("serving", zap.String("listen", s.listener.Addr().String()), zap.String("version", buildVersion()),
+	s.log.Info("serving", zap.String("listen", s.url), zap.String("version", buildVersion()),
 		zap.Bool("private_postgres", s.database.Server != nil), zap.Int64s("applied_migrations", s.applied))
 	if cfg.LogFormat != "json" { // who asks for machine's logs gets nothing else
 		if err := s.greet(ctx); err != nil {
@@ -86,8 +93,8 @@ func runServe(ctx context.Context, d *deps, cfg config.Config) (err error) {
 
 // open gets everything that can fail early, the cheapest to fail first.
 func (s *server) open(ctx context.Context) (err error) {
-	if s.listener, err = new(net.ListenConfig).Listen(ctx, "tcp", s.cfg.Listen); err != nil {
-		return fmt.Errorf("%w: choose another address with --listen", err)
+	if err := s.listen(ctx); err != nil {
+		return err
 	}
 	s.database, err = postgres.Resolve(ctx, s.cfg.DatabaseURL.Reveal(), postgres.Options{Dir: s.cfg.DataDir})
 	if err != nil {
@@ -96,7 +103,13 @@ func (s *server) open(ctx context.Context) (err error) {
 	if s.pool, err = s.awaitDatabase(ctx); err != nil {
 		return err
 	}
-	return s.migrate(ctx)
+	if err := s.migrate(ctx); err != nil {
+		return err
+	}
+	if s.client, err = penstock.NewClient(s.pool, penstock.Config{Logger: s.log}); err != nil {
+		return err
+	}
+	return s.checkExposure(ctx)
 }
 
 // awaitDatabase opens the pool, and tries again for a while when nothing answers at
@@ -152,7 +165,7 @@ func (s *server) run(ctx context.Context) error {
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
 	var parts sync.WaitGroup
-	errs := make(chan error, 2) // one for each part that can fail
+	errs := make(chan error, 3) // one for each part that can fail
 	part := func(run func() error) {
 		parts.Go(func() {
 			err := run()
@@ -163,19 +176,14 @@ func (s *server) run(ctx context.Context) error {
 		})
 	}
 
-	client, err := penstock.NewClient(s.pool, penstock.Config{Logger: s.log})
-	if err != nil {
-		return err
+	for _, serve := range s.listeners() {
+		part(func() error { return serve(ctx) })
 	}
-	listener := s.listener
-	s.listener = nil // api.Serve closes it
-	part(func() error {
-		handler := api.New(api.Deps{Client: client, Log: s.log, Ready: s.ready})
-		return api.Serve(ctx, listener, handler, api.ServeConfig{Log: s.log})
-	})
-	parts.Go(func() { maintain.Run(ctx, s.pool, maintain.Config{Log: s.log}) })
+	if s.cfg.Maintenance {
+		parts.Go(func() { maintain.Run(ctx, s.pool, maintain.Config{Log: s.log}) })
+	}
 	if s.cfg.Demo {
-		part(func() error { return s.runDemo(ctx, s.demoOptions(listener)) })
+		part(func() error { return s.runDemo(ctx) })
 	}
 	parts.Wait()
 	close(errs)
@@ -188,12 +196,12 @@ func (s *server) run(ctx context.Context) error {
 
 // runDemo logs warnings only: hundreds of attempts fail by design, and their lines would
 // tear the demo's own apart on a terminal.
-func (s *server) runDemo(ctx context.Context, opts demo.Options) error {
+func (s *server) runDemo(ctx context.Context) error {
 	client, err := penstock.NewClient(s.pool, penstock.Config{Logger: s.log.WithOptions(zap.IncreaseLevel(zap.WarnLevel))})
 	if err != nil {
 		return err
 	}
-	return demo.Run(ctx, s.pool, client, opts, s.d.stdout)
+	return demo.Run(ctx, s.pool, client, s.demoOptions(), s.d.stdout)
 }
 
 // ready is what /readyz asks.
@@ -203,8 +211,10 @@ func (s *server) ready(ctx context.Context) error { return postgres.Check(ctx, s
 // cleanly, because nothing is connected any more.
 func (s *server) close() error {
 	var errs []error
-	if s.listener != nil {
-		errs = append(errs, s.listener.Close())
+	for _, l := range []net.Listener{s.listener, s.admin} {
+		if l != nil {
+			errs = append(errs, l.Close())
+		}
 	}
 	if s.pool != nil {
 		s.pool.Close()

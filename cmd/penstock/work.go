@@ -94,7 +94,12 @@ func runWork(ctx context.Context, d *deps, cfg config.Config, f workFlags, comma
 		return err
 	}
 	defer pool.Close()
-	client, err := penstock.NewClient(pool, penstock.Config{Logger: log})
+	telling, err := newTelemetry(ctx, d, log)
+	if err != nil {
+		return err
+	}
+	defer telling.close()
+	client, err := telling.client(pool)
 	if err != nil {
 		return err
 	}
@@ -103,7 +108,7 @@ func runWork(ctx context.Context, d *deps, cfg config.Config, f workFlags, comma
 		queues[q] = penstock.QueueConfig{Concurrency: f.concurrency, Timeout: time.Duration(f.timeout)}
 	}
 	worker, err := penstock.NewWorker(client, penstock.WorkerConfig{
-		Queues: queues, StopWhenDrained: f.drain, Version: buildVersion(),
+		Queues: queues, StopWhenDrained: f.drain, Version: buildVersion(), Middleware: telling.middleware(),
 	})
 	if err != nil {
 		return err

@@ -10,6 +10,8 @@ package api
 
 import (
 	"context"
+	"maps"
+	"net/http"
 
 	"github.com/labstack/echo/v4"
 	"github.com/labstack/gommon/log"
@@ -24,6 +26,16 @@ type Deps struct {
 	Client *penstock.Client
 	Log    *zap.Logger // nil logs nothing
 
+	// Loopback says that the listener is on loopback: until there is a token, none is
+	// asked for. Anywhere else nothing but the probes is answered without one.
+	Loopback bool
+	// TokenRate is how many requests a second one token may send, a second's worth at
+	// once; 0 means 10,000. Each server counts for itself.
+	TokenRate int
+	// MaxDepth is how many jobs may wait in a queue before enqueueing over HTTP is
+	// refused; 0 means any number.
+	MaxDepth int
+
 	// Ready reports whether Postgres answers and its schema fits this binary; its error
 	// goes to the log and never to the client. nil means always ready.
 	Ready func(ctx context.Context) error
@@ -33,8 +45,14 @@ type Deps struct {
 type service struct {
 	Deps
 	contract *contract
+	roles    map[string]role // of the contract's operations
 	intake   *intake
+	keyring  *keyring
+	depths   *depths
+	origin   *http.CrossOriginProtection
 }
+
+const defaultTokenRate = 10_000
 
 // New builds the handler of the whole API and starts nothing; hand it to Serve. It
 // panics if openapi.yaml, which is part of the binary, cannot be read.
@@ -52,15 +70,28 @@ func newService(deps Deps, document []byte) *service {
 	if deps.Ready == nil {
 		deps.Ready = func(context.Context) error { return nil }
 	}
+	if deps.TokenRate == 0 {
+		deps.TokenRate = defaultTokenRate
+	}
 	contract, err := readContract(document)
 	if err != nil {
 		panic(err)
 	}
-	return &service{deps, contract, newIntake()}
+	return &service{
+		deps, contract, maps.Clone(roles), newIntake(), newKeyring(deps.Client, deps.Log, deps.TokenRate),
+		&depths{client: deps.Client, most: deps.MaxDepth, queues: map[string]*depth{}}, http.NewCrossOriginProtection(),
+	}
 }
 
 // router is all that a request passes before a handler.
 func (s *service) router() *echo.Echo {
+	e := s.bare()
+	e.Use(s.gate)
+	return e
+}
+
+// bare is what any handler of ours stands behind.
+func (s *service) bare() *echo.Echo {
 	e := echo.New()
 	e.HideBanner, e.HidePort = true, true
 	e.Logger.SetLevel(log.OFF) // one log: zap's
@@ -68,7 +99,7 @@ func (s *service) router() *echo.Echo {
 	e.IPExtractor = echo.ExtractIPDirect()
 	e.HTTPErrorHandler = problemHandler(s.Log)
 	e.Binder = jsonBinder{}
-	e.Use(requestID, accessLog(s.Log), catchPanic, s.gate)
+	e.Use(requestID, accessLog(s.Log), catchPanic, secure)
 	return e
 }
 

@@ -7,6 +7,7 @@ import (
 	"net/http/httptest"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/jackc/pgx/v5/pgconn"
 	"github.com/labstack/echo/v4"
@@ -40,19 +41,25 @@ paths:
     delete: {operationId: dropThing, parameters: [{name: id, in: path, required: true, schema: {type: string}}]}
 `
 
-// toy is a server of toyDocument whose every operation is for operators; handle answers
-// them all.
+// toy is a server of toyDocument, on loopback and without a database, where there are
+// no tokens and nobody is asked for one.
 func toy(t *testing.T, handle echo.HandlerFunc) *echo.Echo {
 	t.Helper()
-	s := newService(Deps{}, []byte(toyDocument))
+	s := newService(Deps{Loopback: true}, []byte(toyDocument))
+	s.keyring.current.Store(&keys{read: time.Now().Add(time.Hour)}) // there are no tokens, nor will be
+	return s.toy(t, handle)
+}
+
+// toy has handle answer every operation of the service. Those of toyDocument are for
+// operators, but for addThing, which producers may do too.
+func (s *service) toy(t *testing.T, handle echo.HandlerFunc) *echo.Echo {
+	t.Helper()
 	e := s.router()
 	for _, op := range s.contract.operations {
-		if _, ok := roles[op.id]; !ok {
-			roles[op.id] = operators
-			t.Cleanup(func() { delete(roles, op.id) })
-		}
+		s.roles[op.id] = operators
 		e.Add(op.method, op.route, handle)
 	}
+	s.roles["addThing"] = producers
 	return e
 }
 
@@ -66,16 +73,28 @@ func echoBody(c echo.Context) error {
 
 // send gives one request to the handler and returns the answer.
 func send(e http.Handler, method, path, body string, headers ...string) *httptest.ResponseRecorder {
+	return sendAs(e, "localhost", method, path, body, headers...)
+}
+
+// sendAs sends it to a server by that name.
+func sendAs(e http.Handler, host, method, path, body string, headers ...string) *httptest.ResponseRecorder {
+	request := newRequest(method, path, body, headers...)
+	request.Host = host
+	recorder := httptest.NewRecorder()
+	e.ServeHTTP(recorder, request)
+	return recorder
+}
+
+func newRequest(method, path, body string, headers ...string) *http.Request {
 	request := httptest.NewRequest(method, path, strings.NewReader(body))
+	request.Host = "localhost"
 	if body == "" {
 		request.Body, request.ContentLength = http.NoBody, 0
 	}
 	for i := 0; i < len(headers); i += 2 {
 		request.Header.Add(headers[i], headers[i+1])
 	}
-	recorder := httptest.NewRecorder()
-	e.ServeHTTP(recorder, request)
-	return recorder
+	return request
 }
 
 // wrongIn lists a problem's fields as "pointer detail".

@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"io"
+	"math"
 	"net"
 	"net/http"
 	"slices"
@@ -67,6 +68,23 @@ var answers = []struct {
 		status: http.StatusForbidden, code: "forbidden_queue", title: "Forbidden queue",
 		detail: "The token does not cover this queue, or not all that the request is about; name a queue it covers.",
 	}},
+	{errForeignHost, answer{
+		status: http.StatusForbidden, code: "forbidden_host", title: "Forbidden host",
+		detail: "Until there is a token, ask by a loopback address or as localhost.",
+	}},
+	{errCrossOrigin, answer{
+		status: http.StatusForbidden, code: "cross_origin", title: "Cross-origin request",
+		detail: "A browser may not write here on behalf of another site's page.",
+	}},
+	{errRate, answer{
+		status: http.StatusTooManyRequests, code: "rate_limited", title: "Too many requests", retryAfter: 1,
+		detail: "The token's requests come faster than it may send them.",
+	}},
+	{errDeep, answer{
+		status: http.StatusTooManyRequests, code: "queue_full", title: "Queue full", retryAfter: 1,
+		detail: "As many jobs wait in the queue as this server lets it hold. Nothing was enqueued.",
+	}},
+	{errStaleKeyring, away},
 	{errTooLarge, answer{
 		status: http.StatusRequestEntityTooLarge, code: "too_large", title: "Too large",
 		detail: "A body may have 8 MiB. Send the jobs in several requests.",
@@ -94,6 +112,18 @@ var answers = []struct {
 	{penstock.ErrRedriveNotFound, answer{
 		status: http.StatusNotFound, code: "redrive_not_found", title: "Redrive not found",
 		detail: "There is no such redrive, or the token does not cover its queue.",
+	}},
+	{penstock.ErrTokenNotFound, answer{
+		status: http.StatusNotFound, code: "token_not_found", title: "Token not found",
+		detail: "There is no such token, or it can no longer be used.",
+	}},
+	{penstock.ErrKeyBusy, answer{
+		status: http.StatusConflict, code: "idempotency_key_busy", title: "Idempotency key busy",
+		detail: "The first request with this Idempotency-Key is still under way; repeat this one in a moment.",
+	}},
+	{penstock.ErrKeyReused, answer{
+		status: http.StatusUnprocessableEntity, code: "idempotency_key_reused", title: "Idempotency key reused",
+		detail: "This Idempotency-Key came before with another request; take a new one.",
 	}},
 	{penstock.ErrLeaseLost, answer{
 		status: http.StatusConflict, code: "lease_lost", title: "Lease lost",
@@ -137,7 +167,11 @@ func answerFor(ctx context.Context, err error) answer {
 	}
 	for _, known := range answers {
 		if errors.Is(err, known.err) {
-			return known.answer
+			found := known.answer
+			if slow, ok := errors.AsType[slowDown](err); ok {
+				found.retryAfter = max(1, int(math.Ceil(slow.wait.Seconds())))
+			}
+			return found
 		}
 	}
 	if refused, ok := errors.AsType[*echo.HTTPError](err); ok {
@@ -217,7 +251,6 @@ func writeProblem(c echo.Context, found answer, id string) error {
 		return err
 	}
 	header := c.Response().Header()
-	header.Set("Cache-Control", "no-store")
 	if found.status == http.StatusUnauthorized {
 		header.Set(echo.HeaderWWWAuthenticate, "Bearer")
 	}

@@ -1,8 +1,5 @@
 package api
 
-// public needs no token.
-const public role = 1 << 7
-
 // Roles as they come in the table: who looks, who brings work, who does it, who runs
 // the place.
 const (
@@ -20,3 +17,6 @@ var roles = map[string]role{
 	"getHealthz": public,
 	"getReadyz":  public,
 }
+
+// enqueues are the operations that a full queue refuses.
+var enqueues = map[string]bool{"enqueue": true, "enqueueMany": true}

@@ -2,6 +2,7 @@ package api
 
 import (
 	"context"
+	"crypto/tls"
 	"errors"
 	"fmt"
 	"net"
@@ -29,6 +30,8 @@ type ServeConfig struct {
 	// Limit is how long requests under way may take to finish. 0 means 10 seconds; what
 	// is left then is cut off.
 	Limit time.Duration
+	// TLS, if not nil, has the certificate to serve HTTPS with.
+	TLS *tls.Config
 	// Log hears of broken connections; nil logs nothing.
 	Log *zap.Logger
 }
@@ -49,7 +52,13 @@ func Serve(ctx context.Context, listener net.Listener, handler http.Handler, cfg
 	server := newServer(ctx, handler, cfg.Log, draining)
 
 	failed := make(chan error, 1)
-	go func() { failed <- server.Serve(listener) }()
+	go func() {
+		if server.TLSConfig = cfg.TLS; cfg.TLS != nil {
+			failed <- server.ServeTLS(listener, "", "")
+			return
+		}
+		failed <- server.Serve(listener)
+	}()
 
 	var announced <-chan time.Time // nil, and so never, until ctx ends
 	done := ctx.Done()

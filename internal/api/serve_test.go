@@ -13,10 +13,11 @@ import (
 
 	"github.com/labstack/echo/v4"
 	"github.com/stretchr/testify/require"
-	"go.uber.org/goleak"
+
+	"github.com/penstock/penstock/internal/dbtest"
 )
 
-func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+func TestMain(m *testing.M) { dbtest.Main(m) }
 
 // serving starts Serve on a free port. stop begins the drain; ended yields its result.
 func serving(t *testing.T, handler http.Handler, cfg ServeConfig) (url string, stop context.CancelFunc, ended <-chan error) {

@@ -82,6 +82,11 @@ var Table = []Row{
 		"it asks of the library what an operator asks, and looks into the tables for the truth",
 	},
 	{
+		[]string{"internal/tasktest"},
+		[]string{Root},
+		"it changes tasks as an operator does and lets a worker keep them",
+	},
+	{
 		[]string{"internal/reporttest"},
 		[]string{Root},
 		"it asks what a reporter asks in SQL, and the library for what has to agree",
@@ -112,6 +117,11 @@ var Table = []Row{
 		"it ships to users' tests, whose dependencies it must not add to",
 	},
 	{
+		[]string{"penstockotel"},
+		[]string{Root},
+		"it ships to users' programs, and listens to the library as they could",
+	},
+	{
 		[]string{"internal/mutate"},
 		[]string{"internal/proof"},
 		"it takes guards out of the others' text and needs none of their code",
@@ -123,7 +133,8 @@ var Table = []Row{
 	},
 	{[]string{"cmd/penstock"}, []string{
 		Root, "db", "migrations", "internal/api", "internal/api/openapi", "internal/bench", "internal/config",
-		"internal/demo", "internal/doctor", "internal/failpoint", "internal/maintain", "internal/metrics", "internal/postgres", "internal/proof", "internal/top",
+		"internal/demo", "internal/doctor", "internal/failpoint", "internal/maintain", "internal/metrics", "internal/postgres",
+		"internal/proof", "internal/top", "penstockotel",
 	}, "the command line joins all that ships, and what serves tests does not ship"},
 }
 
@@ -153,6 +164,11 @@ var Fences = []Fence{
 		"go.opentelemetry.io/otel/exporters",
 		[]string{"internal/metrics", "cmd/penstock"},
 		"where telemetry goes is the program's choice, not the library's",
+	},
+	{
+		"github.com/netresearch/go-cron",
+		[]string{"internal/maintain"},
+		"what a schedule means is said in one place, daylight saving included",
 	},
 	{
 		"github.com/testcontainers",

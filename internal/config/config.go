@@ -8,10 +8,20 @@
 // PENSTOCK_LISTEN never stops `penstock enqueue`.
 package config
 
+import "time"
+
 // Flag names, for Bind.
 const (
 	DatabaseURL = "database-url"
 	Listen      = "listen"
+	API         = "api"
+	Maintenance = "maintenance"
+	AdminListen = "admin-listen"
+	TLSCert     = "tls-cert"
+	TLSKey      = "tls-key"
+	TokenRate   = "token-rate"
+	MaxDepth    = "max-depth"
+	Announce    = "announce-drain"
 	DataDir     = "data-dir"
 	LogLevel    = "log-level"
 	LogFormat   = "log-format"
@@ -27,6 +37,24 @@ type Config struct {
 
 	// Listen is host:port. An empty host means every interface, port 0 any free port.
 	Listen string `flag:"listen" env:"PENSTOCK_LISTEN" envDefault:"127.0.0.1:8080" type:"host:port" usage:"where to serve HTTP" want:"host:port with a port of 0–65535, such as 127.0.0.1:8080 or :8080"`
+
+	// API and Maintenance are the two things that serve does.
+	API         bool `flag:"api" env:"PENSTOCK_API" envDefault:"true" type:"bool" usage:"serve the HTTP API" want:"true or false"`
+	Maintenance bool `flag:"maintenance" env:"PENSTOCK_MAINTENANCE" envDefault:"true" type:"bool" usage:"keep the queues in order: bury dead workers, make partitions …" want:"true or false"`
+
+	// AdminListen is where metrics and profiles are served; empty serves them nowhere.
+	AdminListen string `flag:"admin-listen" env:"PENSTOCK_ADMIN_LISTEN" type:"host:port" usage:"where to serve /metrics and /debug/pprof, beyond loopback to tokens only; nowhere when empty" want:"host:port with a port of 0–65535, such as 127.0.0.1:8081"`
+
+	// TLSCert and TLSKey are PEM files, read again when they change; both or neither.
+	TLSCert string `flag:"tls-cert" env:"PENSTOCK_TLS_CERT" type:"file" usage:"serve HTTPS with this certificate chain (PEM); read again when it changes" want:"a file's path, and --tls-key with it"`
+	TLSKey  string `flag:"tls-key" env:"PENSTOCK_TLS_KEY" type:"file" usage:"the certificate's private key (PEM)" want:"a file's path, and --tls-cert with it"`
+
+	// TokenRate is in requests a second; MaxDepth in jobs, 0 being any number.
+	TokenRate int `flag:"token-rate" env:"PENSTOCK_TOKEN_RATE" envDefault:"10000" type:"number" usage:"how many requests a second one token may send to this server" want:"a whole number from 1 to 1000000"`
+	MaxDepth  int `flag:"max-depth" env:"PENSTOCK_MAX_DEPTH" envDefault:"1000000" type:"number" usage:"how many jobs may wait in a queue before enqueueing over HTTP is refused; 0 for any number" want:"a whole number from 0 to 10000000"`
+
+	// Announce is how long /readyz says no before a draining server stops listening.
+	Announce time.Duration `flag:"announce-drain" env:"PENSTOCK_ANNOUNCE_DRAIN" envDefault:"0s" type:"duration" usage:"how long /readyz says no before a draining server stops listening" want:"a duration from 0s to 1m, such as 5s"`
 
 	// DataDir holds the private PostgreSQL; empty takes the usual place for the user.
 	DataDir string `flag:"data-dir" env:"PENSTOCK_DATA_DIR" type:"dir" usage:"where the private PostgreSQL keeps its data" want:"a directory's path"`

@@ -23,7 +23,10 @@ func load(t *testing.T, environ, args []string, bound ...string) (Config, error)
 func TestNothingGivenMeansDefaults(t *testing.T) {
 	c, err := load(t, nil, nil)
 	require.NoError(t, err)
-	require.Equal(t, Config{Listen: "127.0.0.1:8080", LogLevel: "info", LogFormat: "auto"}, c)
+	require.Equal(t, Config{
+		Listen: "127.0.0.1:8080", API: true, Maintenance: true, TokenRate: 10_000, MaxDepth: 1_000_000,
+		LogLevel: "info", LogFormat: "auto",
+	}, c)
 }
 
 func TestDefaultsPassTheirOwnChecks(t *testing.T) {
@@ -92,6 +95,13 @@ func TestARefusedSettingNamesFlagVariableAndWhatIsAllowed(t *testing.T) {
 		{"a port is needed", Listen, "PENSTOCK_LISTEN", "localhost", "host:port"},
 		{"a port ends at 65535", Listen, "PENSTOCK_LISTEN", "localhost:65536", "host:port"},
 		{"a port is a number", Listen, "PENSTOCK_LISTEN", "localhost:http", "host:port"},
+		{"an admin address is one too", AdminListen, "PENSTOCK_ADMIN_LISTEN", "8081", "host:port"},
+		{"a certificate comes with its key", TLSCert, "PENSTOCK_TLS_CERT", "/tls/cert.pem", "--tls-key"},
+		{"a key comes with its certificate", TLSKey, "PENSTOCK_TLS_KEY", "/tls/key.pem", "--tls-cert"},
+		{"a rate of nothing stops everybody", TokenRate, "PENSTOCK_TOKEN_RATE", "0", "1 to 1000000"},
+		{"a rate is a number", TokenRate, "PENSTOCK_TOKEN_RATE", "fast", "1 to 1000000"},
+		{"a depth is not negative", MaxDepth, "PENSTOCK_MAX_DEPTH", "-1", "0 to 10000000"},
+		{"a drain has an end", Announce, "PENSTOCK_ANNOUNCE_DRAIN", "1h", "0s to 1m"},
 		{"a level has a name", LogLevel, "PENSTOCK_LOG_LEVEL", "verbose", "debug, info, warn or error"},
 		{"a format has a name", LogFormat, "PENSTOCK_LOG_FORMAT", "xml", "auto, console or json"},
 		{"a switch is true or false", Demo, "PENSTOCK_DEMO", "perhaps", "true or false"},
@@ -105,7 +115,7 @@ func TestARefusedSettingNamesFlagVariableAndWhatIsAllowed(t *testing.T) {
 				require.ErrorContains(t, err, c.env)
 				require.ErrorContains(t, err, fmt.Sprintf("%q", c.value))
 				require.ErrorContains(t, err, c.allowed)
-				require.Equal(t, 1, strings.Count(err.Error(), "--"), "one complaint per setting: %s", err)
+				require.Equal(t, 1, strings.Count(err.Error(), " or PENSTOCK_"), "one complaint per setting: %s", err)
 			}
 		})
 	}
@@ -170,4 +180,18 @@ func TestConnectionStringsPrintWithoutSecrets(t *testing.T) {
 			require.Equal(t, c.given, d.Reveal())
 		})
 	}
+}
+
+func TestShowTellsEachSettingAndWhereItCameFrom(t *testing.T) {
+	flags := pflag.NewFlagSet("test", pflag.ContinueOnError)
+	Bind(flags, DatabaseURL, Listen, LogLevel)
+	require.NoError(t, flags.Parse([]string{"--listen", ":1"}))
+	environ := []string{"DATABASE_URL=postgres://app:s3cret@db/app", "PENSTOCK_LISTEN=:2"}
+	c, err := Load(flags, environ)
+	require.NoError(t, err)
+	require.Equal(t, []Shown{
+		{"database-url", "DATABASE_URL", "postgres://app:xxxxx@db/app", "environment"},
+		{"listen", "PENSTOCK_LISTEN", ":1", "flag"},
+		{"log-level", "PENSTOCK_LOG_LEVEL", "info", "default"},
+	}, Show(c, flags, environ))
 }

@@ -116,3 +116,33 @@ type flagValue struct {
 func (v *flagValue) String() string        { return v.text }
 func (v *flagValue) Set(text string) error { v.text = text; return nil }
 func (v *flagValue) Type() string          { return v.kind }
+
+// Shown is a setting as `config print` shows it.
+type Shown struct {
+	Flag   string `json:"flag"`
+	Env    string `json:"env"`
+	Value  string `json:"value"`  // secrets hidden
+	Source string `json:"source"` // flag, environment or default
+}
+
+// Show lists the settings that Bind added to flags, in Config's order, with where each
+// came from. c is what Load made of flags and environ.
+func Show(c Config, flags *pflag.FlagSet, environ []string) (all []Shown) {
+	given := env.ToMap(environ)
+	fields := reflect.ValueOf(c)
+	for _, s := range settings {
+		flag := flags.Lookup(s.flag)
+		if flag == nil {
+			continue
+		}
+		shown := Shown{s.flag, s.env, fmt.Sprint(fields.FieldByName(s.field).Interface()), "default"}
+		switch {
+		case flag.Changed:
+			shown.Source = "flag"
+		case given[s.env] != "":
+			shown.Source = "environment"
+		}
+		all = append(all, shown)
+	}
+	return all
+}

@@ -6,6 +6,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"time"
 )
 
 // checks says, by flag, which values are allowed beyond being of their type; the
@@ -13,6 +14,12 @@ import (
 var checks = map[string]func(Config) bool{
 	DatabaseURL: func(c Config) bool { return c.DatabaseURL == "" || c.DatabaseURL.readable() },
 	Listen:      func(c Config) bool { return isListenAddress(c.Listen) },
+	AdminListen: func(c Config) bool { return c.AdminListen == "" || isListenAddress(c.AdminListen) },
+	TLSCert:     func(c Config) bool { return isPath(c.TLSCert) && (c.TLSCert == "") == (c.TLSKey == "") },
+	TLSKey:      func(c Config) bool { return isPath(c.TLSKey) && (c.TLSCert == "") == (c.TLSKey == "") },
+	TokenRate:   func(c Config) bool { return 1 <= c.TokenRate && c.TokenRate <= 1_000_000 },
+	MaxDepth:    func(c Config) bool { return 0 <= c.MaxDepth && c.MaxDepth <= 10_000_000 },
+	Announce:    func(c Config) bool { return 0 <= c.Announce && c.Announce <= time.Minute },
 	DataDir:     func(c Config) bool { return isPath(c.DataDir) },
 	LogLevel:    func(c Config) bool { return slices.Contains([]string{"debug", "info", "warn", "error"}, c.LogLevel) },
 	LogFormat:   func(c Config) bool { return slices.Contains([]string{"auto", "console", "json"}, c.LogFormat) },

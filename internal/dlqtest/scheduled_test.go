@@ -133,6 +133,7 @@ func TestAWorkersMaintenanceRedrivesWhatIsDueAndPurgesWhatIsPastRetention(t *tes
 	ids := f.kill(t, exhausted, death{}, death{})
 	f.due(t, ids[0])
 	f.died(t, 31*24*time.Hour, ids[1])
+	f.exec(t, "UPDATE penstock.scheduled_tasks SET next_run_at = now() WHERE name IN ('dlq-retries', 'dlq-purge')")
 	origins := make(chan int64, 1)
 	f.work(t, penstock.WorkerConfig{}, func(w *penstock.Worker) {
 		penstock.Handle(w, "q", "deploy", func(_ context.Context, job *penstock.Job[struct{}]) error {

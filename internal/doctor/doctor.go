@@ -7,6 +7,7 @@
 package doctor
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -47,6 +48,7 @@ type Patient struct {
 	Pool   *pgxpool.Pool
 	Duties []Duty
 	Schema func(context.Context) error // whether the schema fits the program; nil error: it does
+	Old    time.Duration               // a transaction open for so long is worth a word; 0: 1 min
 }
 
 // Chart is the result: findings in the order of the checks.
@@ -104,6 +106,7 @@ func Examine(ctx context.Context, p Patient) (*Chart, error) {
 	}
 	c.At = c.At.UTC()
 	e := &exam{Patient: p}
+	e.Old = cmp.Or(e.Old, time.Minute)
 	for _, check := range checks {
 		e.check = check.name
 		within, cancel := context.WithTimeout(ctx, checkTimeout)

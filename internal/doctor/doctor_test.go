@@ -4,8 +4,10 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgxpool"
@@ -88,7 +90,7 @@ func TestEachAilmentIsFoundWithItsRemedy(t *testing.T) {
 			exec(t, db, "UPDATE penstock.partitions SET first_day = first_day - 10, last_day = last_day - 10")
 			return db.Pool
 		}},
-		"nobody makes partitions": {"partitions", Warning, "reach 1 days ahead", "penstock serve", func(t *testing.T, db *dbtest.DB) *pgxpool.Pool {
+		"nobody makes partitions": {"partitions", Warning, "reach 1 day ahead", "penstock serve", func(t *testing.T, db *dbtest.DB) *pgxpool.Pool {
 			exec(t, db, "DELETE FROM penstock.partitions WHERE last_day > floor(extract(epoch FROM now()) / 86400) + 1")
 			return db.Pool
 		}},
@@ -157,6 +159,22 @@ func as(t *testing.T, db *dbtest.DB, sql string) *pgxpool.Pool {
 			return err
 		}
 	})
+}
+
+func TestAForgottenTransactionIsNamed(t *testing.T) {
+	t.Parallel()
+	db := dbtest.New(t)
+	tx, err := db.Pool.BeginTx(t.Context(), pgx.TxOptions{IsoLevel: pgx.RepeatableRead})
+	require.NoError(t, err)
+	defer tx.Rollback(context.Background())
+	var pid int
+	require.NoError(t, tx.QueryRow(t.Context(), "SELECT pg_backend_pid()").Scan(&pid))
+	chart, err := Examine(t.Context(), Patient{Pool: db.Pool, Old: time.Microsecond})
+	require.NoError(t, err)
+	found := slices.IndexFunc(chart.Findings, func(f Finding) bool { return strings.Contains(f.Text, fmt.Sprintf("session %d of", pid)) })
+	require.GreaterOrEqual(t, found, 0, "%+v", chart.Findings)
+	require.Equal(t, Warning, chart.Findings[found].Level)
+	require.Contains(t, chart.Findings[found].Remedy, fmt.Sprintf("pg_terminate_backend(%d)", pid))
 }
 
 func TestASchemaThatDoesNotFitIsAProblem(t *testing.T) {

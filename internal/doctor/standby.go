@@ -63,9 +63,9 @@ func (e *exam) horizon(ctx context.Context) error {
 	rows, err := e.Pool.Query(ctx, `SELECT pid, coalesce(usename, '?'), coalesce(application_name, ''), coalesce(state, ''),
 			extract(epoch FROM clock_timestamp() - xact_start)::float8
 		FROM pg_stat_activity
-		WHERE backend_xmin IS NOT NULL AND xact_start < clock_timestamp() - interval '1 minute' AND pid <> pg_backend_pid()
+		WHERE backend_xmin IS NOT NULL AND xact_start < clock_timestamp() - $1::interval AND pid <> pg_backend_pid()
 			AND backend_type = 'client backend'
-		ORDER BY xact_start LIMIT 5`)
+		ORDER BY xact_start LIMIT 5`, e.Old)
 	if err != nil {
 		return err
 	}
@@ -80,7 +80,7 @@ func (e *exam) horizon(ctx context.Context) error {
 		return err
 	}
 	if rows, err = e.Pool.Query(ctx, `SELECT gid, extract(epoch FROM clock_timestamp() - prepared)::float8 FROM pg_prepared_xacts
-		WHERE prepared < clock_timestamp() - interval '1 minute' ORDER BY prepared LIMIT 5`); err != nil {
+		WHERE prepared < clock_timestamp() - $1::interval ORDER BY prepared LIMIT 5`, e.Old); err != nil {
 		return err
 	}
 	var name string
@@ -111,7 +111,7 @@ func (e *exam) horizon(ctx context.Context) error {
 	case hidden > 0:
 		e.say(Unknown, "GRANT pg_monitor to the role that runs the doctor", "the role may not see %d sessions of others", hidden)
 	default:
-		e.fine("nothing older than a minute keeps dead rows alive")
+		e.fine("no transaction older than %s keeps dead rows alive", e.Old)
 	}
 	return nil
 }

@@ -32,16 +32,16 @@ func (e *exam) partitions(ctx context.Context) error {
 	}
 	switch {
 	case ahead < 0:
-		e.say(Problem, upkeep, "the newest partition ended %d days ago: new jobs share its day, and it cannot be dropped", -ahead)
+		e.say(Problem, upkeep, "the newest partition ended %s ago: new jobs share its day, and it cannot be dropped", days(-ahead))
 	case ahead < 2:
-		e.say(Warning, upkeep, "partitions reach %d days ahead, of seven: nobody makes new ones", ahead)
+		e.say(Warning, upkeep, "partitions reach %s ahead, of seven: nobody makes new ones", days(ahead))
 	}
 	if stale > 0 {
 		e.say(Warning, "see which jobs still wait in them (SELECT * FROM penstock.pending ORDER BY job_id LIMIT 10), and that a worker or server does the upkeep",
 			"%d partitions are three retentions old", stale/2)
 	}
 	if len(e.found) == before {
-		e.fine("they reach %d days ahead", ahead)
+		e.fine("they reach %s ahead", days(ahead))
 	}
 	return nil
 }
@@ -117,7 +117,7 @@ func (e *exam) clock(ctx context.Context) error {
 			"the database's clock is %s from this machine's: a run_at that this machine works out, and times that it prints, are off by that", off.Round(10*time.Millisecond))
 		return nil
 	}
-	e.fine("the database's clock is this machine's, within %s", max(offset.Abs(), best).Round(time.Millisecond))
+	e.fine("the database's clock is this machine's, within %s", max(offset.Abs(), best, time.Millisecond).Round(time.Millisecond))
 	return nil
 }
 
@@ -148,9 +148,16 @@ func (e *exam) workers(ctx context.Context) error {
 		return err
 	}
 	if len(e.found) == before {
-		e.fine("%d beat", live)
+		e.fine("%d beat, and no queue with work has none", live)
 	}
 	return nil
+}
+
+func days(n int) string {
+	if n == 1 {
+		return "1 day"
+	}
+	return strconv.Itoa(n) + " days"
 }
 
 func itoa(n int) string { return strconv.Itoa(n) }

@@ -1,8 +1,12 @@
-// Package maintain keeps a database of jobs in order: it buries dead workers,
-// fails attempts past their deadline, ends expired jobs, makes partitions ahead
-// and drops old ones, redrives dead jobs whose time has come, carries redrives on
-// and purges old entries, and takes samples for the metrics. Any number of processes run it at once; each step is one
-// call that is harmless to repeat, and the database decides.
+// Package maintain keeps a database of jobs in order. What cannot wait it does all the
+// time: it buries dead workers, fails attempts past their deadline, ends expired jobs
+// and carries redrives on. The rest is scheduled tasks: rows that say when dead jobs
+// are retried and purged, partitions made and dropped, and old rows forgotten.
+//
+// Any number of processes run it at once, without a leader. Each step is one call that
+// is harmless to repeat, each run of a task is leased to one process, and the database
+// decides. A step that fails is tried again within seconds; a task that fails or panics
+// is recorded, and tried again with growing waits.
 package maintain
 
 import (
@@ -25,26 +29,15 @@ type Config struct {
 }
 
 const (
-	beatPoll       = time.Second // a third of what a rescue may take beyond the lease
-	orphanPoll     = 5 * time.Second
-	samplePoll     = 10 * time.Second
-	upkeepPoll     = time.Minute
-	partitionPoll  = time.Hour
-	purgePoll      = time.Hour
-	metricsPoll    = 10 * time.Minute
-	daysAhead      = 7
-	deadlineGrace  = 30 * time.Second
-	expireBatch    = 1000
-	tallyBatch     = 5000
-	pruneBatch     = 10_000
-	retryBatch     = 1000
-	purgeBatch     = 1000
-	redrivePause   = 100 * time.Millisecond
-	callTimeout    = 30 * time.Second
-	partitionTries = 20
+	beatPoll      = time.Second // a third of what a rescue may take beyond the lease
+	orphanPoll    = 5 * time.Second
+	deadlineGrace = 30 * time.Second
+	expireBatch   = 1000
+	redrivePause  = 100 * time.Millisecond
 )
 
-// Run maintains until ctx ends. It needs one connection of pool now and then.
+// Run maintains until ctx ends. It needs a connection of pool now and then, and one
+// for each task that runs.
 func Run(ctx context.Context, pool *pgxpool.Pool, cfg Config) {
 	if cfg.Lease == 0 {
 		cfg.Lease = 15 * time.Second
@@ -63,14 +56,9 @@ func Run(ctx context.Context, pool *pgxpool.Pool, cfg Config) {
 		m.loop(ctx, []step{
 			{every: orphanPoll, do: m.rescueStrays},
 			{every: orphanPoll, do: m.expire},
-			{every: samplePoll, do: m.sample},
-			{every: upkeepPoll, do: m.prune},
-			{every: upkeepPoll, do: m.retryDead},
-			{every: partitionPoll, do: m.partitions},
-			{every: purgePoll, do: m.purgeDead},
-			{every: metricsPoll, do: m.keepMetrics},
 		})
 	})
+	loops.Go(func() { newScheduler(m.queries, cfg.Log, m.tasks()).run(ctx) })
 	loops.Go(func() { m.redrive(ctx) })
 	loops.Wait()
 }
@@ -155,62 +143,11 @@ func (m *maintainer) rescueStrays(ctx context.Context) error {
 }
 
 func (m *maintainer) expire(ctx context.Context) error {
-	return repeat(func() (bool, error) {
+	_, err := drain(ctx, func(ctx context.Context) (int, bool, error) {
 		n, err := m.queries.ExpireJobs(ctx, expireBatch)
-		return n == expireBatch, err
+		return int(n), n == expireBatch, err
 	})
-}
-
-// prune forgets what nothing looks back to any more.
-func (m *maintainer) prune(ctx context.Context) error {
-	if _, err := m.queries.PruneTallies(ctx); err != nil {
-		return err
-	}
-	if _, err := m.queries.PruneRemoteClaims(ctx); err != nil {
-		return err
-	}
-	if _, err := m.queries.PruneDepartures(ctx, pruneBatch); err != nil {
-		return err
-	}
-	return repeat(func() (bool, error) {
-		n, err := m.queries.PruneKeys(ctx, pruneBatch)
-		return n == pruneBatch, err
-	})
-}
-
-// retryDead redrives the dead jobs whose time has come.
-func (m *maintainer) retryDead(ctx context.Context) error {
-	return repeat(func() (bool, error) {
-		ids, err := m.queries.ProcessScheduledRetries(ctx, db.ProcessScheduledRetriesParams{MaxJobs: retryBatch})
-		return len(ids) == retryBatch, err
-	})
-}
-
-// purgeDead deletes the dead jobs that are past their queue's retention.
-func (m *maintainer) purgeDead(ctx context.Context) error {
-	return repeat(func() (bool, error) {
-		n, err := m.queries.PurgeExpiredDead(ctx, purgeBatch)
-		return n > 0, err
-	})
-}
-
-// sample adds what was tallied to the metric samples and looks at the queues' state.
-func (m *maintainer) sample(ctx context.Context) error {
-	return repeat(func() (bool, error) {
-		n, err := m.queries.SampleMetrics(ctx, tallyBatch)
-		return n == tallyBatch, err
-	})
-}
-
-// keepMetrics sums the hours that are over and forgets what is kept no longer.
-func (m *maintainer) keepMetrics(ctx context.Context) error {
-	if _, err := m.queries.RollUpMetrics(ctx); err != nil {
-		return err
-	}
-	return repeat(func() (bool, error) {
-		n, err := m.queries.PruneMetrics(ctx, pruneBatch)
-		return n > 0, err
-	})
+	return err
 }
 
 // redrive carries redrive operations on: several batches a second while one is
@@ -231,40 +168,6 @@ func (m *maintainer) redrive(ctx context.Context) {
 		case <-timer.C:
 		case <-ctx.Done():
 			timer.Stop()
-		}
-	}
-}
-
-// partitions makes the days ahead and drops what is past retention. A lock that
-// is not had at once is asked for again, then in an hour.
-func (m *maintainer) partitions(ctx context.Context) error {
-	var err error
-	for range partitionTries {
-		if _, err = m.queries.EnsurePartitions(ctx, daysAhead); err == nil || ctx.Err() != nil {
-			break
-		}
-		select {
-		case <-time.After(50 * time.Millisecond):
-		case <-ctx.Done():
-		}
-	}
-	if err != nil {
-		return err
-	}
-	return repeat(func() (bool, error) {
-		day, err := m.queries.DropPartition(ctx)
-		if day >= 0 && err == nil {
-			m.cfg.Log.Info("dropped a partition past retention",
-				zap.Time("first_day", time.Unix(int64(day)*86400, 0).UTC()))
-		}
-		return day >= 0, err
-	})
-}
-
-func repeat(once func() (more bool, err error)) error {
-	for {
-		if more, err := once(); err != nil || !more {
-			return err
 		}
 	}
 }

@@ -96,14 +96,21 @@ func (a *arena) numbers(count int) int64 {
 // plain enqueues count jobs that do nothing, through enqueuer, and writes it down.
 // Whether that committed is for the caller to say with answer.
 func (a *arena) plain(ctx context.Context, enqueuer *penstock.Client, queue string, count int) (answer func(Kind), err error) {
+	_, answer, err = a.enqueue(ctx, enqueuer, count, penstock.NewJob{Queue: queue})
+	return answer, err
+}
+
+// enqueue is plain for jobs of any shape, and returns their ids.
+func (a *arena) enqueue(ctx context.Context, enqueuer *penstock.Client, count int, shape penstock.NewJob) (ids []int64, answer func(Kind), err error) {
 	first := a.numbers(count)
 	jobs := make([]penstock.NewJob, count)
 	for i := range jobs {
-		jobs[i] = penstock.NewJob{Queue: queue, Name: jobPlain, Data: data{N: first + int64(i)}}
+		jobs[i] = shape
+		jobs[i].Name, jobs[i].Data = jobPlain, data{N: first + int64(i)}
 	}
 	a.history.write(Event{Op: OpEnqueue, Kind: Invoke, N: first, Count: count})
-	ids, err := enqueuer.EnqueueMany(ctx, jobs)
-	return func(kind Kind) {
+	ids, err = enqueuer.EnqueueMany(ctx, jobs)
+	return ids, func(kind Kind) {
 		e := Event{Op: OpEnqueue, Kind: kind, N: first, Count: count}
 		if kind == OK {
 			e.IDs = ids

@@ -140,7 +140,7 @@ func (j *judge) know(faults []Fault, incarnations []Incarnation) {
 		if f.Process == 0 && (f.Down || f.Mute) {
 			j.calm = append(j.calm, f.To)
 		}
-		if f.Flows {
+		if f.Flows != "" {
 			j.flows = append(j.flows, flow{Fault: f, last: f.From})
 		}
 	}

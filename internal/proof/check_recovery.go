@@ -40,13 +40,13 @@ func (j *judge) sawLease(s *Step) {
 		j.firsts[at-1] = s.Committed
 	}
 	for i := range j.flows {
-		j.flows[i].saw(s.Committed)
+		j.flows[i].saw(s)
 	}
 }
 
 // saw takes leases in any order: only whether each stretch has one is of interest.
-func (w *flow) saw(at time.Time) {
-	if at.After(w.From) && at.Before(w.To) && at.After(w.last) {
+func (w *flow) saw(s *Step) {
+	if at := s.Committed; s.Queue == w.Flows && at.After(w.From) && at.Before(w.To) && at.After(w.last) {
 		w.last = at
 	}
 }
@@ -109,7 +109,7 @@ func (j *judge) concludeRecovery() {
 		if !disturbed && w.To.Sub(w.last) > j.limits.FirstClaim/2 {
 			j.broken(Violation{
 				Promise: "P4", Kind: "stalled",
-				Text: fmt.Sprintf("no job was claimed in the last %.1f s of %q, which may hold up nobody else", w.To.Sub(w.last).Seconds(), w.Nemesis),
+				Text: fmt.Sprintf("no job of queue %s was claimed in the last %.1f s of %q, which may hold up nobody else", w.Flows, w.To.Sub(w.last).Seconds(), w.Nemesis),
 			})
 		}
 	}

@@ -20,6 +20,7 @@ type scene struct {
 	faults  []Fault
 	healed  float64
 	living  []int
+	lived   bool // process 2, which is killed at the end of time otherwise
 	tx      int64
 }
 
@@ -100,7 +101,11 @@ func (s *scene) verdict() *Verdict {
 	for _, e := range s.events {
 		j.hear(e)
 	}
-	j.know(s.faults, s.lives)
+	faults := s.faults
+	if !s.lived {
+		faults = append([]Fault{{Process: 2, Kills: true, From: at(1e6), To: at(1e6)}}, faults...)
+	}
+	j.know(faults, s.lives)
 	j.drained, j.healed, j.living = true, at(s.healed), s.living
 	jobs := map[int64][]Step{}
 	for _, step := range s.steps {
@@ -122,6 +127,7 @@ func TestTheJudgeAcquitsGoodHistories(t *testing.T) {
 	t.Parallel()
 	for name, s := range map[string]*scene{
 		"nothing happened":                            {},
+		"a process lives and is told of every end":    new(scene).done(0, 1).survives(),
 		"a job is enqueued, claimed, run, completed":  new(scene).done(0, 1),
 		"an enqueue without an answer is there":       new(scene).done(0, 1).asks(2, Unknown, 0).born(0, 2, 2).leases(1, 2, 1, 5).runs(1, 2, 1).says(1, 2, 1, "completed").ends(2, 2, 1, 5, "completed"),
 		"an enqueue without an answer is not there":   new(scene).asks(1, Unknown, 0),
@@ -179,6 +185,7 @@ func TestTheJudgeFindsWhatIsWrong(t *testing.T) {
 		"an attempt is run by two":                     {"run twice", "P4", new(scene).done(0, 1).runs(1.2, 1, 1)},
 		"an attempt is run without a claim":            {"run without a lease", "P4", new(scene).done(0, 1).runs(4, 1, 2)},
 		"a job completes that nobody ran":              {"ended unrun", "P3", new(scene).asks(1, OK, 1).born(0, 1, 1).leases(1, 1, 1, 5).ends(2, 1, 1, 5, "completed")},
+		"a handler's word is dropped":                  {"end dropped", "P3", begun().says(2, 1, 1, "completed").ends(3, 1, 1, 5, "released", Waits).leases(4, 1, 2, 5).runs(4, 1, 2).says(5, 1, 2, "completed").ends(5, 1, 2, 5, "completed").told(5, 1, 2, OK, "completed").survives()},
 		"a job runs for ever":                          {"stuck", "P3", begun()},
 		"a job waits for ever":                         {"stuck", "P3", new(scene).asks(1, OK, 1).born(0, 1, 1)},
 		"a dead job vanishes":                          {"dead entry vanished", "P11", begun().says(1, 1, 1, "dead").ends(2, 1, 1, 5, "failed", Died).commits(3, Step{What: Left, Job: 1})},
@@ -192,7 +199,7 @@ func TestTheJudgeFindsWhatIsWrong(t *testing.T) {
 		"a job of a dead worker comes back late": {"late rescue", "P9", begun().fault(Fault{Process: 2, Kills: true, From: at(3), To: at(3)}).
 			life(Incarnation{ID: 5, Process: 2, Beats: 2}).ends(24, 1, 1, 5, "lost", Waits).leases(25, 1, 2, 6).runs(25, 1, 2).says(26, 1, 2, "completed").ends(26, 1, 2, 6, "completed")},
 		"no claim for 6 s after an outage":     {"late claim", "P13", new(scene).fault(Fault{Down: true, From: at(-7), To: at(-5)}).heals(9).done(0, 1)},
-		"no claim while one is held":           {"stalled", "P4", new(scene).done(0, 1).fault(Fault{Nemesis: "held claim", Flows: true, From: at(0.5), To: at(6)})},
+		"no claim while one is held":           {"stalled", "P4", new(scene).done(0, 1).fault(Fault{Nemesis: "held claim", Flows: "q", From: at(0.5), To: at(6)})},
 		"a worker that works no more":          {"needs a restart", "P13", new(scene).done(0, 1).heals(5).awake(2)},
 		"a high priority waits while low runs": {"order broken", "P10", new(scene).passes(12)},
 	} {
@@ -224,6 +231,11 @@ func (s *scene) fault(f Fault) *scene {
 
 func (s *scene) life(i Incarnation) *scene {
 	s.lives = append(s.lives, i)
+	return s
+}
+
+func (s *scene) survives() *scene {
+	s.lived = true
 	return s
 }
 

@@ -14,6 +14,7 @@ const effectText = "effect"
 type words struct {
 	run  *note
 	said []*note // in order; a handler may say that it completed and, after a lost reply, that it failed
+	told bool
 }
 
 // recorded is the outcome that an attempt's record gives to what its worker said.
@@ -47,11 +48,28 @@ func (f *file) matchWords() {
 		case n.kind == Invoke:
 			w.said = append(w.said, n)
 		default:
+			w.told = true
 			f.matchAnswer(n)
 		}
 	}
 	for attempt, end := range f.ends {
 		f.matchEnd(attempt, end, attempts[attempt])
+	}
+	for attempt, w := range attempts {
+		f.matchSilence(attempt, w)
+	}
+}
+
+// matchSilence: what a handler said is repeated until Postgres has answered it, however
+// long that takes, unless its process dies.
+func (f *file) matchSilence(attempt int32, w *words) {
+	if len(w.said) == 0 || w.told {
+		return
+	}
+	process := int(w.said[0].process)
+	if _, killed := f.judge.killed[process]; !killed {
+		f.broken("P3", "end dropped", fmt.Sprintf("process %d lived, its handler said that attempt %d %s, and nobody ever told Postgres",
+			process, attempt, w.said[0].outcome))
 	}
 }
 

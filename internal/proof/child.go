@@ -31,6 +31,7 @@ type setup struct {
 // The queues of a proof.
 const (
 	busyQueue = "busy" // most jobs
+	lateQueue = "late" // what a claim takes that commits too late
 	calmQueue = "calm" // few jobs, of many priorities, enqueued without a wake-up
 )
 

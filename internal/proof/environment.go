@@ -38,7 +38,9 @@ var environments = []environment{
 type Environment struct {
 	Name    string
 	Skipped string  // why, when it was
-	Lost    int     // acknowledged jobs, where that is permitted
+	Struck  string  // how often its own fault struck; throughout where it has none
+	May     bool    // acknowledged jobs may be lost
+	Lost    int     // and so many were
 	Report  *Report // nil when it was skipped
 }
 
@@ -73,7 +75,15 @@ func (e *environment) run(ctx context.Context, opts Options) (Environment, error
 		opts.Stage = func(text string) { stage(e.name + ": " + text) }
 	}
 	report, err := Run(ctx, opts)
-	one := Environment{Name: e.name, Report: report}
+	one := Environment{Name: e.name, Report: report, Struck: "throughout", May: e.lose}
+	for _, p := range place.nemeses {
+		if report != nil {
+			one.Struck = fmt.Sprint(report.Strikes[p.Name()])
+			if report.Strikes[p.Name()] == 0 && err == nil {
+				err = fmt.Errorf("%s never struck: %s", p.Name(), report.Why[p.Name()])
+			}
+		}
+	}
 	if e.lose && report != nil {
 		// What the promoted server never had is gone with all that was said of it.
 		one.Lost = report.Violations["lost"]

@@ -94,12 +94,15 @@ func (p *promote) Start(ctx context.Context, a *arena, _ *rand.Rand) error {
 	a.postgres.Lock()
 	defer a.postgres.Unlock()
 	defer a.fault(Fault{Nemesis: p.Name(), Down: true})()
-	a.server.Crash()
 	conn, err := pgx.Connect(ctx, p.url)
 	if err != nil {
 		return err
 	}
 	defer conn.Close(ctx)
+	if err := lag(ctx, conn); err != nil {
+		return err
+	}
+	a.server.Crash()
 	if _, err := conn.Exec(ctx, "SELECT pg_promote()"); err != nil {
 		return err
 	}
@@ -108,6 +111,25 @@ func (p *promote) Start(ctx context.Context, a *arena, _ *rand.Rand) error {
 		return err
 	}
 	a.fleet.turn(p.socket)
+	return nil
+}
+
+// lag stops what receives the primary's WAL for half a second, as a slow network would,
+// and for good: the primary is gone when it wakes.
+func lag(ctx context.Context, conn *pgx.Conn) error {
+	var pid int
+	if err := conn.QueryRow(ctx, "SELECT pid FROM pg_stat_wal_receiver").Scan(&pid); err != nil {
+		return fmt.Errorf("find the receiver: %w", err)
+	}
+	receiver, err := os.FindProcess(pid)
+	if err != nil {
+		return err
+	}
+	if err := signalFreeze(receiver); err != nil {
+		return err
+	}
+	time.AfterFunc(time.Second, func() { _ = signalThaw(receiver) }) // it may be gone
+	rest(ctx, 500*time.Millisecond)
 	return nil
 }
 

@@ -101,12 +101,12 @@ type Fault struct {
 	Nemesis string
 	From    time.Time
 	To      time.Time
-	Process int  // whose; 0: everybody's
-	Kills   bool // the process is gone for good
-	Mute    bool // the processes may have been unable to beat
-	Down    bool // Postgres took no connections
-	Hides   bool // rows were locked that claims pass over
-	Flows   bool // claims must go on throughout
+	Process int    // whose; 0: everybody's
+	Kills   bool   // the process is gone for good
+	Mute    bool   // the processes may have been unable to beat
+	Down    bool   // Postgres took no connections
+	Hides   bool   // rows were locked that claims pass over
+	Flows   string // a queue whose claims must go on throughout
 	Note    string
 }
 

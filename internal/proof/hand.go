@@ -47,14 +47,14 @@ func (h *hand) work(ctx context.Context, log *zap.Logger) error {
 		return err
 	}
 	h.worker, err = penstock.NewWorker(client, penstock.WorkerConfig{
-		Queues:          map[string]penstock.QueueConfig{busyQueue: {Concurrency: 24}, calmQueue: {Concurrency: 4}},
+		Queues:          map[string]penstock.QueueConfig{busyQueue: {Concurrency: 32}, calmQueue: {Concurrency: 4}, lateQueue: {Concurrency: 2}},
 		Lease:           h.Lease,
 		ShutdownTimeout: 5 * time.Second,
 	})
 	if err != nil {
 		return err
 	}
-	for _, queue := range []string{busyQueue, calmQueue} {
+	for _, queue := range []string{busyQueue, calmQueue, lateQueue} {
 		h.handle(queue, jobPlain, func(context.Context, *penstock.Job[data]) error { return nil })
 		h.handle(queue, jobResult, func(ctx context.Context, job *penstock.Job[data]) error {
 			return penstock.Result(ctx, map[string]int{"attempt": job.Attempt})

@@ -55,7 +55,7 @@ var Mutants = []Mutant{
 		Guard: "if !f.unsure && time.Now().Before(f.reconcileAt) {", Instead: "if f.unsure || true {",
 	},
 	{
-		Name: "completion retry", Nemesis: "drop reply", File: "flush.go",
+		Name: "completion retry", Nemesis: "crash", File: "flush.go",
 		Guard:   "pause(ctx, jitter(min(20*time.Millisecond<<min(tries, 6), time.Second)))",
 		Instead: "q.answered(ends)\n\t\treturn",
 	},

@@ -2,14 +2,17 @@ package proof
 
 import (
 	"context"
+	"errors"
 	"math/rand/v2"
 	"time"
 
 	"github.com/jackc/pgx/v5"
+
+	"github.com/penstock/penstock"
 )
 
-// heldClaim is a claim whose transaction stays open and then rolls back. It holds up
-// nobody else, and what it took is there again.
+// heldClaim is a claim whose transaction stays open and then rolls back: it holds the
+// first rows of the queue. Nobody else is held up by it, and its jobs are there again.
 type heldClaim struct {
 	conn *pgx.Conn
 	end  func()
@@ -17,24 +20,28 @@ type heldClaim struct {
 
 func (*heldClaim) Name() string { return "held claim" }
 
+// heldRowsSQL locks rows as a claim does.
+const heldRowsSQL = "SELECT FROM penstock.pending WHERE job_id = ANY ($1) ORDER BY job_id FOR UPDATE"
+
 func (h *heldClaim) Start(ctx context.Context, a *arena, _ *rand.Rand) (err error) {
 	if h.conn, err = a.session(ctx); err != nil {
 		return err
 	}
-	h.end = a.fault(Fault{Nemesis: h.Name(), Hides: true, Flows: true})
-	if _, err = h.conn.Exec(ctx, "BEGIN ISOLATION LEVEL READ COMMITTED"); err != nil {
-		return err
-	}
-	for range 20 { // until there is something to hold
-		var held int
-		err = h.conn.QueryRow(ctx, "SELECT count(*) FROM penstock.claim('"+busyQueue+"', penstock.register_worker('{"+busyQueue+"}'), 5)").Scan(&held)
-		if err != nil || held > 0 || !rest(ctx, 20*time.Millisecond) {
-			break
-		}
-	}
+	// The rows are had before anybody may claim them, and go first once that is so.
+	ids, answer, err := a.enqueue(ctx, a.client, 5, penstock.NewJob{Queue: busyQueue, Delay: time.Second, Priority: penstock.Weight(100)})
 	if err != nil {
+		answer(Unknown)
 		return err
 	}
+	answer(OK)
+	if _, err := h.conn.Exec(ctx, "BEGIN ISOLATION LEVEL READ COMMITTED"); err != nil {
+		return err
+	}
+	if _, err := h.conn.Exec(ctx, heldRowsSQL, ids); err != nil {
+		return err
+	}
+	rest(ctx, time.Second)
+	h.end = a.fault(Fault{Nemesis: h.Name(), Hides: true, Flows: busyQueue})
 	// Something waits behind what is held, whatever producers do meanwhile.
 	for range 4 {
 		answer, err := a.plain(ctx, a.client, busyQueue, 20)
@@ -49,8 +56,11 @@ func (h *heldClaim) Start(ctx context.Context, a *arena, _ *rand.Rand) (err erro
 }
 
 func (h *heldClaim) Heal(ctx context.Context, _ *arena) error {
-	if h.conn != nil {
+	if h.end != nil {
 		h.end()
+		h.end = nil
+	}
+	if h.conn != nil {
 		_ = h.conn.Close(ctx)
 		h.conn = nil
 	}
@@ -58,50 +68,54 @@ func (h *heldClaim) Heal(ctx context.Context, _ *arena) error {
 }
 
 // lateClaim is a claim that commits after its worker was buried: what it leased belongs
-// to nobody, and a sweep must find it.
+// to nobody, and a sweep must find it. Its queue is paused for all but this transaction.
 type lateClaim struct {
-	conn   *pgx.Conn
-	worker int64
+	conn *pgx.Conn
+	end  func()
 }
 
 func (*lateClaim) Name() string { return "late claim" }
 
 func (l *lateClaim) Start(ctx context.Context, a *arena, _ *rand.Rand) (err error) {
-	if l.worker, err = ask[int64](ctx, a, "SELECT penstock.register_worker('{"+busyQueue+"}')"); err != nil {
-		return err
-	}
+	l.end = a.fault(Fault{Nemesis: l.Name(), Hides: true})
 	if l.conn, err = a.session(ctx); err != nil {
 		return err
 	}
-	a.fault(Fault{Nemesis: l.Name(), Hides: true})()
-	if _, err = l.conn.Exec(ctx, "BEGIN ISOLATION LEVEL READ COMMITTED"); err != nil {
+	if err := a.client.PauseQueue(ctx, lateQueue); err != nil {
 		return err
 	}
-	for range 100 {
-		var held int
-		err = l.conn.QueryRow(ctx, "SELECT count(*) FROM penstock.claim('"+busyQueue+"', $1, 5)", l.worker).Scan(&held)
-		if err != nil || held > 0 || !rest(ctx, 10*time.Millisecond) {
-			return err
-		}
+	answer, err := a.plain(ctx, a.client, lateQueue, 5)
+	if err != nil {
+		answer(Unknown)
+		return err
 	}
-	return errNobody
+	answer(OK)
+	worker, err := ask[int64](ctx, a, "SELECT penstock.register_worker('{"+lateQueue+"}')")
+	if err != nil {
+		return err
+	}
+	var taken int
+	if _, err := l.conn.Exec(ctx, "BEGIN ISOLATION LEVEL READ COMMITTED; SELECT penstock.resume_queue('"+lateQueue+"')"); err != nil {
+		return err
+	}
+	if err := l.conn.QueryRow(ctx, "SELECT count(*) FROM penstock.claim('"+lateQueue+"', $1, 5)", worker).Scan(&taken); err != nil {
+		return err
+	}
+	if taken == 0 {
+		return errNobody
+	}
+	_, err = ask[*int](ctx, a, "SELECT penstock.bury($1, 0)", worker)
+	return err
 }
 
-func (l *lateClaim) Heal(ctx context.Context, a *arena) error {
-	if l.worker != 0 {
-		if _, err := ask[*int](ctx, a, "SELECT penstock.bury($1, 0)", l.worker); err != nil {
-			return err
-		}
-		l.worker = 0
+func (l *lateClaim) Heal(ctx context.Context, a *arena) (err error) {
+	if l.conn != nil {
+		_, err = l.conn.Exec(ctx, "COMMIT")
+		_ = l.conn.Close(ctx)
+		l.conn = nil
 	}
-	if l.conn == nil {
-		return nil
-	}
-	conn := l.conn
-	l.conn = nil
-	defer conn.Close(ctx)
-	_, err := conn.Exec(ctx, "COMMIT")
-	return err
+	l.end()
+	return errors.Join(err, persist(ctx, func() error { return a.client.ResumeQueue(ctx, lateQueue) }))
 }
 
 // staleSweeper is a sweeper that slept between the look and the burial, for a lease: who

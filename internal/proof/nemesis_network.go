@@ -3,6 +3,7 @@ package proof
 import (
 	"context"
 	"math/rand/v2"
+	"strings"
 	"time"
 )
 
@@ -123,6 +124,10 @@ func (*drop) Start(_ context.Context, a *arena, rng *rand.Rand) error {
 	statement := droppable[rng.IntN(len(droppable))]
 	a.fault(Fault{Nemesis: "drop reply", Process: p.number, Note: statement})()
 	p.proxy.Forget() // what nothing has met by now
-	p.proxy.Cut(statement)
+	if strings.HasPrefix(statement, "penstock.") {
+		p.proxy.CutRows(statement) // most claims bring nothing
+	} else {
+		p.proxy.Cut(statement)
+	}
 	return nil
 }

@@ -28,9 +28,13 @@ type producer struct {
 	mu   sync.Mutex // guards what follows
 	next int64      // number of jobs asked for
 	from time.Time
+	long time.Time // when a long job was enqueued
 }
 
 const callers = 16
+
+// catchUp is how much of what an outage cost is made up for.
+const catchUp = 20 * time.Second
 
 // numberSpan keeps the job numbers of processes apart; numbers stay below 2^53.
 const numberSpan = 1_000_000_000
@@ -67,8 +71,8 @@ func (p *producer) take(ctx context.Context, count int) (first int64, ok bool) {
 	first = int64(p.Process)*numberSpan + p.next + 1
 	p.next += int64(count)
 	due := p.from.Add(time.Duration(float64(p.next) / p.Rate * float64(time.Second)))
-	if behind := time.Since(due); behind > time.Second {
-		p.from = p.from.Add(behind) // what an outage cost is not made up for in a burst
+	if behind := time.Since(due); behind > catchUp {
+		p.from = p.from.Add(behind - catchUp)
 	}
 	p.mu.Unlock()
 	timer := time.NewTimer(time.Until(due))
@@ -88,7 +92,7 @@ func (p *producer) enqueue(rng *rand.Rand, n int64, count int) {
 	defer cancel()
 	jobs := make([]penstock.NewJob, count)
 	for i := range jobs {
-		jobs[i] = newJob(rng, n+int64(i), p.Lease)
+		jobs[i] = newJob(rng, n+int64(i), p.Lease, i == 0 && p.longDue())
 	}
 	p.history.write(Event{Op: OpEnqueue, Kind: Invoke, N: n, Count: count})
 	switch way := rng.IntN(20); {
@@ -108,8 +112,22 @@ func (p *producer) enqueue(rng *rand.Rand, n int64, count int) {
 	}
 }
 
+// longEvery is how often a producer enqueues a job that outlasts leases: together they
+// take a good part of the workers' handlers, and not all.
+const longEvery = 3 * time.Second
+
+func (p *producer) longDue() bool {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if time.Since(p.long) < longEvery {
+		return false
+	}
+	p.long = time.Now()
+	return true
+}
+
 // newJob is a job of some kind; most take no time, so that the queue is what works.
-func newJob(rng *rand.Rand, n int64, lease time.Duration) penstock.NewJob {
+func newJob(rng *rand.Rand, n int64, lease time.Duration, long bool) penstock.NewJob {
 	job := penstock.NewJob{Queue: busyQueue, Name: jobPlain}
 	d := data{N: n}
 	switch kind := rng.IntN(100); {
@@ -142,7 +160,7 @@ func newJob(rng *rand.Rand, n int64, lease time.Duration) penstock.NewJob {
 	case 3:
 		job.Priority = penstock.High
 	}
-	if rng.IntN(1500) == 0 { // runs still when its first worker wakes from a freeze past the lease
+	if long { // it runs still when its first worker wakes from a freeze past the lease
 		d.MS = int((2*lease + time.Duration(rng.Int64N(int64(lease)))) / time.Millisecond)
 	}
 	if job.Name == jobEffect { // refused while its lease is lost, tried again soon

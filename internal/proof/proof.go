@@ -11,6 +11,8 @@
 //	child.go, hand.go, producer.go   the processes
 //	arena.go, fleet.go     the server, the processes and the log of faults
 //	nemesis*.go            what breaks them
+//	environment*.go        full disks, clocks, poolers, failovers: runs of their own
+//	mutant.go              the guards that a proof must notice the want of
 //	run.go, report.go      a run from its seed to its page
 //
 // A run leaves nothing behind, but for the histories when a promise was broken.
@@ -47,6 +49,9 @@ type Options struct {
 
 // ErrBroken is what a run returns beside its report when a promise was broken.
 var ErrBroken = errors.New("a promise was broken")
+
+// ErrOptions is what every refusal of options is; the message says what is allowed.
+var ErrOptions = errors.New("proof")
 
 // fullRun is what paces and totals refer to.
 const (

@@ -33,7 +33,9 @@ type Report struct {
 }
 
 func newReport(opts *Options, chosen []pace) *Report {
-	r := &Report{Seed: opts.Seed, Duration: opts.Duration, Lease: opts.Lease, Workers: opts.Workers, Mutants: opts.Mutants, Failpoint: opts.Failpoint, Skipped: map[string]string{}}
+	r := &Report{Seed: opts.Seed, Duration: opts.Duration, Lease: opts.Lease, Workers: opts.Workers, Mutants: opts.Mutants, Failpoint: opts.Failpoint, Skipped: map[string]string{
+		"the binary of the release before": "there is no release yet; under a migration, this build is the one of the schema before",
+	}}
 	for _, p := range chosen {
 		r.Nemeses = append(r.Nemeses, p.Name())
 	}
@@ -87,7 +89,11 @@ func (r *Report) WriteMarkdown(out io.Writer) error {
 	}
 	fmt.Fprintf(&b, "\n| fault | strikes | to no purpose |\n|---|---:|---:|\n")
 	for _, name := range r.Nemeses {
-		fmt.Fprintf(&b, "| %s | %d | %d |\n", name, r.Strikes[name], r.Missed[name])
+		why := ""
+		if r.Strikes[name] == 0 {
+			why = " " + r.Why[name]
+		}
+		fmt.Fprintf(&b, "| %s | %d | %d%s |\n", name, r.Strikes[name], r.Missed[name], why)
 	}
 	if r.Failpoint > 0 {
 		fmt.Fprintf(&b, "| failpoints | one in %d calls, %d crashes | |\n", r.Failpoint, r.Crashes)
@@ -111,17 +117,17 @@ func (r *Report) writeEnvironments(b *strings.Builder) {
 	if len(r.Environments) == 0 {
 		return
 	}
-	fmt.Fprintf(b, "\n## Environments\n\n| in a run of its own | jobs | attempts | violations | |\n|---|---:|---:|---:|---|\n")
+	fmt.Fprintf(b, "\n## Environments\n\n| in a run of its own | strikes | jobs | attempts | violations | |\n|---|---:|---:|---:|---:|---|\n")
 	for _, e := range r.Environments {
-		switch {
-		case e.Report == nil:
-			fmt.Fprintf(b, "| %s | | | | skipped: %s |\n", e.Name, e.Skipped)
-		case e.Lost > 0:
-			fmt.Fprintf(b, "| %s | %d | %d | %d | %d acknowledged jobs were lost, as asynchronous replication may |\n",
-				e.Name, e.Report.Jobs, e.Report.Attempts, e.Report.Broken(), e.Lost)
-		default:
-			fmt.Fprintf(b, "| %s | %d | %d | %d | |\n", e.Name, e.Report.Jobs, e.Report.Attempts, e.Report.Broken())
+		if e.Report == nil {
+			fmt.Fprintf(b, "| %s | | | | | skipped: %s |\n", e.Name, e.Skipped)
+			continue
 		}
+		note := ""
+		if e.May {
+			note = fmt.Sprintf("%d acknowledged jobs were lost, as asynchronous replication may", e.Lost)
+		}
+		fmt.Fprintf(b, "| %s | %s | %d | %d | %d | %s |\n", e.Name, e.Struck, e.Report.Jobs, e.Report.Attempts, e.Report.Broken(), note)
 	}
 	for _, e := range r.Environments {
 		if e.Report != nil && e.Report.Broken() > 0 {

@@ -20,15 +20,15 @@ const (
 	recallEvery = 200 * time.Millisecond
 )
 
-// Run makes one run and judges it. Errors: ErrBroken, beside a report that says what;
+// Run makes one run and judges it. Errors: ErrOptions; ErrBroken, beside a report that says what;
 // what kept the run from being made or judged, without one.
 func Run(ctx context.Context, opts Options) (_ *Report, err error) {
 	if err := opts.fill(); err != nil {
-		return nil, err
+		return nil, fmt.Errorf("%w: %w", ErrOptions, err)
 	}
 	chosen, err := choose(append(paces(opts.Lease), opts.place.nemeses...), opts.Nemeses)
 	if err != nil {
-		return nil, err
+		return nil, fmt.Errorf("%w: %w", ErrOptions, err)
 	}
 	r := &run{opts: &opts, report: newReport(&opts, chosen)}
 	if err := r.prepare(ctx); err != nil {

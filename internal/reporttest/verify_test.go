@@ -253,6 +253,32 @@ func TestVerifyInATransactionThatIsNoSnapshotIsRefused(t *testing.T) {
 	require.ErrorContains(t, err, "repeatable read")
 }
 
+// What changes between one range of ids and the next is not seen.
+func TestVerifyReadsOneSnapshotThroughout(t *testing.T) { // P1
+	t.Parallel()
+	f := world(t)
+	f.exec(t, `INSERT INTO penstock.jobs (id, enqueued_at, queue, name, data)
+		SELECT max(first_day) * 100000000000 + 1, now(), 'q', 'later', '{}' FROM penstock.partitions`)
+	f.exec(t, `INSERT INTO penstock.pending (job_id, run_at, attempt, failures, crashes, priority, queue, name)
+		SELECT id, now(), 0, 0, 0, 5, queue, name FROM penstock.jobs WHERE name = 'later'`)
+	ctx, cancel := soon()
+	defer cancel()
+	deleted := false
+	v, err := f.client.Verify(ctx, func(done, _ int64) {
+		if done == 12 && !deleted { // today's partition is done, the last one is not
+			f.exec(t, "DELETE FROM penstock.pending WHERE name = 'later'")
+			deleted = true
+		}
+	})
+	require.NoError(t, err)
+	require.True(t, deleted)
+	require.Empty(t, v.Findings())
+	require.Equal(t, int64(13), v.Jobs)
+	codes, examples := f.verify(t)
+	require.Equal(t, []string{"job_nowhere"}, codes, "the next snapshot has it")
+	require.Len(t, examples["job_nowhere"], 1)
+}
+
 // A snapshot is consistent while jobs are enqueued, complete, fail, die, are put off,
 // cancelled, redriven and purged.
 func TestVerifyFindsNothingWhileWorkersRun(t *testing.T) { // P1

@@ -98,6 +98,12 @@ func (c *conn) Read(p []byte) (int, error) {
 	c.mu.Lock()
 	c.fault = nil
 	c.mu.Unlock()
+	if f.rows && !hasRow(reply) {
+		c.wire.again(f)
+		n = copy(p, reply)
+		c.ready = reply[n:]
+		return n, nil
+	}
 	close(f.committed)
 	if f.deliver == nil {
 		c.Close()
@@ -124,6 +130,21 @@ func endsReady(reply []byte) bool {
 		last, reply = kind, rest
 	}
 	return last == 'Z'
+}
+
+// hasRow reports whether a reply has a DataRow.
+func hasRow(reply []byte) bool {
+	for len(reply) > 0 {
+		kind, _, rest, ok := message(reply, true)
+		if !ok {
+			return false
+		}
+		if kind == 'D' {
+			return true
+		}
+		reply = rest
+	}
+	return false
 }
 
 // message cuts the first message off b. The first that a client sends has no kind.

@@ -31,30 +31,41 @@ type Fault struct {
 	Committed <-chan struct{} // closed when Postgres has sent the whole reply
 
 	marker    string
+	rows      bool // a reply without rows passes, and the fault waits on
 	committed chan struct{}
 	deliver   <-chan struct{} // closed to hand the reply on; nil: it is dropped and the connection cut
 }
 
 // Cut drops the reply to the next statement with marker in it.
-func (w *Wire) Cut(marker string) *Fault { return w.plan(marker, nil) }
+func (w *Wire) Cut(marker string) *Fault { return w.plan(Fault{marker: marker}) }
+
+// CutRows drops the reply to the next statement with marker in it that brings rows.
+func (w *Wire) CutRows(marker string) *Fault { return w.plan(Fault{marker: marker, rows: true}) }
 
 // Stop keeps the reply to the next statement with marker in it for good.
-func (w *Wire) Stop(marker string) *Fault { return w.plan(marker, make(chan struct{})) }
+func (w *Wire) Stop(marker string) *Fault {
+	return w.plan(Fault{marker: marker, deliver: make(chan struct{})})
+}
 
 // Hold keeps the reply to the next statement with marker in it from the client until
 // deliver is called, once or more often.
 func (w *Wire) Hold(marker string) (f *Fault, deliver func()) {
 	shut := make(chan struct{})
-	return w.plan(marker, shut), sync.OnceFunc(func() { close(shut) })
+	return w.plan(Fault{marker: marker, deliver: shut}), sync.OnceFunc(func() { close(shut) })
 }
 
-func (w *Wire) plan(marker string, deliver <-chan struct{}) *Fault {
-	committed := make(chan struct{})
-	f := &Fault{Committed: committed, marker: marker, committed: committed, deliver: deliver}
+func (w *Wire) plan(f Fault) *Fault {
+	f.committed = make(chan struct{})
+	f.Committed = f.committed
+	w.again(&f)
+	return &f
+}
+
+// again has a fault wait for a statement.
+func (w *Wire) again(f *Fault) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	w.faults = append(w.faults, f)
-	return f
 }
 
 // Forget takes back the faults that no statement has met, and returns how many.

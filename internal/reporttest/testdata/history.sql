@@ -81,3 +81,10 @@ INSERT INTO penstock.running (job_id, run_at, claimed_at, deadline, worker_id, a
 SELECT i.id, now() - r.since - interval '1 s', now() - r.since, now() + interval '1 h', c.id, 1, 0, 0, 10, 40, 'the customer''s words', 'media', 'encode'
 FROM ids i JOIN (VALUES (7, interval '2 h'), (8, '10 s')) r(n, since) ON r.n = i.n, crew c WHERE c.version = 'v2';
 DROP TABLE story, ids, crew;
+
+-- The same as the verbs tally it, summed up as servers do.
+INSERT INTO penstock.tallies (at, claimed_at, jobs, dead, queue, name, outcome, run_ats, jobs_each)
+SELECT a.finished_at, a.claimed_at, 1, d.job_id IS NOT NULL OR l.job_id IS NOT NULL, a.queue, a.name, a.outcome, ARRAY[a.run_at], ARRAY[1]
+FROM penstock.attempts a LEFT JOIN penstock.dead_jobs d USING (job_id, queue, attempt) LEFT JOIN penstock.departures l USING (job_id, queue, attempt);
+INSERT INTO penstock.tallies (at, jobs, queue, outcome) SELECT j.enqueued_at, 1, j.queue, 'enqueued' FROM penstock.jobs j;
+SELECT penstock.sample_metrics();

@@ -9,10 +9,9 @@
 ALTER TABLE penstock.queue_states ADD COLUMN mean_due timestamptz;
 COMMENT ON COLUMN penstock.queue_states.mean_due IS 'When the jobs that are due fell due, on the average.';
 
-DROP VIEW penstock.live_states;
 -- The state of each queue that has anything: a job, a worker, settings. Reads all that
 -- waits, runs or is dead, and nothing that has finished.
-CREATE VIEW penstock.live_states AS
+CREATE OR REPLACE VIEW penstock.live_states AS
 SELECT c.queue, clock_timestamp() AS at, sum(c.waiting)::bigint AS waiting, sum(c.scheduled)::bigint AS scheduled,
     sum(c.retrying)::bigint AS retrying, sum(c.due)::bigint AS due, sum(c.running)::bigint AS running,
     sum(c.dead)::bigint AS dead, sum(c.slots)::integer AS slots, min(c.oldest_due) AS oldest_due,
@@ -76,6 +75,21 @@ LANGUAGE sql STABLE SET search_path = penstock, pg_temp AS $$
 $$;
 -- +goose StatementEnd
 COMMENT ON COLUMN penstock.latency_samples.name IS 'A name, or * for all names of the queue together.';
+
+-- It is about names, as before.
+CREATE OR REPLACE VIEW penstock.attempt_stats AS
+SELECT l.at, l.queue, l.name, l.metric, l.jobs, l.total_ms / l.jobs AS avg_ms, l.least_ms AS min_ms,
+    least(greatest(penstock.percentile_ms(l.buckets, l.counts, 0.5), l.least_ms), l.most_ms) AS p50_ms,
+    least(greatest(penstock.percentile_ms(l.buckets, l.counts, 0.95), l.least_ms), l.most_ms) AS p95_ms,
+    least(greatest(penstock.percentile_ms(l.buckets, l.counts, 0.99), l.least_ms), l.most_ms) AS p99_ms, l.most_ms AS max_ms,
+    sqrt(greatest(l.squares / l.jobs - power(l.total_ms / l.jobs, 2), 0)) AS deviation_ms
+FROM (
+    SELECT s.at, s.queue, s.name, s.metric, s.jobs, s.total_ms, s.squares, s.least_ms, s.most_ms, s.buckets, s.counts
+    FROM penstock.latency_samples s WHERE s.step = 'hour' AND s.name <> '*'
+    UNION ALL
+    SELECT u.at, u.queue, u.name, u.metric, u.jobs, u.total_ms, u.squares, u.least_ms, u.most_ms, u.buckets, u.counts
+    FROM penstock.unrolled_latencies() u WHERE u.name <> '*'
+) l;
 
 -- +goose StatementBegin
 -- The state of one queue, or of all (null): counted now, unless more than 100,000 jobs
@@ -380,25 +394,9 @@ REVOKE EXECUTE ON ALL FUNCTIONS IN SCHEMA penstock FROM PUBLIC;
 DROP FUNCTION penstock.summed(penstock.metric_samples[], text), penstock.history(text, timestamptz, timestamptz, text),
     penstock.performance(text, text, timestamptz, timestamptz), penstock.queue_metrics(text, interval),
     penstock.sampled_since(timestamptz, interval), penstock.cover(timestamptz, timestamptz), penstock.states_of(text);
-DROP VIEW penstock.latencies, penstock.queue_figures, penstock.live_states;
+DROP VIEW penstock.latencies, penstock.queue_figures;
+-- A view keeps its columns: live_states stays as it is.
 ALTER TABLE penstock.queue_states DROP COLUMN mean_due;
-CREATE VIEW penstock.live_states AS
-SELECT c.queue, clock_timestamp() AS at, sum(c.waiting)::bigint AS waiting, sum(c.scheduled)::bigint AS scheduled,
-    sum(c.retrying)::bigint AS retrying, sum(c.due)::bigint AS due, sum(c.running)::bigint AS running,
-    sum(c.dead)::bigint AS dead, sum(c.slots)::integer AS slots, min(c.oldest_due) AS oldest_due
-FROM (
-    SELECT p.queue, count(*) FILTER (WHERE p.failures + p.crashes = 0 AND p.run_at <= now()) AS waiting,
-        count(*) FILTER (WHERE p.failures + p.crashes = 0 AND p.run_at > now()) AS scheduled,
-        count(*) FILTER (WHERE p.failures + p.crashes > 0) AS retrying,
-        count(*) FILTER (WHERE p.run_at <= now()) AS due, 0 AS running, 0 AS dead, 0 AS slots,
-        min(p.run_at) FILTER (WHERE p.run_at <= now()) AS oldest_due
-    FROM penstock.pending p GROUP BY p.queue
-    UNION ALL SELECT r.queue, 0, 0, 0, 0, count(*), 0, 0, NULL FROM penstock.running r GROUP BY r.queue
-    UNION ALL SELECT d.queue, 0, 0, 0, 0, 0, count(*), 0, NULL FROM penstock.dead_jobs d GROUP BY d.queue
-    UNION ALL SELECT s.queue, 0, 0, 0, 0, 0, 0, s.slots, NULL FROM penstock.queue_slots s
-    UNION ALL SELECT q.queue, 0, 0, 0, 0, 0, 0, 0, NULL FROM penstock.queues q
-) c
-GROUP BY c.queue;
 -- +goose StatementBegin
 CREATE OR REPLACE FUNCTION penstock.sample_states() RETURNS void
 LANGUAGE plpgsql SET search_path = penstock, pg_temp SET jit = off AS $$
@@ -407,7 +405,8 @@ DECLARE
 BEGIN
     DELETE FROM queue_states q WHERE NOT EXISTS (SELECT FROM unnest(states) s WHERE s.queue = q.queue);
     INSERT INTO queue_states AS q (queue, at, waiting, scheduled, retrying, due, running, dead, slots, oldest_due)
-    SELECT s.* FROM unnest(states) s
+    SELECT s.queue, s.at, s.waiting, s.scheduled, s.retrying, s.due, s.running, s.dead, s.slots, s.oldest_due
+    FROM unnest(states) s
     ON CONFLICT (queue) DO UPDATE SET at = excluded.at, waiting = excluded.waiting, scheduled = excluded.scheduled,
         retrying = excluded.retrying, due = excluded.due, running = excluded.running, dead = excluded.dead,
         slots = excluded.slots, oldest_due = excluded.oldest_due;
@@ -435,3 +434,16 @@ LANGUAGE sql STABLE SET search_path = penstock, pg_temp AS $$
 $$;
 -- +goose StatementEnd
 COMMENT ON COLUMN penstock.latency_samples.name IS NULL;
+CREATE OR REPLACE VIEW penstock.attempt_stats AS
+SELECT l.at, l.queue, l.name, l.metric, l.jobs, l.total_ms / l.jobs AS avg_ms, l.least_ms AS min_ms,
+    least(greatest(penstock.percentile_ms(l.buckets, l.counts, 0.5), l.least_ms), l.most_ms) AS p50_ms,
+    least(greatest(penstock.percentile_ms(l.buckets, l.counts, 0.95), l.least_ms), l.most_ms) AS p95_ms,
+    least(greatest(penstock.percentile_ms(l.buckets, l.counts, 0.99), l.least_ms), l.most_ms) AS p99_ms, l.most_ms AS max_ms,
+    sqrt(greatest(l.squares / l.jobs - power(l.total_ms / l.jobs, 2), 0)) AS deviation_ms
+FROM (
+    SELECT s.at, s.queue, s.name, s.metric, s.jobs, s.total_ms, s.squares, s.least_ms, s.most_ms, s.buckets, s.counts
+    FROM penstock.latency_samples s WHERE s.step = 'hour'
+    UNION ALL
+    SELECT u.at, u.queue, u.name, u.metric, u.jobs, u.total_ms, u.squares, u.least_ms, u.most_ms, u.buckets, u.counts
+    FROM penstock.unrolled_latencies() u
+) l;

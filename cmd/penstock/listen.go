@@ -1,0 +1,97 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"net/http"
+
+	"github.com/penstock/penstock/internal/api"
+)
+
+// listen opens what the settings ask to be served.
+func (s *server) listen(ctx context.Context) (err error) {
+	if !s.cfg.API && !s.cfg.Maintenance && s.cfg.AdminListen == "" {
+		return usagef("serve: --api and --maintenance are both off, and so there is nothing to do")
+	}
+	if s.cfg.TLSCert != "" {
+		if s.tls, err = api.TLS(s.cfg.TLSCert, s.cfg.TLSKey); err != nil {
+			return usageError{error: err}
+		}
+	}
+	if s.cfg.API {
+		if s.listener, err = new(net.ListenConfig).Listen(ctx, "tcp", s.cfg.Listen); err != nil {
+			return fmt.Errorf("%w: choose another address with --listen", err)
+		}
+		s.url = s.baseURL(s.listener.Addr())
+	}
+	if s.cfg.AdminListen != "" {
+		if s.admin, err = new(net.ListenConfig).Listen(ctx, "tcp", s.cfg.AdminListen); err != nil {
+			return fmt.Errorf("%w: choose another address with --admin-listen", err)
+		}
+	}
+	return nil
+}
+
+// errNoTokens is why a server that others can reach does not start.
+var errNoTokens = errors.New("this address can be reached from elsewhere, and there is no token yet")
+
+// checkExposure keeps a server without tokens on loopback, where none are asked for.
+func (s *server) checkExposure(ctx context.Context) error {
+	if s.listener == nil || onLoopback(s.listener) {
+		return nil
+	}
+	tokens, _, err := s.client.Tokens(ctx)
+	if err != nil {
+		return err
+	}
+	if len(tokens) == 0 {
+		return fmt.Errorf("listen on %s: %w", s.listener.Addr(), errNoTokens)
+	}
+	return nil
+}
+
+func onLoopback(l net.Listener) bool {
+	addr, ok := l.Addr().(*net.TCPAddr)
+	return ok && addr.IP.IsLoopback()
+}
+
+// listeners are what serves each open listener until its context ends. They own them
+// from now on.
+func (s *server) listeners() (all []func(context.Context) error) {
+	deps := api.Deps{
+		Client: s.client, Log: s.log, Ready: s.ready, TokenRate: s.cfg.TokenRate, MaxDepth: s.cfg.MaxDepth,
+	}
+	cfg := api.ServeConfig{Announce: s.cfg.Announce, TLS: s.tls, Log: s.log}
+	serve := func(l net.Listener, handler http.Handler) {
+		all = append(all, func(ctx context.Context) error { return api.Serve(ctx, l, handler, cfg) })
+	}
+	if s.listener != nil {
+		deps.Loopback = onLoopback(s.listener)
+		serve(s.listener, api.New(deps))
+		s.listener = nil
+	}
+	if s.admin != nil {
+		deps.Loopback = onLoopback(s.admin)
+		serve(s.admin, api.NewAdmin(deps, nil))
+		s.admin = nil
+	}
+	return all
+}
+
+// baseURL is where a client on this machine reaches the address.
+func (s *server) baseURL(addr net.Addr) string {
+	scheme := "http://"
+	if s.tls != nil {
+		scheme = "https://"
+	}
+	host, port, err := net.SplitHostPort(addr.String())
+	if err != nil {
+		return scheme + addr.String()
+	}
+	if ip := net.ParseIP(host); ip != nil && ip.IsUnspecified() {
+		host = "localhost"
+	}
+	return scheme + net.JoinHostPort(host, port)
+}

@@ -1,0 +1,227 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"strings"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"github.com/penstock/penstock"
+)
+
+func newToken(d *deps) *cobra.Command {
+	return group("token", "Make, list, rotate and revoke tokens of the HTTP API",
+		newTokenCreate(d), newTokenList(d), newTokenRotate(d), newTokenRevoke(d))
+}
+
+func newTokenCreate(d *deps) *cobra.Command {
+	token := penstock.NewToken{}
+	var role string
+	var expires wait
+	cmd := &cobra.Command{
+		Use:   "create NAME --role ROLE",
+		Short: "Make a token, and show it this once",
+		Long: `Make a token, and show it this once: only a digest of it is kept. stdout is the token
+and nothing else.
+
+  reader    looks at counts, times, jobs, errors and settings
+  producer  enqueues, and follows jobs
+  worker    claims and finishes jobs
+  operator  all of these, and changes jobs, queues and policies
+  admin     all of these, and tokens and the audit log`,
+		Example: `  penstock token create shop --role producer --queue mail --queue 'billing.*'
+  penstock token create root --role admin --expires-in 90d`,
+		Args: cobra.ExactArgs(1),
+	}
+	cmd.Flags().StringVar(&role, "role", "", "reader, producer, worker, operator or admin")
+	cmd.Flags().StringArrayVar(&token.Queues, "queue", nil, "a queue it covers, or a beginning of names and a *; may be repeated; without it every queue")
+	cmd.Flags().Var(&expires, "expires-in", "how long it lives, a minute to 10 years; for ever without it")
+	completeFlag(cmd, "role", fixed("reader", "producer", "worker", "operator", "admin"))
+	completeFlag(cmd, "queue", d.queueNames)
+	return asking(d, cmd, func(ctx context.Context, client *penstock.Client, args []string, asJSON bool) error {
+		token.Name, token.Role, token.ExpiresIn = args[0], penstock.TokenRole(role), time.Duration(expires)
+		id, secret, err := client.CreateToken(ctx, token)
+		if err != nil {
+			return err
+		}
+		return showToken(ctx, d, client, id, secret, asJSON, "")
+	})
+}
+
+// showToken writes the secret to stdout and what it is for to stderr, so that a script
+// gets the one and a person sees both.
+func showToken(ctx context.Context, d *deps, client *penstock.Client, id, secret string, asJSON bool, more string) error {
+	tokens, _, err := client.Tokens(ctx)
+	if err != nil {
+		return err
+	}
+	token, err := pickToken(tokens, id)
+	if err != nil {
+		return err
+	}
+	if asJSON {
+		return writeJSON(d.stdout, struct {
+			penstock.Token
+			Secret string `json:"token"`
+		}{token, secret})
+	}
+	fmt.Fprintf(d.stderr, "%s is %s %s.%s\nIt is shown this once; send it as the header Authorization: Bearer TOKEN\n\n",
+		d.errScreen.paint(bold, plain(token.Name)), article(string(token.Role)), scope(token), more)
+	_, err = fmt.Fprintln(d.stdout, secret)
+	return err
+}
+
+func article(role string) string {
+	if strings.ContainsRune("aeiou", rune(role[0])) {
+		return "an " + role
+	}
+	return "a " + role
+}
+
+// scope says where and how long a token is good.
+func scope(t penstock.Token) string {
+	where := "of every queue"
+	if len(t.Queues) > 0 {
+		where = "of " + plain(strings.Join(t.Queues, ", "))
+	}
+	if t.ExpiresAt != nil {
+		where += " until " + t.ExpiresAt.Format(time.RFC3339)
+	}
+	return where
+}
+
+// pickToken finds a token by its id, or by its name if it is not revoked.
+func pickToken(tokens []penstock.Token, named string) (penstock.Token, error) {
+	for _, t := range tokens {
+		if t.ID == named || t.Name == named && t.RevokedAt == nil {
+			return t, nil
+		}
+	}
+	return penstock.Token{}, penstock.ErrTokenNotFound
+}
+
+func newTokenList(d *deps) *cobra.Command {
+	cmd := &cobra.Command{Use: "list", Short: "List the tokens, the newest first; their secrets nobody knows", Args: cobra.NoArgs}
+	return asking(d, cmd, func(ctx context.Context, client *penstock.Client, _ []string, asJSON bool) error {
+		tokens, now, err := client.Tokens(ctx)
+		if err != nil {
+			return err
+		}
+		return writeTokens(d.stdout, d.screen, tokens, now, asJSON)
+	})
+}
+
+func writeTokens(out io.Writer, s screen, tokens []penstock.Token, now time.Time, asJSON bool) error {
+	if asJSON {
+		return writeJSON(out, struct {
+			Tokens []penstock.Token `json:"tokens"`
+		}{tokens})
+	}
+	if len(tokens) == 0 {
+		_, err := fmt.Fprintln(out, "There are no tokens. `penstock token create NAME --role admin` makes the first.")
+		return err
+	}
+	list := table{heads: []string{"NAME", "ID", "ROLE", "STATE", "LAST USED", "QUEUES"}}
+	for _, t := range tokens {
+		used := "never"
+		if t.LastUsedAt != nil {
+			used = ago(*t.LastUsedAt, now)
+		}
+		queues := "every queue"
+		if len(t.Queues) > 0 {
+			queues = strings.Join(t.Queues, ", ")
+		}
+		list.add(text(t.Name), key(t.ID), text(string(t.Role)), tokenState(t, now), dimmed(used), text(queues))
+	}
+	return list.write(out, s)
+}
+
+func tokenState(t penstock.Token, now time.Time) cell {
+	switch {
+	case t.RevokedAt != nil:
+		return cell{text: "revoked " + ago(*t.RevokedAt, now), colour: faint}
+	case t.ExpiresAt != nil && !now.Before(*t.ExpiresAt):
+		return cell{text: "expired " + ago(*t.ExpiresAt, now), colour: red}
+	case t.OldSecretUntil != nil && now.Before(*t.OldSecretUntil):
+		return cell{text: "rotating, two secrets for " + exact(t.OldSecretUntil.Sub(now).Round(time.Minute)), colour: yellow}
+	case t.ExpiresAt != nil:
+		return cell{text: "live for " + exact(t.ExpiresAt.Sub(now).Round(time.Minute)), colour: green}
+	}
+	return cell{text: "live", colour: green}
+}
+
+func newTokenRotate(d *deps) *cobra.Command {
+	overlap := wait(24 * time.Hour)
+	cmd := &cobra.Command{
+		Use: "rotate NAME|ID", Short: "Give a token a new secret; the old one works for a while longer",
+		Example: "  penstock token rotate shop\n  penstock token rotate shop --overlap 0s",
+		Args:    cobra.ExactArgs(1), ValidArgsFunction: inOrder(d.tokenNames),
+	}
+	cmd.Flags().Var(&overlap, "overlap", "how long the old secret works, up to 90 days")
+	return asking(d, cmd, func(ctx context.Context, client *penstock.Client, args []string, asJSON bool) error {
+		tokens, _, err := client.Tokens(ctx)
+		if err != nil {
+			return err
+		}
+		token, err := pickToken(tokens, args[0])
+		if err != nil {
+			return err
+		}
+		secret, err := client.RotateToken(ctx, token.ID, time.Duration(overlap))
+		if err != nil {
+			return err
+		}
+		more := " The old secret works no more."
+		if overlap > 0 {
+			more = fmt.Sprintf(" The old secret works for %s more.", exact(time.Duration(overlap)))
+		}
+		return showToken(ctx, d, client, token.ID, secret, asJSON, more)
+	})
+}
+
+func newTokenRevoke(d *deps) *cobra.Command {
+	cmd := &cobra.Command{
+		Use: "revoke NAME|ID", Short: "End a token for good: within 5 s no server takes it",
+		Args: cobra.ExactArgs(1), ValidArgsFunction: inOrder(d.tokenNames),
+	}
+	yes := cmd.Flags().Bool("yes", false, "do not ask")
+	return asking(d, cmd, func(ctx context.Context, client *penstock.Client, args []string, asJSON bool) error {
+		tokens, _, err := client.Tokens(ctx)
+		if err != nil {
+			return err
+		}
+		token, err := pickToken(tokens, args[0])
+		if err != nil {
+			return err
+		}
+		if err := sure(ctx, d, cmd, *yes, fmt.Sprintf("revoke %s, %s %s", plain(token.Name), article(string(token.Role)), scope(token))); err != nil {
+			return err
+		}
+		if err := client.RevokeToken(ctx, token.ID); err != nil {
+			return err
+		}
+		if asJSON {
+			return writeJSON(d.stdout, struct {
+				ID      string `json:"id"`
+				Revoked bool   `json:"revoked"`
+			}{token.ID, true})
+		}
+		_, err = fmt.Fprintf(d.stdout, "%s is revoked; within 5 s no server takes it.\n", plain(token.Name))
+		return err
+	})
+}
+
+func (d *deps) tokenNames(cmd *cobra.Command, args []string, begun string) ([]cobra.Completion, cobra.ShellCompDirective) {
+	return d.fromDatabase(func(ctx context.Context, client *penstock.Client, _ []string) (names []cobra.Completion, err error) {
+		tokens, _, err := client.Tokens(ctx)
+		for _, t := range tokens {
+			if t.RevokedAt == nil {
+				names = append(names, cobra.CompletionWithDesc(plain(t.Name), string(t.Role)+" "+scope(t)))
+			}
+		}
+		return names, err
+	})(cmd, args, begun)
+}

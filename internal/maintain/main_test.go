@@ -1,0 +1,15 @@
+package maintain
+
+import (
+	"os"
+	"testing"
+
+	"github.com/penstock/penstock/internal/dbtest"
+)
+
+func TestMain(m *testing.M) {
+	if url := os.Getenv(childEnv); url != "" {
+		os.Exit(childMain(url))
+	}
+	dbtest.Main(m)
+}
