@@ -84,7 +84,7 @@ func (c *Client) History(ctx context.Context, q HistoryQuery) ([]Sample, error) 
 			SuccessRate:           share(r.Completed, r.Completed+r.Failed),
 			AverageProcessingTime: mean(r.ProcessingMs, r.Completed), AverageWaitTime: mean(r.WaitMs, r.Claimed),
 			Waiting: r.Waiting, Scheduled: r.Scheduled, Retrying: r.Retrying, Running: r.Running, Dead: r.Dead, Slots: r.Slots,
-			MostWaiting: r.MostWaiting, OldestWaitingAge: milliseconds(r.OldestWaitingMs),
+			MostWaiting: r.MostWaiting, OldestWaitingAge: durationOf(r.OldestWaitingMs),
 		}
 		samples[i] = s
 	}
@@ -106,5 +106,5 @@ func mean(totalMS float64, n int64) *Milliseconds {
 		return nil
 	}
 	ms := totalMS / float64(n)
-	return milliseconds(&ms)
+	return durationOf(&ms)
 }

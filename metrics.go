@@ -113,16 +113,16 @@ func (c *Client) queueFigures(ctx context.Context, queue string, window time.Dur
 			Enqueued: r.Enqueued, Completed: r.Completed, Failed: r.Failed, Lost: r.Lost, Snoozed: r.Snoozed,
 			Released: r.Released, Cancelled: r.Cancelled, Expired: r.Expired, Died: r.Died,
 			SuccessRate: r.SuccessRate, FailureRate: r.FailureRate,
-			AverageProcessingTime: milliseconds(r.AverageProcessingMs), AverageWaitTime: milliseconds(r.AverageWaitMs),
+			AverageProcessingTime: durationOf(r.AverageProcessingMs), AverageWaitTime: durationOf(r.AverageWaitMs),
 			Throughput: r.Throughput, JobsPerHour: r.JobsPerHour, ArrivalRate: r.ArrivalRate, DrainRate: r.DrainRate,
 			Slots: int(r.Slots), Capacity: r.Capacity, Utilisation: r.Utilisation,
 		}
 		if r.OldestWaitingMs != nil {
-			m.OldestWaitingAge = *milliseconds(r.OldestWaitingMs)
+			m.OldestWaitingAge = *durationOf(r.OldestWaitingMs)
 		}
 		if r.DrainSeconds != nil {
 			ms := *r.DrainSeconds * 1000
-			m.TimeToDrain = milliseconds(&ms)
+			m.TimeToDrain = durationOf(&ms)
 		}
 		all[i] = QueueMetrics{Queue: value(r.Queue), At: r.At.UTC(), Since: r.Since.UTC(), Window: Milliseconds(r.At.Sub(r.Since)), Metrics: m}
 	}
@@ -138,8 +138,8 @@ func checkWindow(window time.Duration) error {
 	return nil
 }
 
-// milliseconds makes a duration of a number of them, the longest there is of more.
-func milliseconds(ms *float64) *Milliseconds {
+// durationOf makes a duration of a number of them, the longest there is of more.
+func durationOf(ms *float64) *Milliseconds {
 	if ms == nil {
 		return nil
 	}

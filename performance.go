@@ -85,8 +85,8 @@ func (c *Client) Performance(ctx context.Context, q PerformanceQuery) (Performan
 	for _, r := range rows {
 		p.From, p.To, p.Source = r.Since.UTC(), r.Until.UTC(), r.Source
 		*times[r.Metric] = Latency{
-			r.Jobs, milliseconds(r.AverageMs), milliseconds(r.MedianMs), milliseconds(r.P95Ms), milliseconds(r.P99Ms),
-			milliseconds(r.LeastMs), milliseconds(r.MostMs), milliseconds(r.DeviationMs),
+			r.Jobs, durationOf(r.AverageMs), durationOf(r.MedianMs), durationOf(r.P95Ms), durationOf(r.P99Ms),
+			durationOf(r.LeastMs), durationOf(r.MostMs), durationOf(r.DeviationMs),
 		}
 	}
 	if p.Source == SourceSamples {

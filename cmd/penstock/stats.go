@@ -66,7 +66,7 @@ func runStats(ctx context.Context, d *deps, client *penstock.Client, out io.Writ
 
 func statsRow(name cell, m penstock.Metrics) []cell {
 	return []cell{
-		name, grouped(m.Waiting + m.Retrying), grouped(m.Running), deadCell(m.Dead), rate(m.Throughput), percent(m.SuccessRate),
+		name, grouped(m.Waiting + m.Retrying), grouped(m.Running), deadCell(m.Dead), rate(m.Throughput), shareCell(m.SuccessRate),
 		brief(m.AverageProcessingTime), brief(m.AverageWaitTime), oldest(m),
 	}
 }
@@ -115,7 +115,7 @@ func writeQueueStats(out io.Writer, d *deps, s queueStats, window time.Duration,
 	past.add("completed", text(fmt.Sprintf("%s, %s/s", thousands(m.Completed), rate(m.Throughput).text)))
 	failures := thousands(m.Failed)
 	if m.SuccessRate != nil {
-		failures += ", " + percent(m.SuccessRate).text + " of attempts succeeded"
+		failures += ", " + shareCell(m.SuccessRate).text + " of attempts succeeded"
 	}
 	past.add("failed", text(failures))
 	past.add("otherwise", text(otherEnds(m)))
@@ -144,7 +144,7 @@ func writeQueueStats(out io.Writer, d *deps, s queueStats, window time.Duration,
 	if p.Error > 0 && len(list.rows) > 0 {
 		fmt.Fprintln(out, d.screen.paint(faint, "Percentiles are within 1%."))
 	}
-	return writeChart(out, d, s.History, step, s.At)
+	return writeSparkline(out, d, s.History, step, s.At)
 }
 
 func also(n int64, what string) string {
@@ -165,7 +165,7 @@ func runningText(m penstock.Metrics) string {
 	if m.Slots == 0 {
 		return thousands(m.Running) + ", no live worker"
 	}
-	return fmt.Sprintf("%s, %s of %s in use", thousands(m.Running), percent(m.Utilisation).text, plural(m.Slots, "slot"))
+	return fmt.Sprintf("%s, %s of %s in use", thousands(m.Running), shareCell(m.Utilisation).text, plural(m.Slots, "slot"))
 }
 
 func otherEnds(m penstock.Metrics) string {
@@ -228,8 +228,8 @@ func decimals(f float64) int {
 	return 2
 }
 
-// percent is a share; only all of it is 100%, only none 0%. A dash where there is none.
-func percent(share *float64) cell {
+// shareCell is a share; only all of it is 100%, only none 0%. A dash where there is none.
+func shareCell(share *float64) cell {
 	if share == nil {
 		return cell{text: "-", right: true, colour: faint}
 	}

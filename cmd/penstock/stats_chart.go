@@ -38,9 +38,9 @@ func stepSize(s penstock.Step) time.Duration {
 	return 24 * time.Hour
 }
 
-// writeChart draws what completed, step by step up to now, on one line; a step of which
+// writeSparkline draws what completed, step by step up to now, on one line; a step of which
 // nothing is known stays blank. Nothing is drawn of fewer than two.
-func writeChart(out io.Writer, d *deps, history []penstock.Sample, step penstock.Step, now time.Time) error {
+func writeSparkline(out io.Writer, d *deps, history []penstock.Sample, step penstock.Step, now time.Time) error {
 	if len(history) < 2 {
 		return nil
 	}

@@ -86,10 +86,11 @@ func TestTheStateIsLookedAtEveryTenSecondsHoweverManyAsk(t *testing.T) {
 func TestHistoryHasARowWhereSomethingWasSeenAndGapsElsewhere(t *testing.T) {
 	t.Parallel()
 	f := newFixture(t)
+	half := time.Duration(time.Now().Second()-30) * time.Second // back to the middle of a minute
 	f.end(t,
-		ended{n: 3, outcome: "completed", ago: 3 * time.Hour, wait: time.Second, ran: 2 * time.Second},
-		ended{n: 1, outcome: "failed", ago: 3 * time.Hour, wait: 3 * time.Second, ran: time.Second},
-		ended{n: 2, outcome: "completed", ago: 30 * time.Hour, ran: time.Second})
+		ended{n: 3, outcome: "completed", ago: 3*time.Hour + half, wait: time.Second, ran: 2 * time.Second},
+		ended{n: 1, outcome: "failed", ago: 3*time.Hour + half, wait: 3 * time.Second, ran: time.Second},
+		ended{n: 2, outcome: "completed", ago: 30*time.Hour + half, ran: time.Second})
 	require.NotNil(t, ask[*int](t, f, "SELECT penstock.fold_tallies(100)"))
 	from := time.Now().Add(-48 * time.Hour)
 	for _, rolled := range []bool{false, true} {
