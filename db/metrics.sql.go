@@ -86,7 +86,7 @@ type PerformanceParams struct {
 }
 
 // From since to until (null: now), or the span before that.
-func (q *Queries) Performance(ctx context.Context, arg PerformanceParams) ([]PenstockLatency, error) {
+func (q *Queries) Performance(ctx context.Context, arg PerformanceParams) ([]Latency, error) {
 	rows, err := q.db.Query(ctx, performance,
 		arg.Queue,
 		arg.Name,
@@ -98,9 +98,9 @@ func (q *Queries) Performance(ctx context.Context, arg PerformanceParams) ([]Pen
 		return nil, err
 	}
 	defer rows.Close()
-	items := []PenstockLatency{}
+	items := []Latency{}
 	for rows.Next() {
-		var i PenstockLatency
+		var i Latency
 		if err := rows.Scan(
 			&i.Metric,
 			&i.Source,
@@ -145,15 +145,15 @@ type QueueMetricsParams struct {
 	Span  time.Duration
 }
 
-func (q *Queries) QueueMetrics(ctx context.Context, arg QueueMetricsParams) ([]PenstockQueueFigure, error) {
+func (q *Queries) QueueMetrics(ctx context.Context, arg QueueMetricsParams) ([]QueueFigures, error) {
 	rows, err := q.db.Query(ctx, queueMetrics, arg.Queue, arg.Span)
 	if err != nil {
 		return nil, err
 	}
 	defer rows.Close()
-	items := []PenstockQueueFigure{}
+	items := []QueueFigures{}
 	for rows.Next() {
-		var i PenstockQueueFigure
+		var i QueueFigures
 		if err := rows.Scan(
 			&i.Queue,
 			&i.At,

@@ -124,6 +124,21 @@ type ErrorGroup struct {
 	Resolved bool
 }
 
+type Latency struct {
+	Metric      string
+	Source      string
+	Since       time.Time
+	Until       time.Time
+	Jobs        int64
+	AverageMs   *float64
+	MedianMs    *float64
+	P95Ms       *float64
+	P99Ms       *float64
+	LeastMs     *float64
+	MostMs      *float64
+	DeviationMs *float64
+}
+
 type Lease struct {
 	JobID        int64
 	Queue        string
@@ -175,22 +190,34 @@ type MetricSample struct {
 	Step            string
 }
 
-type PenstockLatency struct {
-	Metric      string
-	Source      string
-	Since       time.Time
-	Until       time.Time
-	Jobs        int64
-	AverageMs   *float64
-	MedianMs    *float64
-	P95Ms       *float64
-	P99Ms       *float64
-	LeastMs     *float64
-	MostMs      *float64
-	DeviationMs *float64
+type PriorityLevel struct {
+	Level  string
+	Weight int16
 }
 
-type PenstockQueueFigure struct {
+type PriorityShare struct {
+	Queue     string
+	Weight    int16
+	Level     string
+	Waiting   int64
+	Scheduled int64
+	Running   int64
+}
+
+type PriorityTag struct {
+	Tag   string
+	Shift int16
+}
+
+type Queue struct {
+	Queue           string
+	Paused          bool
+	DefaultPriority int16
+	// Weight a waiting job gains per second in a claim's eyes; 0: none. A job is overtaken only by those enqueued less than (difference in weight / aging) seconds after it.
+	Aging float64
+}
+
+type QueueFigures struct {
 	Queue               *string
 	At                  time.Time
 	Since               time.Time
@@ -223,33 +250,6 @@ type PenstockQueueFigure struct {
 	DrainSeconds        *float64
 	Capacity            *float64
 	Utilisation         *float64
-}
-
-type PriorityLevel struct {
-	Level  string
-	Weight int16
-}
-
-type PriorityShare struct {
-	Queue     string
-	Weight    int16
-	Level     string
-	Waiting   int64
-	Scheduled int64
-	Running   int64
-}
-
-type PriorityTag struct {
-	Tag   string
-	Shift int16
-}
-
-type Queue struct {
-	Queue           string
-	Paused          bool
-	DefaultPriority int16
-	// Weight a waiting job gains per second in a claim's eyes; 0: none. A job is overtaken only by those enqueued less than (difference in weight / aging) seconds after it.
-	Aging float64
 }
 
 type Redrive struct {

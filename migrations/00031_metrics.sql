@@ -218,7 +218,7 @@ BEGIN
         (s.wait_ms + coalesce(s.due_ms, 0)) / nullif(s.claimed + s.due, 0), epoch_us(moment - s.oldest_due) / 1000,
         coalesce(s.throughput, 0), coalesce(s.throughput * 3600, 0), coalesce(s.arrivals, 0), coalesce(s.drain, 0),
         CASE WHEN coalesce(s.due, 0) = 0 THEN 0 WHEN s.drain > s.arrivals THEN s.due / (s.drain - s.arrivals) END,
-        s.slots * 1000 / nullif(s.mean_ms, 0), least(s.running / nullif(s.slots, 0)::float8, 1)
+        s.slots * 1000 / nullif(s.mean_ms, 0), least(s.running, s.slots) / nullif(s.slots, 0)::float8
     FROM summed s ORDER BY s.queue NULLS FIRST;
 END $$;
 -- +goose StatementEnd
@@ -322,7 +322,7 @@ BEGIN
     )
     SELECT k.metric, 'samples', start, ending, coalesce(round(s.jobs), 0)::bigint, s.total_ms / nullif(s.jobs, 0), q.shares[1],
         q.shares[2], q.shares[3], s.least_ms, s.most_ms,
-        sqrt(greatest(s.squares / nullif(s.jobs, 0) - (s.total_ms / nullif(s.jobs, 0)) ^ 2, 0))
+        CASE WHEN s.jobs > 0 THEN sqrt(greatest(s.squares / s.jobs - (s.total_ms / s.jobs) ^ 2, 0)) END
     FROM unnest('{processing,wait,total}'::text[]) WITH ORDINALITY k(metric, nth)
     LEFT JOIN sums s ON s.metric = k.metric
     LEFT JOIN LATERAL (

@@ -213,6 +213,8 @@ func rate(perSecond float64) cell {
 		return grouped(int64(perSecond + 0.5))
 	case perSecond == 0:
 		return cell{text: "0", right: true}
+	case perSecond < 0.01:
+		return cell{text: "<0.01", right: true}
 	}
 	return cell{text: strconv.FormatFloat(perSecond, 'f', decimals(perSecond), 64), right: true}
 }
