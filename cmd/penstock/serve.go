@@ -67,6 +67,7 @@ type server struct {
 	tls      *tls.Config  // nil without one
 	url      string       // of the API, for this machine; empty without one
 	client   *penstock.Client
+	remote   *penstock.Remote // for the workers behind the API
 	database *postgres.Database
 	pool     *pgxpool.Pool
 	applied  []int64
@@ -107,6 +108,9 @@ func (s *server) open(ctx context.Context) (err error) {
 		return err
 	}
 	if s.client, err = penstock.NewClient(s.pool, penstock.Config{Logger: s.log}); err != nil {
+		return err
+	}
+	if s.remote, err = penstock.NewRemote(s.client); err != nil {
 		return err
 	}
 	return s.checkExposure(ctx)
@@ -176,6 +180,9 @@ func (s *server) run(ctx context.Context) error {
 		})
 	}
 
+	if s.listener != nil {
+		parts.Go(func() { s.remote.Run(ctx) })
+	}
 	for _, serve := range s.listeners() {
 		part(func() error { return serve(ctx) })
 	}
