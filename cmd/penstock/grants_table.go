@@ -21,6 +21,7 @@ var functions = []functionGrant{
 	{"fall_asleep(text)", worker},
 	{"wake_up(text)", worker},
 	{"finish(text, bigint[], integer[], text[], text[], text[], text[], jsonb[], interval[])", worker},
+	{"complete_many(text, bigint[], integer[])", worker},
 	{"complete(text, bigint, integer, jsonb)", worker},
 	{"fail(text, bigint, integer, text, text, text, interval, boolean)", worker},
 	{"snooze(text, bigint, integer, interval)", worker},
@@ -123,6 +124,13 @@ var functions = []functionGrant{
 	{"audit_task()", nobody},
 	{"audit_token()", nobody},
 	{"bucket_ms(integer)", operator | reporter},
+	{"queue_metrics(text, interval)", operator | reporter},
+	{"performance(text, text, timestamp with time zone, timestamp with time zone)", operator | reporter},
+	{"history(text, timestamp with time zone, timestamp with time zone, text)", operator | reporter},
+	{"cover(timestamp with time zone, timestamp with time zone)", nobody},
+	{"sampled_since(timestamp with time zone, interval)", nobody},
+	{"states_of(text)", nobody},
+	{"summed(penstock.metric_samples[], text)", nobody},
 	{"canary_passed(penstock.redrives)", nobody},
 	{"check_filter(jsonb, text[], text[], text[])", nobody},
 	{"check_name(text, text, bigint)", nobody},
@@ -289,6 +297,8 @@ var relations = []relationGrant{
 	{"replies", nil}, // may hold data: only the functions touch it
 
 	{"endings", nil},
+	{"latencies", nil},
+	{"queue_figures", nil},
 	{"retry_previews", nil},
 	{"verifications", nil},
 }
