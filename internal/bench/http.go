@@ -117,6 +117,7 @@ func (b *bench) serveHTTP(ctx context.Context) (*httpServer, error) {
 	s := &httpServer{address: address, token: token, ended: make(chan error, 1)}
 	s.process = exec.Command(program, "serve", "--listen", address, "--token-rate", "1000000", "--max-depth", "0",
 		"--log-format", "json", "--log-level", "error")
+	s.process.Args[0] = "penstock" // whatever file it is in
 	s.process.Env = append(os.Environ(), "DATABASE_URL="+database)
 	s.process.Stderr = os.Stderr
 	if err := s.process.Start(); err != nil {
