@@ -82,6 +82,11 @@ var Table = []Row{
 		"it asks of the library what an operator asks, and looks into the tables for the truth",
 	},
 	{
+		[]string{"internal/healthtest"},
+		[]string{Root},
+		"it makes rows that are ill and asks the library what is wrong",
+	},
+	{
 		[]string{"internal/tasktest"},
 		[]string{Root},
 		"it changes tasks as an operator does and lets a worker keep them",
