@@ -45,6 +45,9 @@ func newExecution(parent context.Context, lease db.Lease, queries *db.Queries) *
 	return x
 }
 
+// plain reports whether the attempt completed and has nothing to say beside.
+func (e *ending) plain() bool { return e.outcome == outcomeCompleted && e.x.result == nil }
+
 const (
 	outcomeCompleted = "completed"
 	outcomeFailed    = "failed"

@@ -21,7 +21,8 @@ type fetcher struct {
 	// How it rests between claims that found too little.
 	notified   bool          // enqueue notifies; else the fetcher polls
 	lingerTill time.Time     // it polls until then, then sleeps
-	pollEvery  time.Duration // while not notified: what claims cost, times four
+	pollEvery  time.Duration // while not notified: what claims cost that find nothing, times four
+	pace       pace
 
 	// unsure is set when a claim's reply was lost: what it leased must be released.
 	unsure      bool
@@ -30,11 +31,11 @@ type fetcher struct {
 
 const (
 	fallbackPoll   = time.Second
+	saturatedAfter = 100 * time.Millisecond
 	leastPoll      = 2 * time.Millisecond
 	mostPoll       = 10 * time.Millisecond
 	lingerNotified = 8 * time.Millisecond  // enqueue keeps still for 5 ms after a notify
 	lingerPolling  = 25 * time.Millisecond // without notifications, a little longer
-	busyRate       = 2000                  // jobs per second from which polling spares the enqueuers their notifications
 	reconcileEvery = 10 * time.Second
 	claimTimeout   = 30 * time.Second
 )
@@ -80,8 +81,15 @@ func (q *servedQueue) fetch(ctx context.Context) {
 	}
 }
 
+// awaitRoom waits until more jobs can be taken. While they cannot for long, nobody
+// here needs to be told of them: enqueues stop notifying.
 func (f *fetcher) awaitRoom(ctx context.Context) {
-	f.waitFor(ctx, nil, nil, f.q.room, fallbackPoll)
+	if !f.notified {
+		f.waitFor(ctx, nil, nil, f.q.room, fallbackPoll)
+	} else if f.waitFor(ctx, nil, nil, f.q.room, saturatedAfter) == WokenByPoll {
+		f.q.worker.listener.wish(f.q.name, false)
+		f.notified = false
+	}
 }
 
 // claim takes up to n jobs and starts them.
@@ -112,7 +120,11 @@ func (f *fetcher) claim(ctx context.Context, inc *incarnation, n int) (int, erro
 	if err != nil {
 		return 0, translate("claim jobs", err)
 	}
-	f.pollEvery = min(max(4*end.Sub(start), leastPoll), mostPoll)
+	if len(leases) == 0 {
+		f.pollEvery = min(max(4*end.Sub(start), leastPoll), mostPoll)
+	} else {
+		f.pace.claimed(end.Sub(start))
+	}
 	if plain {
 		f.mark.swept(before, n, leases, end.Sub(start), end)
 	} else {
@@ -160,11 +172,12 @@ func (f *fetcher) reconcile(ctx context.Context, inc *incarnation) {
 // tune decides whether enqueue is to notify: yes while jobs trickle, no while
 // there are so many that a poll finds some anyway.
 func (f *fetcher) tune() {
-	listener, rate := f.q.worker.listener, f.q.throughput()
-	if f.notified && rate > busyRate {
+	listener := f.q.worker.listener
+	rate, busy := f.pace.measure(f.q.endedSoFar(), time.Now()), f.pace.busy()
+	if f.notified && rate > busy {
 		listener.wish(f.q.name, false)
 		f.notified = false
-	} else if !f.notified && rate < busyRate/2 {
+	} else if !f.notified && rate < busy/2 {
 		select {
 		case <-listener.wish(f.q.name, true):
 			f.notified, f.lingerTill = true, time.Now().Add(lingerNotified)
@@ -220,11 +233,10 @@ func (f *fetcher) wait(ctx context.Context, d time.Duration) {
 
 // waitFor waits for the first of what may end the rest, nil being what may not, and
 // tells the hook which it was.
-func (f *fetcher) waitFor(ctx context.Context, notified, enqueued, room <-chan struct{}, most time.Duration) {
+func (f *fetcher) waitFor(ctx context.Context, notified, enqueued, room <-chan struct{}, most time.Duration) (by WakeReason) {
 	start := time.Now()
 	timer := time.NewTimer(most)
 	defer timer.Stop()
-	var by WakeReason
 	select {
 	case <-notified:
 		by = WokenByNotification
@@ -235,7 +247,8 @@ func (f *fetcher) waitFor(ctx context.Context, notified, enqueued, room <-chan s
 	case <-timer.C:
 		by = WokenByPoll
 	case <-ctx.Done():
-		return
+		return ""
 	}
 	f.q.worker.hooks.Woken(WakeEvent{f.q.name, by, time.Since(start)})
+	return by
 }

@@ -208,17 +208,18 @@ func refused(e *ending, err error) bool {
 	return true
 }
 
-// send writes the plain completions the short way and the others the long one.
+// send writes the plain completions the short way, which answers only those that
+// were not accepted, and the others the long one.
 func (f *flusher) send(ctx context.Context, q *servedQueue, ends []ending) ([]db.Ending, error) {
 	ctx, cancel := context.WithTimeout(ctx, flushTimeout)
 	defer cancel()
 	// In id order, as the functions lock them.
 	slices.SortFunc(ends, func(a, b ending) int { return int(a.x.lease.JobID - b.x.lease.JobID) })
-	var plain db.FinishCompletedParams
+	var plain db.CompleteManyParams
 	var other db.FinishParams
 	for i := range ends {
 		e := &ends[i]
-		if e.outcome == outcomeCompleted && e.x.result == nil {
+		if e.plain() {
 			plain.JobIDs, plain.Attempts = append(plain.JobIDs, e.x.lease.JobID), append(plain.Attempts, e.x.lease.Attempt)
 			continue
 		}
@@ -227,7 +228,7 @@ func (f *flusher) send(ctx context.Context, q *servedQueue, ends []ending) ([]db
 	var answers []db.Ending
 	if len(plain.JobIDs) > 0 {
 		plain.Queue = q.name
-		got, err := f.worker.queries.FinishCompleted(ctx, plain)
+		got, err := f.worker.queries.CompleteMany(ctx, plain)
 		if err != nil {
 			return nil, err
 		}
@@ -266,7 +267,8 @@ func add(p *db.FinishParams, e *ending) {
 	p.Results, p.Delays = append(p.Results, result), append(p.Delays, delay)
 }
 
-// answer notes what Postgres said of each end.
+// answer notes what Postgres said of each end. A plain completion of which it said
+// nothing was accepted.
 func (f *flusher) answer(q *servedQueue, ends []ending, answers []db.Ending) {
 	q.answered(ends)
 	type key struct {
@@ -279,9 +281,15 @@ func (f *flusher) answer(q *servedQueue, ends []ending, answers []db.Ending) {
 	}
 	for i := range ends {
 		l := &ends[i].x.lease
-		f.report(&ends[i], said[key{l.JobID, l.Attempt}])
+		answer := said[key{l.JobID, l.Attempt}]
+		if answer == nil && ends[i].plain() {
+			answer = &accepted
+		}
+		f.report(&ends[i], answer)
 	}
 }
+
+var accepted = db.Ending{Status: "accepted"}
 
 func (f *flusher) report(e *ending, answer *db.Ending) {
 	l := &e.x.lease

@@ -164,3 +164,40 @@ func TestFailuresAreRetriedAndThenDie(t *testing.T) {
 	require.NoError(t, err)
 	require.Len(t, groups, 1)
 }
+
+// Notifications make commits wait for each other, so a worker with no handler free asks
+// for none, and hears again once it has one.
+func TestASaturatedWorkerIsNotNotified(t *testing.T) {
+	t.Parallel()
+	f := newFixture(t)
+	started, finish := make(chan struct{}), make(chan struct{})
+	f.work(t, "q", penstock.WorkerConfig{Queues: map[string]penstock.QueueConfig{"q": {Concurrency: 1}}}, func(w *penstock.Worker) {
+		penstock.Handle(w, "q", "n", func(context.Context, *penstock.Job[json.RawMessage]) error {
+			started <- struct{}{}
+			<-finish
+			return nil
+		})
+	})
+	awaitSleepers := func(n int) {
+		t.Helper()
+		require.Eventually(t, func() bool {
+			asleep := -1
+			err := f.Pool.QueryRow(t.Context(), `SELECT count(*) FROM pg_locks l JOIN pg_database d ON d.oid = l.database
+				WHERE d.datname = current_database() AND l.locktype = 'advisory' AND l.mode = 'ShareLock'`).Scan(&asleep)
+			return err == nil && asleep == n
+		}, 30*time.Second, 10*time.Millisecond)
+	}
+	enqueue := func() {
+		_, err := f.Pool.Exec(t.Context(), "SELECT penstock.enqueue('q', 'n')")
+		require.NoError(t, err)
+	}
+	awaitSleepers(1)
+	enqueue()
+	<-started
+	awaitSleepers(0)
+	enqueue() // nobody is told
+	finish <- struct{}{}
+	<-started
+	finish <- struct{}{}
+	awaitSleepers(1)
+}

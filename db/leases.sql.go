@@ -97,6 +97,45 @@ func (q *Queries) Complete(ctx context.Context, arg CompleteParams) error {
 	return err
 }
 
+const completeMany = `-- name: CompleteMany :many
+SELECT job_id, attempt, status, outcome, state, run_at FROM penstock.complete_many($1::text, $2::bigint[], $3::integer[])
+`
+
+type CompleteManyParams struct {
+	Queue    string
+	JobIDs   []int64
+	Attempts []int32
+}
+
+// The short way of finish: plain successes, of which only those come back that were
+// not accepted.
+func (q *Queries) CompleteMany(ctx context.Context, arg CompleteManyParams) ([]Ending, error) {
+	rows, err := q.db.Query(ctx, completeMany, arg.Queue, arg.JobIDs, arg.Attempts)
+	if err != nil {
+		return nil, err
+	}
+	defer rows.Close()
+	items := []Ending{}
+	for rows.Next() {
+		var i Ending
+		if err := rows.Scan(
+			&i.JobID,
+			&i.Attempt,
+			&i.Status,
+			&i.Outcome,
+			&i.State,
+			&i.RunAt,
+		); err != nil {
+			return nil, err
+		}
+		items = append(items, i)
+	}
+	if err := rows.Err(); err != nil {
+		return nil, err
+	}
+	return items, nil
+}
+
 const finish = `-- name: Finish :many
 SELECT job_id, attempt, status, outcome, state, run_at FROM penstock.finish($1::text, $2::bigint[], $3::integer[], $4::text[],
     $5::text[], $6::text[], $7::text[], $8::jsonb[], $9::interval[])
@@ -126,44 +165,6 @@ func (q *Queries) Finish(ctx context.Context, arg FinishParams) ([]Ending, error
 		arg.Results,
 		arg.Delays,
 	)
-	if err != nil {
-		return nil, err
-	}
-	defer rows.Close()
-	items := []Ending{}
-	for rows.Next() {
-		var i Ending
-		if err := rows.Scan(
-			&i.JobID,
-			&i.Attempt,
-			&i.Status,
-			&i.Outcome,
-			&i.State,
-			&i.RunAt,
-		); err != nil {
-			return nil, err
-		}
-		items = append(items, i)
-	}
-	if err := rows.Err(); err != nil {
-		return nil, err
-	}
-	return items, nil
-}
-
-const finishCompleted = `-- name: FinishCompleted :many
-SELECT job_id, attempt, status, outcome, state, run_at FROM penstock.finish($1::text, $2::bigint[], $3::integer[])
-`
-
-type FinishCompletedParams struct {
-	Queue    string
-	JobIDs   []int64
-	Attempts []int32
-}
-
-// The short way of finish: plain successes.
-func (q *Queries) FinishCompleted(ctx context.Context, arg FinishCompletedParams) ([]Ending, error) {
-	rows, err := q.db.Query(ctx, finishCompleted, arg.Queue, arg.JobIDs, arg.Attempts)
 	if err != nil {
 		return nil, err
 	}

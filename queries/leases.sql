@@ -10,9 +10,10 @@ SELECT clock_timestamp()::timestamptz AS moment;
 -- Negative when no job waits for a later time.
 SELECT coalesce(penstock.next_due(@queue::text, @swept::boolean), '-1 second')::interval AS due;
 
--- name: FinishCompleted :many
--- The short way of finish: plain successes.
-SELECT * FROM penstock.finish(@queue::text, @job_ids::bigint[], @attempts::integer[]);
+-- name: CompleteMany :many
+-- The short way of finish: plain successes, of which only those come back that were
+-- not accepted.
+SELECT * FROM penstock.complete_many(@queue::text, @job_ids::bigint[], @attempts::integer[]);
 
 -- name: Finish :many
 SELECT * FROM penstock.finish(@queue::text, @job_ids::bigint[], @attempts::integer[], @outcomes::text[],

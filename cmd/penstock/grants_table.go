@@ -21,6 +21,7 @@ var functions = []functionGrant{
 	{"fall_asleep(text)", worker},
 	{"wake_up(text)", worker},
 	{"finish(text, bigint[], integer[], text[], text[], text[], text[], jsonb[], interval[])", worker},
+	{"complete_many(text, bigint[], integer[])", worker},
 	{"complete(text, bigint, integer, jsonb)", worker},
 	{"fail(text, bigint, integer, text, text, text, interval, boolean)", worker},
 	{"snooze(text, bigint, integer, interval)", worker},

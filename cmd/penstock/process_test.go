@@ -243,3 +243,33 @@ func TestARedriveGoesOnWithoutTheOneWhoWatchedIt(t *testing.T) {
 	got := command(t, environ, "", "dlq", "redrive", "status", id)
 	require.Regexp(t, `(?m)^state +running$`, got.stdout)
 }
+
+func TestServeBeyondLoopbackNeedsAToken(t *testing.T) {
+	t.Parallel()
+	db := dbtest.New(t)
+	environ := []string{"DATABASE_URL=" + db.URL}
+	got := command(t, environ, "", "serve", "--listen", "0.0.0.0:0")
+	require.Equal(t, exitFailed, got.code)
+	require.Contains(t, got.stderr, "this address can be reached from elsewhere, and there is no token yet")
+	require.Contains(t, got.stderr, "penstock token create NAME --role admin")
+	require.Contains(t, got.stderr, "docker run --rm -e DATABASE_URL=")
+
+	got = command(t, environ, "", "token", "create", "root", "--role", "admin")
+	require.Equal(t, exitDone, got.code, got.stderr)
+	p := start(t, environ, "serve", "--listen", "0.0.0.0:0", "--admin-listen", "127.0.0.1:0")
+	p.await(t, `serving +(http://\S+)`)
+	admin := p.await(t, `admin +(http://\S+)`)[1]
+	answer, err := http.Get(admin + "/debug/pprof/cmdline")
+	require.NoError(t, err)
+	require.NoError(t, answer.Body.Close())
+	require.Equal(t, http.StatusOK, answer.StatusCode)
+	http.DefaultClient.CloseIdleConnections()
+	p.signal(t, syscall.SIGTERM)
+	require.Equal(t, exitDone, p.exit(t))
+}
+
+func TestServeOfNothingIsAUsageError(t *testing.T) {
+	got := command(t, nil, "", "serve", "--api=false", "--maintenance=false")
+	require.Equal(t, exitUsage, got.code)
+	require.Contains(t, got.stderr, "there is nothing to do")
+}

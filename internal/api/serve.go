@@ -1,6 +1,7 @@
 package api
 
 import (
+	"cmp"
 	"context"
 	"crypto/tls"
 	"errors"
@@ -34,6 +35,8 @@ type ServeConfig struct {
 	TLS *tls.Config
 	// Log hears of broken connections; nil logs nothing.
 	Log *zap.Logger
+
+	headers, body time.Duration // how long each may take to come; 0: as the constants say
 }
 
 // Serve answers requests on listener until ctx ends, then drains: /readyz says no,
@@ -48,8 +51,9 @@ func Serve(ctx context.Context, listener net.Listener, handler http.Handler, cfg
 	if cfg.Log == nil {
 		cfg.Log = zap.NewNop()
 	}
+	cfg.headers, cfg.body = cmp.Or(cfg.headers, readHeaderTimeout), cmp.Or(cfg.body, readTimeout)
 	draining := make(chan struct{})
-	server := newServer(ctx, handler, cfg.Log, draining)
+	server := newServer(ctx, handler, cfg, draining)
 
 	failed := make(chan error, 1)
 	go func() {
@@ -75,19 +79,19 @@ func Serve(ctx context.Context, listener net.Listener, handler http.Handler, cfg
 	}
 }
 
-func newServer(ctx context.Context, handler http.Handler, log *zap.Logger, draining <-chan struct{}) *http.Server {
+func newServer(ctx context.Context, handler http.Handler, cfg ServeConfig, draining <-chan struct{}) *http.Server {
 	// Requests outlive ctx: it tells the server to stop, not them.
 	base := context.WithValue(context.WithoutCancel(ctx), drainingKey{}, draining)
 	server := &http.Server{
 		Handler:           handler,
 		BaseContext:       func(net.Listener) context.Context { return base },
-		ReadHeaderTimeout: readHeaderTimeout,
-		ReadTimeout:       readTimeout,
+		ReadHeaderTimeout: cfg.headers,
+		ReadTimeout:       cfg.body,
 		WriteTimeout:      writeTimeout,
 		IdleTimeout:       idleTimeout,
 		MaxHeaderBytes:    maxHeaderBytes,
 	}
-	if std, err := zap.NewStdLogAt(log, zap.WarnLevel); err == nil {
+	if std, err := zap.NewStdLogAt(cfg.Log, zap.WarnLevel); err == nil {
 		server.ErrorLog = std
 	}
 	return server

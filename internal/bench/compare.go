@@ -35,6 +35,9 @@ var Peers = []Peer{
 	},
 }
 
+// peerPatience bounds a peer's program: one that waits for a job that it lost ends.
+const peerPatience = 10 * time.Minute
+
 // peerAnswer is what a peer's program prints.
 type peerAnswer struct {
 	Peer     string  `json:"peer"`
@@ -120,6 +123,8 @@ func (b *bench) rounds(ctx context.Context, peer Peer, folder string, rounds int
 // askPeer runs a peer's program on a database of its own.
 func (b *bench) askPeer(ctx context.Context, peer Peer, folder string) (answer peerAnswer, err error) {
 	defer b.stage("measuring "+peer.Name, 0, nil)()
+	ctx, cancel := context.WithTimeout(ctx, peerPatience)
+	defer cancel()
 	p := &place{url: b.url}
 	if err := p.create(ctx); err != nil {
 		return answer, err

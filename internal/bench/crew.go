@@ -19,10 +19,10 @@ type crew struct {
 
 	completed atomic.Int64 // ends that Postgres has recorded
 	claimed   atomic.Int64
-	claiming  atomic.Int64 // nanoseconds spent in claims that brought something
-	claims    atomic.Int64 // claims answered until everything was done
-	empty     atomic.Int64 // those of them that brought nothing
-	done      atomic.Bool
+	claiming  atomic.Int64  // nanoseconds spent in claims that brought something
+	claims    atomic.Int64  // claims answered while jobs waited
+	empty     atomic.Int64  // those of them that brought nothing
+	waiting   *atomic.Int64 // jobs that nobody has claimed; nil: not counted
 
 	target  int64
 	reached chan time.Time // gets the moment when target ends were recorded
@@ -38,12 +38,13 @@ type work struct {
 	target      int64                            // ends to wait for; 0: none
 	untilEmpty  bool                             // StopWhenDrained
 	others      []string                         // more queues to serve
+	waiting     *atomic.Int64                    // jobs that wait, counted down by the workers who share it
 	handle      func(job *penstock.Job[payload]) // nil does nothing
 }
 
 // start runs a worker. Its error, and that of what it runs on, comes from wait.
 func (b *bench) start(ctx context.Context, w work) (*crew, error) {
-	c := &crew{target: w.target, reached: make(chan time.Time, 1), more: make(chan struct{}, 1), over: make(chan error, 1)}
+	c := &crew{target: w.target, waiting: w.waiting, reached: make(chan time.Time, 1), more: make(chan struct{}, 1), over: make(chan error, 1)}
 	pool, err := pgxpool.NewWithConfig(ctx, b.config.Copy())
 	if err != nil {
 		return nil, fmt.Errorf("open a pool: %w", err)
@@ -115,7 +116,7 @@ func (c *crew) early(err error, total int64) error {
 }
 
 func (c *crew) claim(e penstock.ClaimEvent) {
-	if !c.done.Load() {
+	if c.waiting != nil && c.waiting.Add(-int64(e.Jobs))+int64(e.Jobs) > 0 {
 		c.claims.Add(1)
 		if e.Jobs == 0 {
 			c.empty.Add(1)
@@ -126,9 +127,6 @@ func (c *crew) claim(e penstock.ClaimEvent) {
 		c.claiming.Add(int64(e.Took))
 	}
 }
-
-// settled ends the counting of claims.
-func (c *crew) settled() { c.done.Store(true) }
 
 // await waits until the target is reached and returns when that was.
 func (c *crew) await(ctx context.Context) (time.Time, error) {

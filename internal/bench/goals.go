@@ -48,7 +48,7 @@ var steps = []step{
 			speedGoal("enqueue one by one, 256 callers", r.Rows[3], 100_000),
 		}
 	}},
-	{&steadyScenario, Load{Duration: 8 * time.Second}, Load{Duration: time.Minute}, func(r *Report) []Goal {
+	{&steadyScenario, Load{Duration: 10 * time.Second}, Load{Duration: time.Minute}, func(r *Report) []Goal {
 		goal := speedGoal("enqueue and work at once", r.Rows[1], 60_000)
 		for _, finding := range r.Findings {
 			if strings.Contains(finding, "grew by") {

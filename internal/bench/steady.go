@@ -16,7 +16,7 @@ var steadyScenario = Scenario{
 	Short: "Enqueue and work at once",
 	Long: `Enqueues and works at once, on an empty queue at first. With --rate, that many jobs a
 second are enqueued whatever waits; without it, as many as the machine takes while fewer
-than 50,000 wait, as an application does that minds its backlog. They go in bulk from one
+than 20,000 wait, as an application does that minds its backlog. They go in bulk from one
 goroutine, or one by one from --callers. The backlog grew if more waits at the end than
 half-way, by over 1% of what was enqueued between. What is left then is worked off too.
 Before and after, SQL alone does the same for up to four seconds: the ceiling.`,
@@ -28,7 +28,7 @@ Before and after, SQL alone does the same for up to four seconds: the ceiling.`,
 const mostCeiling = 4 * time.Second
 
 // backpressure is the backlog at which an enqueuer without a rate waits.
-const backpressure = 50_000
+const backpressure = 20_000
 
 func (b *bench) steady(ctx context.Context) error {
 	for _, callers := range b.load.Callers {

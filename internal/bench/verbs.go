@@ -108,7 +108,7 @@ type leased struct {
 func finishAndClaim(ctx context.Context, conn *pgx.Conn, queue string, worker int64, held leased) (next leased, err error) {
 	batch := &pgx.Batch{}
 	if len(held.ids) > 0 {
-		batch.Queue("SELECT status FROM penstock.finish($1::text, $2::bigint[], $3::integer[])", queue, held.ids, held.attempts)
+		batch.Queue("SELECT status FROM penstock.complete_many($1::text, $2::bigint[], $3::integer[])", queue, held.ids, held.attempts)
 	}
 	batch.Queue("SELECT job_id, attempt, data FROM penstock.claim($1::text, $2::bigint, $3::integer)", queue, worker, verbClaim).
 		Query(func(rows pgx.Rows) error {

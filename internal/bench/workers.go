@@ -3,6 +3,7 @@ package bench
 import (
 	"context"
 	"fmt"
+	"sync/atomic"
 	"time"
 )
 
@@ -58,9 +59,11 @@ func (b *bench) crews(ctx context.Context, queue string, n int) (row Row, crews 
 			}
 		}
 	}()
+	var waiting atomic.Int64
+	waiting.Store(int64(b.load.Jobs))
 	start := time.Now()
 	for range n {
-		c, err := b.start(ctx, work{queue: queue, concurrency: b.load.Concurrency})
+		c, err := b.start(ctx, work{queue: queue, concurrency: b.load.Concurrency, waiting: &waiting})
 		if err != nil {
 			return row, crews, err
 		}
@@ -81,7 +84,6 @@ func (b *bench) crews(ctx context.Context, queue string, n int) (row Row, crews 
 	row.Speed = speed(jobs, time.Since(start))
 	end()
 	for _, c := range crews {
-		c.settled()
 		if err := c.dismiss(); err != nil {
 			return row, crews, err
 		}

@@ -68,18 +68,19 @@ func TestAnEndWhoseReplyWasLostIsRepeatedAndRecordedOnce(t *testing.T) { // P3, 
 	t.Parallel()
 	for name, c := range map[string]struct {
 		result  error
+		call    string
 		outcome string
 		state   penstock.State
 	}{
-		"a completion": {nil, "completed", penstock.Completed},
-		"a failure":    {errors.New("no luck"), "failed", penstock.Retrying},
-		"a snooze":     {penstock.Snooze(time.Hour), "snoozed", penstock.Scheduled},
-		"a dead end":   {penstock.Dead(errors.New("no luck")), "failed", penstock.DeadState},
+		"a completion": {nil, "penstock.complete_many(", "completed", penstock.Completed},
+		"a failure":    {errors.New("no luck"), "penstock.finish(", "failed", penstock.Retrying},
+		"a snooze":     {penstock.Snooze(time.Hour), "penstock.finish(", "snoozed", penstock.Scheduled},
+		"a dead end":   {penstock.Dead(errors.New("no luck")), "penstock.finish(", "failed", penstock.DeadState},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			f, w := wired(t)
-			lost := w.Cut("penstock.finish(")
+			lost := w.Cut(c.call)
 			f.work(t, penstock.WorkerConfig{}, func(w *penstock.Worker) {
 				penstock.Handle(w, "q", "noop", func(context.Context, *penstock.Job[struct{}]) error { return c.result })
 			})

@@ -26,7 +26,7 @@ type Mutant struct {
 var Mutants = []Mutant{
 	{
 		Name: "fence", Nemesis: "freeze past the lease",
-		function: "finish(text,bigint[],integer[],text[],text[],text[],text[],jsonb[],interval[])",
+		function: "complete_many(text,bigint[],integer[])",
 		Guard:    "AND r.attempt = s.attempt",
 	},
 	{

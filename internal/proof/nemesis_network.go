@@ -109,7 +109,7 @@ type drop struct{ instant }
 
 // droppable are the statements whose lost replies differ, by how often they are hit.
 var droppable = []string{
-	"commit", "commit", "penstock.finish(", "penstock.finish(", "penstock.finish(", "penstock.claim(", "penstock.claim(",
+	"commit", "commit", "penstock.finish(", "penstock.complete_many(", "penstock.complete_many(", "penstock.claim(", "penstock.claim(",
 	"penstock.claim(", "penstock.enqueue_many(", "penstock.enqueue_many(", "penstock.complete(", "penstock.release_unheld(",
 	"penstock.heartbeat(", "penstock.register_worker(",
 }

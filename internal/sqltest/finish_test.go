@@ -236,3 +236,28 @@ func TestLongErrorsAreCut(t *testing.T) {
 			"SELECT ARRAY[length(error_class), length(message), length(detail)] FROM penstock."+table), table)
 	}
 }
+
+// complete_many says nothing of what it accepted, and of the rest what finish would.
+func TestTheShortWayAnswersOnlyWhatItDidNotAccept(t *testing.T) { // P5, P8
+	t.Parallel()
+	db := dbtest.New(t)
+	by := worker(t, db.Pool, "q")
+	done, failed, open := running(t, db.Pool, by, "q", ""), running(t, db.Pool, by, "q", ""), running(t, db.Pool, by, "q", "")
+	say(t, db.Pool, done, 1, "completed", "", "")
+	say(t, db.Pool, failed, 1, "failed", "", "")
+
+	const short = "SELECT c.job_id, c.status FROM penstock.complete_many('q', $1, $2) c ORDER BY c.job_id"
+	type unaccepted struct {
+		JobID  int64
+		Status string
+	}
+	got := rows(t, db.Pool, pgx.RowToStructByPos[unaccepted], short, []int64{done, failed, open, 42}, []int32{1, 1, 1, 1})
+	require.Equal(t, []unaccepted{{42, "lease_lost"}, {done, "already_done"}, {failed, "lease_lost"}}, got)
+	require.Equal(t, "completed", one[string](t, db.Pool, "SELECT outcome FROM penstock.attempts WHERE job_id = $1", open))
+
+	before := everything(t, db.Pool)
+	require.Empty(t, rows(t, db.Pool, pgx.RowToStructByPos[unaccepted], short, []int64{}, []int32{}))
+	refused(t, try(db.Pool, short, []int64{1, 2}, []int32{1}), "PN400", "attempts")
+	refused(t, try(db.Pool, short, []int64{1}, nil), "PN400", "attempts")
+	require.Equal(t, before, everything(t, db.Pool))
+}

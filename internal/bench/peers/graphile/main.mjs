@@ -17,9 +17,9 @@ const version = JSON.parse(
 const quiet = new Logger(() => () => {})
 const pool = new pg.Pool({ connectionString: url, max: 20 })
 pool.on('error', () => {})
+pool.on('connect', (client) => client.on('error', () => {}))
 const preset = {
   worker: {
-    pgPool: pool,
     concurrentJobs: 24,
     pollInterval: 20,
     // The settings that were fastest here: jobs fetched and completed in batches.
@@ -49,6 +49,7 @@ start = performance.now()
 let worked = 0
 const runner = await run({
   preset,
+  pgPool: pool,
   logger: quiet,
   taskList: {
     noop: () => {
@@ -57,7 +58,10 @@ const runner = await run({
   },
 })
 const pause = (ms) => new Promise((done) => setTimeout(done, ms))
-while (worked < jobs) await pause(1)
+let failed
+runner.promise.catch((error) => (failed = error))
+while (worked < jobs && !failed) await pause(1)
+if (failed) throw failed
 // A completed job's row is deleted.
 for (;;) {
   const { rows } = await pool.query('SELECT EXISTS (SELECT FROM graphile_worker._private_jobs) AS left')
