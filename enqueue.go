@@ -27,6 +27,33 @@ const (
 // Weight is an explicit priority of 1–100.
 func Weight(w int) Priority { return Priority(strconv.Itoa(w)) }
 
+// UnmarshalJSON reads a level's name, a weight, or an object with a weight or else
+// a level, as penstock.priority_weight does. Which levels there are the database knows.
+func (p *Priority) UnmarshalJSON(text []byte) error {
+	var given struct {
+		Level  string `json:"level"`
+		Weight *int   `json:"weight"`
+	}
+	var err error
+	switch text[0] {
+	case '{':
+		err = json.Unmarshal(text, &given)
+	case '"':
+		err = json.Unmarshal(text, &given.Level)
+	default:
+		err = json.Unmarshal(text, &given.Weight)
+	}
+	switch {
+	case err != nil:
+		return refuse("priority", "a weight from 1 to 100, a level's name, or an object with one of them", string(text))
+	case given.Weight != nil:
+		*p = Weight(*given.Weight)
+	default:
+		*p = Priority(given.Level)
+	}
+	return nil
+}
+
 // NewJob is a job to enqueue. Only Queue and Name are needed.
 type NewJob struct {
 	Queue string // 1–128 of letters, digits and . _ - : /

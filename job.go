@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"strconv"
 	"time"
 
 	"github.com/penstock/penstock/db"
@@ -37,8 +38,45 @@ type JobInfo struct {
 	Progress        *int            `json:"progress,omitempty"` // percent, while it runs
 	ProgressNote    string          `json:"progressNote,omitempty"`
 	RedrivenAs      int64           `json:"redrivenAs,string,omitempty"`
-	Descendants     []int64         `json:"descendants,omitempty"` // redrives of it, near and far; only from Job
+	Descendants     IDs             `json:"descendants,omitempty"` // redrives of it, near and far; only from Job
 	Attempts        []AttemptInfo   `json:"attempts,omitempty"`    // ended ones, oldest first; only from Job
+}
+
+// IDs are job ids. In JSON each is a string, as everywhere.
+type IDs []int64
+
+// MarshalJSON writes strings.
+func (ids IDs) MarshalJSON() ([]byte, error) {
+	if ids == nil {
+		return []byte("null"), nil
+	}
+	text := make([]byte, 0, 2+19*len(ids))
+	text = append(text, '[')
+	for i, id := range ids {
+		if i > 0 {
+			text = append(text, ',')
+		}
+		text = append(text, '"')
+		text = strconv.AppendInt(text, id, 10)
+		text = append(text, '"')
+	}
+	return append(text, ']'), nil
+}
+
+// UnmarshalJSON reads what MarshalJSON writes.
+func (ids *IDs) UnmarshalJSON(text []byte) error {
+	var words []string
+	if err := json.Unmarshal(text, &words); err != nil {
+		return err
+	}
+	*ids = make(IDs, len(words))
+	for i, word := range words {
+		var err error
+		if (*ids)[i], err = strconv.ParseInt(word, 10, 64); err != nil {
+			return fmt.Errorf("read id: %w", err)
+		}
+	}
+	return nil
 }
 
 // State is where a job is: which table its row is in, and how it finished.

@@ -2,6 +2,7 @@ package penstock
 
 import (
 	"context"
+	"errors"
 	"maps"
 	"slices"
 	"strings"
@@ -91,6 +92,20 @@ func (c *Client) Queues(ctx context.Context) ([]QueueInfo, error) {
 	return list, nil
 }
 
+// Queue tells one queue's settings and counts; it need not hold anything, nor have
+// settings of its own.
+func (c *Client) Queue(ctx context.Context, queue string) (QueueInfo, error) {
+	settings, err := c.QueueSettings(ctx, queue)
+	if err != nil {
+		return QueueInfo{}, err
+	}
+	counts, err := c.Counts(ctx, queue)
+	if err != nil {
+		return QueueInfo{}, err
+	}
+	return QueueInfo{settings, append(counts, QueueCounts{Queue: queue})[0]}, nil
+}
+
 // QueueChange is what SetQueue changes; zero fields stay as they are.
 type QueueChange struct {
 	DefaultPriority Priority // a level or a weight; from the next enqueue on
@@ -106,7 +121,11 @@ func (c *Client) SetQueue(ctx context.Context, queue string, change QueueChange)
 			Queue: queue, DefaultPriority: optional(string(change.DefaultPriority)), Aging: change.Aging,
 		})
 	})
-	return translate("set queue", err)
+	err = translate("set queue", err)
+	if refused, ok := errors.AsType[*ArgumentError](err); ok && refused.Argument == "priority" {
+		refused.Argument = "default_priority" // the function that reads it knows it by the shorter name
+	}
+	return err
 }
 
 // PauseQueue stops claims of a queue: running jobs finish, enqueue goes on.

@@ -174,9 +174,9 @@ func redrive(r db.Redrive) (Redrive, error) {
 
 // DeadCount is what a filter finds, for a look before a redrive or a purge.
 type DeadCount struct {
-	Jobs   int64   `json:"jobs"`
-	Capped bool    `json:"capped"` // there are more: counting stopped
-	Sample []int64 `json:"sampleJobIds"`
+	Jobs   int64 `json:"jobs"`
+	Capped bool  `json:"capped"` // there are more: counting stopped
+	Sample IDs   `json:"sampleJobIds"`
 }
 
 // CountDead counts the entries a filter finds, up to a million, and names ten.

@@ -7,7 +7,6 @@ package db
 
 import (
 	"context"
-
 	"time"
 )
 
@@ -107,6 +106,59 @@ func (q *Queries) ListBeats(ctx context.Context) ([]ListBeatsRow, error) {
 	for rows.Next() {
 		var i ListBeatsRow
 		if err := rows.Scan(&i.ID, &i.Beat); err != nil {
+			return nil, err
+		}
+		items = append(items, i)
+	}
+	if err := rows.Err(); err != nil {
+		return nil, err
+	}
+	return items, nil
+}
+
+const listWorkers = `-- name: ListWorkers :many
+SELECT w.id, w.started_at, w.beat_at, w.pid, w.concurrency, w.host, w.version, w.queues, w.handlers,
+    coalesce(r.jobs, 0)::bigint AS running
+FROM penstock.workers w
+LEFT JOIN (SELECT r.worker_id, count(*) AS jobs FROM penstock.running r GROUP BY r.worker_id) r ON r.worker_id = w.id
+WHERE $1::text IS NULL OR $1::text = ANY (w.queues) ORDER BY w.id
+`
+
+type ListWorkersRow struct {
+	ID          int64
+	StartedAt   time.Time
+	BeatAt      time.Time
+	Pid         int32
+	Concurrency int32
+	Host        string
+	Version     string
+	Queues      []string
+	Handlers    []string
+	Running     int64
+}
+
+// Counts what each holds; few rows run at any moment.
+func (q *Queries) ListWorkers(ctx context.Context, queue *string) ([]ListWorkersRow, error) {
+	rows, err := q.db.Query(ctx, listWorkers, queue)
+	if err != nil {
+		return nil, err
+	}
+	defer rows.Close()
+	items := []ListWorkersRow{}
+	for rows.Next() {
+		var i ListWorkersRow
+		if err := rows.Scan(
+			&i.ID,
+			&i.StartedAt,
+			&i.BeatAt,
+			&i.Pid,
+			&i.Concurrency,
+			&i.Host,
+			&i.Version,
+			&i.Queues,
+			&i.Handlers,
+			&i.Running,
+		); err != nil {
 			return nil, err
 		}
 		items = append(items, i)

@@ -28,3 +28,11 @@ SELECT penstock.fall_asleep(@queue::text);
 
 -- name: WakeUp :exec
 SELECT penstock.wake_up(@queue::text);
+
+-- name: ListWorkers :many
+-- Counts what each holds; few rows run at any moment.
+SELECT w.id, w.started_at, w.beat_at, w.pid, w.concurrency, w.host, w.version, w.queues, w.handlers,
+    coalesce(r.jobs, 0)::bigint AS running
+FROM penstock.workers w
+LEFT JOIN (SELECT r.worker_id, count(*) AS jobs FROM penstock.running r GROUP BY r.worker_id) r ON r.worker_id = w.id
+WHERE sqlc.narg(queue)::text IS NULL OR sqlc.narg(queue)::text = ANY (w.queues) ORDER BY w.id;

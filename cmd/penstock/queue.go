@@ -27,23 +27,14 @@ func newQueueShow(d *deps) *cobra.Command {
 
 // queueReport is all that `queue show` tells.
 type queueReport struct {
-	penstock.QueueSettings
-	Counts     penstock.QueueCounts     `json:"counts"`
+	penstock.QueueInfo
 	Priorities []penstock.PriorityShare `json:"priorities"`
 	breakers
 }
 
 func readQueue(ctx context.Context, client *penstock.Client, queue string) (r queueReport, err error) {
-	if r.QueueSettings, err = client.QueueSettings(ctx, queue); err != nil {
+	if r.QueueInfo, err = client.Queue(ctx, queue); err != nil {
 		return r, err
-	}
-	counts, err := client.Counts(ctx, queue)
-	if err != nil {
-		return r, err
-	}
-	r.Counts = penstock.QueueCounts{Queue: queue}
-	if len(counts) > 0 {
-		r.Counts = counts[0]
 	}
 	if r.Priorities, err = client.PriorityDistribution(ctx, queue); err != nil {
 		return r, err

@@ -60,6 +60,7 @@ func New(deps Deps) *echo.Echo {
 	s := newService(deps, openapi.Spec)
 	e := s.router()
 	openapi.RegisterHandlers(e, openapi.NewStrictHandler(&handlers{s.Deps}, nil))
+	e.GET("/docs/*", serveDocsFile)
 	return e
 }
 
@@ -99,6 +100,7 @@ func (s *service) bare() *echo.Echo {
 	e.IPExtractor = echo.ExtractIPDirect()
 	e.HTTPErrorHandler = problemHandler(s.Log)
 	e.Binder = jsonBinder{}
+	e.Pre(seedPaths)
 	e.Use(requestID, accessLog(s.Log), catchPanic, secure)
 	return e
 }

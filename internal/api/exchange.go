@@ -43,6 +43,29 @@ func mayUse(ctx context.Context, queue string) error {
 	return nil
 }
 
+// mayAsk is for requests about one queue or, when queue is empty, about all of them.
+func mayAsk(ctx context.Context, queue string) error {
+	if queue == "" && !seesAll(ctx) {
+		return errForeignQueue
+	}
+	if queue != "" {
+		return mayUse(ctx, queue)
+	}
+	return nil
+}
+
+// maySeeJob is maySee for a job, whose queue is looked up if that matters.
+func (h *handlers) maySeeJob(ctx context.Context, id int64) error {
+	if seesAll(ctx) {
+		return nil
+	}
+	job, err := h.client(ctx).Job(ctx, id)
+	if err != nil {
+		return err
+	}
+	return maySee(ctx, job.Queue, penstock.ErrJobNotFound)
+}
+
 // maySee is for things looked up by id: one in a queue that the caller's token does not
 // cover is not there, which notFound says as it would of an id that never was.
 func maySee(ctx context.Context, queue string, notFound error) error {

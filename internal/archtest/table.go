@@ -22,7 +22,7 @@ type Row struct {
 // new package may lean on is decided here first.
 var Table = []Row{
 	{
-		[]string{"db", "migrations", "internal/config", "internal/api/openapi", "internal/archtest", "internal/wire", "internal/doctor"},
+		[]string{"db", "migrations", "internal/config", "internal/archtest", "internal/wire", "internal/doctor"},
 		nil,
 		"it is a leaf, which everything else may stand on",
 	},
@@ -40,6 +40,11 @@ var Table = []Row{
 		[]string{Root},
 		[]string{"db", "internal/failpoint", "internal/maintain"},
 		"the library is the floor under internal/, never a facade over it",
+	},
+	{
+		[]string{"internal/api/openapi"},
+		[]string{Root},
+		"the library's types are the shapes that the API's description states, not copies of them",
 	},
 	{
 		[]string{"internal/postgres"},
@@ -87,6 +92,11 @@ var Table = []Row{
 		"it makes rows that are ill and asks the library what is wrong",
 	},
 	{
+		[]string{"internal/apitest"},
+		[]string{Root, "internal/api", "internal/api/openapi"},
+		"it asks over HTTP what the library was told, and holds every answer to the API's description",
+	},
+	{
 		[]string{"internal/tasktest"},
 		[]string{Root},
 		"it changes tasks as an operator does and lets a worker keep them",
@@ -100,6 +110,11 @@ var Table = []Row{
 		[]string{"internal/remotetest"},
 		[]string{Root},
 		"it is every worker that speaks through the library's Remote, and looks into the tables for the truth",
+	},
+	{
+		[]string{"internal/bull"},
+		[]string{Root},
+		"it says what another queue's job is as one of ours, and no more",
 	},
 	{
 		[]string{"internal/sqltest"},
@@ -137,7 +152,7 @@ var Table = []Row{
 		"it starts a server for another command and needs no more",
 	},
 	{[]string{"cmd/penstock"}, []string{
-		Root, "db", "migrations", "internal/api", "internal/api/openapi", "internal/bench", "internal/config",
+		Root, "db", "migrations", "internal/api", "internal/api/openapi", "internal/bench", "internal/bull", "internal/config",
 		"internal/demo", "internal/doctor", "internal/failpoint", "internal/maintain", "internal/metrics", "internal/postgres",
 		"internal/proof", "internal/top", "penstockotel",
 	}, "the command line joins all that ships, and what serves tests does not ship"},
@@ -157,7 +172,7 @@ type Fence struct {
 var Fences = []Fence{
 	{
 		"github.com/labstack/echo",
-		[]string{"internal/api", "internal/api/openapi", "cmd/penstock"},
+		[]string{"internal/api", "internal/api/openapi", "internal/apitest", "cmd/penstock"},
 		"the library must not bring a web framework into its user's program",
 	},
 	{

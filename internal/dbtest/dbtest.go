@@ -10,6 +10,7 @@ package dbtest
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"os"
 	"testing"
@@ -27,14 +28,25 @@ const patience = time.Minute
 // shared is the test binary's one source of databases; nil outside Main.
 var shared *source
 
+// atEnd is what AtEnd was given.
+var atEnd []func() error
+
+// AtEnd has Main ask check when all tests have passed, for what only all of them
+// together can prove. Call it before Main.
+func AtEnd(check func() error) { atEnd = append(atEnd, check) }
+
 // Main runs the tests, stops the server, and, when all tests passed, fails the run
-// if goroutines were left behind. Call it from TestMain; it does not return.
+// if goroutines were left behind or a check of AtEnd says so. Call it from TestMain; it
+// does not return.
 func Main(m *testing.M, ignore ...goleak.Option) {
 	shared = &source{}
 	code := m.Run()
 	err := shared.close()
 	if err == nil && code == 0 {
 		err = goleak.Find(ignore...)
+		for _, check := range atEnd {
+			err = errors.Join(err, check())
+		}
 	}
 	if err != nil {
 		fmt.Fprintln(os.Stderr, "dbtest:", err)

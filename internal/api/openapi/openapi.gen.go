@@ -7,10 +7,16 @@ import (
 	"bytes"
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
+	"io"
 	"net/http"
+	"strings"
+	"time"
 
 	"github.com/labstack/echo/v4"
+	"github.com/oapi-codegen/runtime"
+	"github.com/penstock/penstock"
 )
 
 // Defines values for LivenessStatus.
@@ -43,6 +49,113 @@ func (e ReadinessStatus) Valid() bool {
 	}
 }
 
+// AttemptInfo defines model for AttemptInfo.
+type AttemptInfo = penstock.AttemptInfo
+
+// AuditLine defines model for AuditLine.
+type AuditLine = penstock.AuditLine
+
+// AuditPage defines model for AuditPage.
+type AuditPage = penstock.Page[penstock.AuditLine]
+
+// BackoffMultiplier What the delay grows by with each failure of an exponential strategy.
+type BackoffMultiplier = float64
+
+// Breaker defines model for Breaker.
+type Breaker = penstock.Breaker
+
+// BreakerRequest defines model for BreakerRequest.
+type BreakerRequest struct {
+	// CoolDown Milliseconds, 1 s to 1 day.
+	CoolDown      penstock.Milliseconds `json:"coolDown,omitempty"`
+	FailureShare  float64               `json:"failureShare,omitempty"`
+	LeastAttempts int                   `json:"leastAttempts,omitempty"`
+
+	// Span Milliseconds, 1 s to 1 h.
+	Span penstock.Milliseconds `json:"span,omitempty"`
+}
+
+// BreakerState defines model for BreakerState.
+type BreakerState = penstock.BreakerState
+
+// Breakers defines model for Breakers.
+type Breakers struct {
+	Items  []Breaker      `json:"items"`
+	States []BreakerState `json:"states"`
+}
+
+// Cancelled defines model for Cancelled.
+type Cancelled struct {
+	// Result It was waiting and has ended; it runs and its handler is told; or nothing was left to cancel.
+	Result penstock.CancelResult `json:"result"`
+}
+
+// Class The name of a kind of error, such as ValidationError.
+type Class = string
+
+// ClassPatterns Error classes; * stands for any text.
+type ClassPatterns = []string
+
+// Counts The most frequent first.
+type Counts = []penstock.Count
+
+// DeadCount defines model for DeadCount.
+type DeadCount = penstock.DeadCount
+
+// DeadFilter Which entries; {} is every one.
+type DeadFilter = penstock.DeadFilter
+
+// DeadJob An entry of the dead letter queue, with all that the job was.
+type DeadJob = penstock.DeadJob
+
+// DeadJobPage defines model for DeadJobPage.
+type DeadJobPage = penstock.Page[penstock.DeadJob]
+
+// DeadLetterRequest defines model for DeadLetterRequest.
+type DeadLetterRequest struct {
+	// Message A word about why.
+	Message string `json:"message,omitempty"`
+}
+
+// DeadPolicy defines model for DeadPolicy.
+type DeadPolicy = penstock.DeadPolicy
+
+// DeadPolicyChange What is left out stays.
+type DeadPolicyChange = penstock.DeadPolicy
+
+// DeadStats defines model for DeadStats.
+type DeadStats = penstock.DeadStats
+
+// DecidePriorityRequest defines model for DecidePriorityRequest.
+type DecidePriorityRequest struct {
+	// Data Any JSON of at most 1 MiB, kept digit by digit, without \u0000.
+	Data JobData `json:"data,omitempty"`
+	Tags []Name  `json:"tags,omitempty"`
+}
+
+// Enqueued defines model for Enqueued.
+type Enqueued struct {
+	Id        IdText `json:"id"`
+	Name      string `json:"name"`
+	QueueName string `json:"queueName"`
+}
+
+// EnqueuedMany defines model for EnqueuedMany.
+type EnqueuedMany struct {
+	Ids Ids `json:"ids"`
+}
+
+// ErrorGroup Dead jobs of one queue that died of one error: same class, reason and message but for numbers, ids and quoted text.
+type ErrorGroup = penstock.ErrorGroup
+
+// ErrorGroupList defines model for ErrorGroupList.
+type ErrorGroupList struct {
+	Items []ErrorGroup `json:"items"`
+}
+
+// Explanation defines model for Explanation.
+type Explanation = penstock.Explanation
+
 // FieldError defines model for FieldError.
 type FieldError struct {
 	// Detail What is allowed there.
@@ -52,6 +165,138 @@ type FieldError struct {
 	Pointer string `json:"pointer"`
 }
 
+// Id A whole number that fits a double, as text.
+//
+// Examples: 2063100000000042
+type Id = int64
+
+// IdText defines model for IdText.
+type IdText = string
+
+// Ids defines model for Ids.
+type Ids = penstock.IDs
+
+// Jitter The share of the delay by which it is spread, up and down.
+type Jitter = float64
+
+// JobCount defines model for JobCount.
+type JobCount struct {
+	// Capped There are more, or it stopped reading first.
+	Capped bool  `json:"capped"`
+	Jobs   int64 `json:"jobs"`
+}
+
+// JobData Any JSON of at most 1 MiB, kept digit by digit, without \u0000.
+type JobData = json.RawMessage
+
+// JobFilter Which jobs; {} is every one.
+type JobFilter struct {
+	// Class The name of a kind of error, such as ValidationError.
+	Class Class    `json:"class,omitempty"`
+	Data  Jsonpath `json:"data,omitempty"`
+
+	// EnqueuedFrom As RFC 3339 writes it.
+	//
+	// Examples: 2026-01-31T12:00:00Z
+	EnqueuedFrom *Moment `json:"enqueuedFrom,omitempty"`
+
+	// EnqueuedTo As RFC 3339 writes it.
+	//
+	// Examples: 2026-01-31T12:00:00Z
+	EnqueuedTo *Moment `json:"enqueuedTo,omitempty"`
+
+	// Name 1 to 128 letters, digits and . _ - : /
+	Name Name `json:"name,omitempty"`
+
+	// QueueName 1 to 128 letters, digits and . _ - : /
+	QueueName Name `json:"queueName,omitempty"`
+
+	// State Where a job is. It is finished when completed, cancelled, expired, redriven (it died and went on as another job) or purged (it died and was deleted).
+	State State `json:"state,omitempty"`
+
+	// Tag 1 to 128 letters, digits and . _ - : /
+	Tag Name `json:"tag,omitempty"`
+}
+
+// JobInfo What was asked, where the job is now, and how its attempts went.
+type JobInfo = penstock.JobInfo
+
+// JobPage defines model for JobPage.
+type JobPage = penstock.Page[penstock.JobInfo]
+
+// JobRequest defines model for JobRequest.
+type JobRequest struct {
+	// Data What the handler gets, {} by default. The tags of `metadata.tags` in it count as the job's, and a `retryStrategy` in it serves where the job has none, as in the system that this API re-imagines.
+	Data JobData `json:"data,omitempty"`
+
+	// Delay Milliseconds to wait before the first run; excludes runAt.
+	Delay penstock.Milliseconds `json:"delay,omitempty"`
+
+	// ExpiresIn Milliseconds after which it ends as expired if it has not started.
+	ExpiresIn penstock.Milliseconds `json:"expiresIn,omitempty"`
+
+	// IdempotencyKey The same key gives the same job, for 24 hours or until the job finishes if that is later.
+	IdempotencyKey string `json:"idempotencyKey,omitempty"`
+
+	// MaxAttempts Runs, the first included; the retry policy's by default.
+	MaxAttempts MaxAttempts `json:"maxAttempts,omitempty"`
+
+	// Name Which handler runs it.
+	Name Name `json:"name"`
+
+	// Priority Left out, the queue's rules, the job's tags and the queue's default decide.
+	//
+	// Examples: high, 10, {"level":"high","weight":10}
+	Priority Priority `json:"priority,omitempty"`
+
+	// RetryStrategy How a job is retried. What is left out is looked up in its queue's policy when it fails.
+	RetryStrategy *RetryStrategy `json:"retryStrategy,omitempty"`
+
+	// RunAt The earliest moment it may start. One that has passed means now.
+	//
+	// Examples: 2026-01-31T12:00:00Z
+	RunAt Moment `json:"runAt,omitempty"`
+	Tags  []Name `json:"tags,omitempty"`
+
+	// Timeout Milliseconds that one run may take; the worker's by default.
+	Timeout penstock.Milliseconds `json:"timeout,omitempty"`
+
+	// TraceContext A W3C traceparent; by default the request's own.
+	TraceContext string `json:"traceContext,omitempty"`
+}
+
+// JobRequests defines model for JobRequests.
+type JobRequests = []JobRequest
+
+// JobsChange defines model for JobsChange.
+type JobsChange struct {
+	Action penstock.Action `json:"action"`
+
+	// Filter Which jobs; {} is every one.
+	Filter JobFilter `json:"filter"`
+
+	// Priority For reprioritize.
+	//
+	// Examples: high, 10, {"level":"high","weight":10}
+	Priority Priority `json:"priority,omitempty"`
+
+	// RunAt For reschedule.
+	//
+	// Examples: 2026-01-31T12:00:00Z
+	RunAt Moment `json:"runAt,omitempty"`
+}
+
+// JobsChanged defines model for JobsChanged.
+type JobsChanged struct {
+	Changed int64 `json:"changed"`
+
+	// More There was no time for all of them.
+	More bool `json:"more"`
+}
+
+// Jsonpath defines model for Jsonpath.
+type Jsonpath = string
+
 // Liveness defines model for Liveness.
 type Liveness struct {
 	Status LivenessStatus `json:"status"`
@@ -59,6 +304,97 @@ type Liveness struct {
 
 // LivenessStatus defines model for Liveness.Status.
 type LivenessStatus string
+
+// MaxAttempts Runs, the first included.
+type MaxAttempts = int
+
+// Moment As RFC 3339 writes it.
+//
+// Examples: 2026-01-31T12:00:00Z
+type Moment = time.Time
+
+// Name 1 to 128 letters, digits and . _ - : /
+type Name = string
+
+// NameOrAll A name, or * for all.
+type NameOrAll = string
+
+// Next The `cursor` of the next page; absent at the end. A page can be short, even empty, and still have one.
+type Next = string
+
+// Policy How the failing jobs of a queue and name are retried.
+type Policy = penstock.Policy
+
+// PolicyChange defines model for PolicyChange.
+type PolicyChange = json.RawMessage
+
+// PolicyList defines model for PolicyList.
+type PolicyList struct {
+	Items []Policy `json:"items"`
+}
+
+// Priority A weight, higher first; the name of a level; or an object, whose weight decides if it has one.
+//
+// Examples: high, 10, {"level":"high","weight":10}
+type Priority = penstock.Priority
+
+// PriorityDecision defines model for PriorityDecision.
+type PriorityDecision = penstock.PriorityDecision
+
+// PriorityDistribution defines model for PriorityDistribution.
+type PriorityDistribution struct {
+	Items []PriorityShare `json:"items"`
+}
+
+// PriorityLevel defines model for PriorityLevel.
+type PriorityLevel = penstock.PriorityLevel
+
+// PriorityLevelList defines model for PriorityLevelList.
+type PriorityLevelList struct {
+	Items []PriorityLevel `json:"items"`
+}
+
+// PriorityLevelRequest defines model for PriorityLevelRequest.
+type PriorityLevelRequest struct {
+	// Weight One that no other level has.
+	Weight int `json:"weight"`
+}
+
+// PriorityRule defines model for PriorityRule.
+type PriorityRule = penstock.PriorityRule
+
+// PriorityRuleList defines model for PriorityRuleList.
+type PriorityRuleList struct {
+	Items []PriorityRule `json:"items"`
+}
+
+// PriorityRuleRequest defines model for PriorityRuleRequest.
+type PriorityRuleRequest struct {
+	// Condition A jsonpath over the data. It may use $tags, and $now, $ago_1m, $ago_5m, $ago_1h and $ago_1d in epoch milliseconds.
+	Condition Jsonpath `json:"condition"`
+
+	// Priority A weight, higher first; the name of a level; or an object, whose weight decides if it has one.
+	//
+	// Examples: high, 10, {"level":"high","weight":10}
+	Priority Priority `json:"priority"`
+}
+
+// PriorityShare defines model for PriorityShare.
+type PriorityShare = penstock.PriorityShare
+
+// PriorityTag defines model for PriorityTag.
+type PriorityTag = penstock.PriorityTag
+
+// PriorityTagList defines model for PriorityTagList.
+type PriorityTagList struct {
+	Items []PriorityTag `json:"items"`
+}
+
+// PriorityTagRequest defines model for PriorityTagRequest.
+type PriorityTagRequest struct {
+	// Shift What the tag adds to a weight. 0 is no shift, and the tag is gone.
+	Shift int `json:"shift"`
+}
 
 // Problem An error as RFC 9457 shapes it.
 type Problem struct {
@@ -82,6 +418,35 @@ type Problem struct {
 	Type string `json:"type"`
 }
 
+// Purged defines model for Purged.
+type Purged struct {
+	// More There was no time for all of them.
+	More   bool  `json:"more"`
+	Purged int64 `json:"purged"`
+}
+
+// QueueChange What is left out stays.
+type QueueChange struct {
+	// Aging Weight per second of waiting, from the next claim on: 0 for none, or 0.00001 to 1000.
+	Aging *float64 `json:"aging,omitempty"`
+
+	// DefaultPriority From the next enqueue on.
+	//
+	// Examples: high, 10, {"level":"high","weight":10}
+	DefaultPriority Priority `json:"defaultPriority,omitempty"`
+}
+
+// QueueCounts defines model for QueueCounts.
+type QueueCounts = penstock.QueueCounts
+
+// QueueInfo defines model for QueueInfo.
+type QueueInfo = penstock.QueueInfo
+
+// QueueList defines model for QueueList.
+type QueueList struct {
+	Items []QueueInfo `json:"items"`
+}
+
 // Readiness defines model for Readiness.
 type Readiness struct {
 	Status ReadinessStatus `json:"status"`
@@ -90,8 +455,183 @@ type Readiness struct {
 // ReadinessStatus defines model for Readiness.Status.
 type ReadinessStatus string
 
+// Reason defines model for Reason.
+type Reason = string
+
+// Redrive A durable operation that any server or worker carries on.
+type Redrive = penstock.Redrive
+
+// RedriveJobRequest defines model for RedriveJobRequest.
+type RedriveJobRequest struct {
+	// Data Replaces the job's data.
+	Data JobData `json:"data,omitempty"`
+}
+
+// RedriveList defines model for RedriveList.
+type RedriveList struct {
+	Items []Redrive `json:"items"`
+}
+
+// RedriveRequest defines model for RedriveRequest.
+type RedriveRequest struct {
+	// Canary So many go first and must end well; 0 is no canary.
+	Canary int `json:"canary,omitempty"`
+
+	// CanaryShare The operation stops when this share of the canary dies of one error.
+	CanaryShare float64 `json:"canaryShare,omitempty"`
+
+	// Filter Which entries; {} is every one.
+	Filter DeadFilter `json:"filter"`
+
+	// MaxGeneration Entries of this generation and above stay.
+	MaxGeneration int `json:"maxGeneration,omitempty"`
+
+	// Rate Jobs per second.
+	Rate int `json:"rate,omitempty"`
+}
+
+// RedrivenJob defines model for RedrivenJob.
+type RedrivenJob struct {
+	// JobId The new job.
+	JobId IdText `json:"jobId"`
+
+	// Success Always true; a failure is a problem.
+	Success bool `json:"success"`
+}
+
+// ReprioritizeRequest defines model for ReprioritizeRequest.
+type ReprioritizeRequest struct {
+	// Priority A weight, higher first; the name of a level; or an object, whose weight decides if it has one.
+	//
+	// Examples: high, 10, {"level":"high","weight":10}
+	Priority Priority `json:"priority"`
+}
+
+// RescheduleRequest defines model for RescheduleRequest.
+type RescheduleRequest struct {
+	// RunAt As RFC 3339 writes it.
+	//
+	// Examples: 2026-01-31T12:00:00Z
+	RunAt Moment `json:"runAt"`
+}
+
+// Retried defines model for Retried.
+type Retried struct {
+	// RetriedIds Of the new jobs.
+	RetriedIds Ids `json:"retriedIds"`
+}
+
+// RetryDuration Milliseconds, up to 366 days.
+type RetryDuration = float64
+
+// RetryPreview The wait after one failure, in milliseconds.
+type RetryPreview = penstock.RetryPreview
+
+// RetryPreviewList defines model for RetryPreviewList.
+type RetryPreviewList struct {
+	Items []RetryPreview `json:"items"`
+}
+
+// RetryStrategy How a job is retried. What is left out is looked up in its queue's policy when it fails.
+type RetryStrategy = penstock.RetryStrategy
+
+// RetryType How the delay grows. A custom one comes from the handler.
+type RetryType = penstock.Strategy
+
+// State Where a job is. It is finished when completed, cancelled, expired, redriven (it died and went on as another job) or purged (it died and was deleted).
+type State = penstock.State
+
+// WorkerInfo One incarnation of one process.
+type WorkerInfo = penstock.WorkerInfo
+
+// WorkerList defines model for WorkerList.
+type WorkerList struct {
+	Items []WorkerInfo `json:"items"`
+}
+
+// AnyQueue A name, or * for all.
+type AnyQueue = NameOrAll
+
+// CanRetry defines model for CanRetry.
+type CanRetry = bool
+
+// Cursor defines model for Cursor.
+type Cursor = string
+
+// Data defines model for Data.
+type Data = Jsonpath
+
+// DlqItemId defines model for DlqItemId.
+type DlqItemId = string
+
+// EnqueuedFrom As RFC 3339 writes it.
+//
+// Examples: 2026-01-31T12:00:00Z
+type EnqueuedFrom = Moment
+
+// EnqueuedTo As RFC 3339 writes it.
+//
+// Examples: 2026-01-31T12:00:00Z
+type EnqueuedTo = Moment
+
+// FailedFrom As RFC 3339 writes it.
+//
+// Examples: 2026-01-31T12:00:00Z
+type FailedFrom = Moment
+
+// FailedTo As RFC 3339 writes it.
+//
+// Examples: 2026-01-31T12:00:00Z
+type FailedTo = Moment
+
+// Fingerprint defines model for Fingerprint.
+type Fingerprint = string
+
+// GroupFingerprint defines model for GroupFingerprint.
+type GroupFingerprint = string
+
 // IdempotencyKey defines model for IdempotencyKey.
 type IdempotencyKey = string
+
+// JobId A whole number that fits a double, as text.
+//
+// Examples: 2063100000000042
+type JobId = Id
+
+// JobName A name, or * for all.
+type JobName = NameOrAll
+
+// Limit defines model for Limit.
+type Limit = int
+
+// OfQueue 1 to 128 letters, digits and . _ - : /
+type OfQueue = Name
+
+// QueueName 1 to 128 letters, digits and . _ - : /
+type QueueName = Name
+
+// RedriveId A whole number that fits a double, as text.
+//
+// Examples: 2063100000000042
+type RedriveId = Id
+
+// RetryBackoffMultiplier What the delay grows by with each failure of an exponential strategy.
+type RetryBackoffMultiplier = BackoffMultiplier
+
+// RetryDelay Milliseconds, up to 366 days.
+type RetryDelay = RetryDuration
+
+// RetryJitter The share of the delay by which it is spread, up and down.
+type RetryJitter = Jitter
+
+// RetryMaxAttempts Runs, the first included.
+type RetryMaxAttempts = MaxAttempts
+
+// RetryMaxDelay Milliseconds, up to 366 days.
+type RetryMaxDelay = RetryDuration
+
+// Tag 1 to 128 letters, digits and . _ - : /
+type Tag = Name
 
 // Traceparent defines model for Traceparent.
 type Traceparent = string
@@ -132,11 +672,477 @@ type Unavailable = Problem
 // UnsupportedMediaType An error as RFC 9457 shapes it.
 type UnsupportedMediaType = Problem
 
+// GetAuditLogParams defines parameters for GetAuditLog.
+type GetAuditLogParams struct {
+	// QueueName Of this queue only.
+	QueueName OfQueue `form:"queueName,omitempty" json:"queueName,omitempty"`
+
+	// Limit How many items, at most.
+	Limit Limit `form:"limit,omitempty" json:"limit,omitempty"`
+
+	// Cursor The next of an earlier page of the same request.
+	Cursor Cursor `form:"cursor,omitempty" json:"cursor,omitempty"`
+}
+
+// ListJobsParams defines parameters for ListJobs.
+type ListJobsParams struct {
+	// Limit How many items, at most.
+	Limit Limit `form:"limit,omitempty" json:"limit,omitempty"`
+
+	// Cursor The next of an earlier page of the same request.
+	Cursor Cursor `form:"cursor,omitempty" json:"cursor,omitempty"`
+
+	// QueueName Of this queue only.
+	QueueName OfQueue `form:"queueName,omitempty" json:"queueName,omitempty"`
+	State     State   `form:"state,omitempty" json:"state,omitempty"`
+
+	// Name Jobs of this name.
+	Name Name `form:"name,omitempty" json:"name,omitempty"`
+
+	// Tag Jobs that were given this tag.
+	Tag Tag `form:"tag,omitempty" json:"tag,omitempty"`
+
+	// Class The class of the last error.
+	Class Class `form:"class,omitempty" json:"class,omitempty"`
+
+	// EnqueuedFrom Enqueued at or after.
+	EnqueuedFrom EnqueuedFrom `form:"enqueuedFrom,omitempty" json:"enqueuedFrom,omitempty"`
+
+	// EnqueuedTo Enqueued before.
+	EnqueuedTo EnqueuedTo `form:"enqueuedTo,omitempty" json:"enqueuedTo,omitempty"`
+
+	// Data A jsonpath over the data, such as $.customer == 42.
+	Data Data `form:"data,omitempty" json:"data,omitempty"`
+}
+
+// CountJobsParams defines parameters for CountJobs.
+type CountJobsParams struct {
+	// Most Stop counting there.
+	Most int `form:"most,omitempty" json:"most,omitempty"`
+
+	// QueueName Of this queue only.
+	QueueName OfQueue `form:"queueName,omitempty" json:"queueName,omitempty"`
+	State     State   `form:"state,omitempty" json:"state,omitempty"`
+
+	// Name Jobs of this name.
+	Name Name `form:"name,omitempty" json:"name,omitempty"`
+
+	// Tag Jobs that were given this tag.
+	Tag Tag `form:"tag,omitempty" json:"tag,omitempty"`
+
+	// Class The class of the last error.
+	Class Class `form:"class,omitempty" json:"class,omitempty"`
+
+	// EnqueuedFrom Enqueued at or after.
+	EnqueuedFrom EnqueuedFrom `form:"enqueuedFrom,omitempty" json:"enqueuedFrom,omitempty"`
+
+	// EnqueuedTo Enqueued before.
+	EnqueuedTo EnqueuedTo `form:"enqueuedTo,omitempty" json:"enqueuedTo,omitempty"`
+
+	// Data A jsonpath over the data, such as $.customer == 42.
+	Data Data `form:"data,omitempty" json:"data,omitempty"`
+}
+
+// WaitForJobParams defines parameters for WaitForJob.
+type WaitForJobParams struct {
+	// Timeout Milliseconds to wait, at most.
+	Timeout *int `form:"timeout,omitempty" json:"timeout,omitempty"`
+}
+
+// GetPolicyParams defines parameters for GetPolicy.
+type GetPolicyParams struct {
+	Type RetryType `form:"type,omitempty" json:"type,omitempty"`
+
+	// Delay Milliseconds.
+	Delay *RetryDelay `form:"delay,omitempty" json:"delay,omitempty"`
+
+	// MaxAttempts Runs, the first included.
+	MaxAttempts       *RetryMaxAttempts       `form:"maxAttempts,omitempty" json:"maxAttempts,omitempty"`
+	BackoffMultiplier *RetryBackoffMultiplier `form:"backoffMultiplier,omitempty" json:"backoffMultiplier,omitempty"`
+
+	// MaxDelay Milliseconds.
+	MaxDelay *RetryMaxDelay `form:"maxDelay,omitempty" json:"maxDelay,omitempty"`
+	Jitter   *RetryJitter   `form:"jitter,omitempty" json:"jitter,omitempty"`
+}
+
+// PreviewPolicyParams defines parameters for PreviewPolicy.
+type PreviewPolicyParams struct {
+	Type RetryType `form:"type,omitempty" json:"type,omitempty"`
+
+	// Delay Milliseconds.
+	Delay *RetryDelay `form:"delay,omitempty" json:"delay,omitempty"`
+
+	// MaxAttempts Runs, the first included.
+	MaxAttempts       *RetryMaxAttempts       `form:"maxAttempts,omitempty" json:"maxAttempts,omitempty"`
+	BackoffMultiplier *RetryBackoffMultiplier `form:"backoffMultiplier,omitempty" json:"backoffMultiplier,omitempty"`
+
+	// MaxDelay Milliseconds.
+	MaxDelay *RetryMaxDelay `form:"maxDelay,omitempty" json:"maxDelay,omitempty"`
+	Jitter   *RetryJitter   `form:"jitter,omitempty" json:"jitter,omitempty"`
+}
+
+// ListDeadJobsParams defines parameters for ListDeadJobs.
+type ListDeadJobsParams struct {
+	// Limit How many items, at most.
+	Limit Limit `form:"limit,omitempty" json:"limit,omitempty"`
+
+	// Cursor The next of an earlier page of the same request.
+	Cursor Cursor `form:"cursor,omitempty" json:"cursor,omitempty"`
+
+	// Reason Why they died.
+	Reason Reason `form:"reason,omitempty" json:"reason,omitempty"`
+
+	// Class The class of the last error.
+	Class Class `form:"class,omitempty" json:"class,omitempty"`
+
+	// Fingerprint The fingerprint of an error group.
+	Fingerprint Fingerprint `form:"fingerprint,omitempty" json:"fingerprint,omitempty"`
+
+	// Name Jobs of this name.
+	Name Name `form:"name,omitempty" json:"name,omitempty"`
+
+	// Tag Jobs that were given this tag.
+	Tag Tag `form:"tag,omitempty" json:"tag,omitempty"`
+
+	// FailedFrom Died at or after.
+	FailedFrom FailedFrom `form:"failedFrom,omitempty" json:"failedFrom,omitempty"`
+
+	// FailedTo Died before.
+	FailedTo FailedTo `form:"failedTo,omitempty" json:"failedTo,omitempty"`
+
+	// CanRetry Only those that can be retried, or only those that cannot.
+	CanRetry *CanRetry `form:"canRetry,omitempty" json:"canRetry,omitempty"`
+
+	// Data A jsonpath over the data, such as $.customer == 42.
+	Data Data `form:"data,omitempty" json:"data,omitempty"`
+}
+
+// CountDeadJobsParams defines parameters for CountDeadJobs.
+type CountDeadJobsParams struct {
+	// Reason Why they died.
+	Reason Reason `form:"reason,omitempty" json:"reason,omitempty"`
+
+	// Class The class of the last error.
+	Class Class `form:"class,omitempty" json:"class,omitempty"`
+
+	// Fingerprint The fingerprint of an error group.
+	Fingerprint Fingerprint `form:"fingerprint,omitempty" json:"fingerprint,omitempty"`
+
+	// Name Jobs of this name.
+	Name Name `form:"name,omitempty" json:"name,omitempty"`
+
+	// Tag Jobs that were given this tag.
+	Tag Tag `form:"tag,omitempty" json:"tag,omitempty"`
+
+	// FailedFrom Died at or after.
+	FailedFrom FailedFrom `form:"failedFrom,omitempty" json:"failedFrom,omitempty"`
+
+	// FailedTo Died before.
+	FailedTo FailedTo `form:"failedTo,omitempty" json:"failedTo,omitempty"`
+
+	// CanRetry Only those that can be retried, or only those that cannot.
+	CanRetry *CanRetry `form:"canRetry,omitempty" json:"canRetry,omitempty"`
+
+	// Data A jsonpath over the data, such as $.customer == 42.
+	Data Data `form:"data,omitempty" json:"data,omitempty"`
+}
+
+// ListErrorGroupsParams defines parameters for ListErrorGroups.
+type ListErrorGroupsParams struct {
+	// Limit How many items, at most.
+	Limit Limit `form:"limit,omitempty" json:"limit,omitempty"`
+}
+
+// PurgeDeadJobsParams defines parameters for PurgeDeadJobs.
+type PurgeDeadJobsParams struct {
+	// OlderThan Only what died longer ago than so many milliseconds.
+	OlderThan *int64 `form:"olderThan,omitempty" json:"olderThan,omitempty"`
+
+	// Reason Why they died.
+	Reason Reason `form:"reason,omitempty" json:"reason,omitempty"`
+
+	// Class The class of the last error.
+	Class Class `form:"class,omitempty" json:"class,omitempty"`
+
+	// Fingerprint The fingerprint of an error group.
+	Fingerprint Fingerprint `form:"fingerprint,omitempty" json:"fingerprint,omitempty"`
+
+	// Name Jobs of this name.
+	Name Name `form:"name,omitempty" json:"name,omitempty"`
+
+	// Tag Jobs that were given this tag.
+	Tag Tag `form:"tag,omitempty" json:"tag,omitempty"`
+
+	// FailedFrom Died at or after.
+	FailedFrom FailedFrom `form:"failedFrom,omitempty" json:"failedFrom,omitempty"`
+
+	// FailedTo Died before.
+	FailedTo FailedTo `form:"failedTo,omitempty" json:"failedTo,omitempty"`
+
+	// CanRetry Only those that can be retried, or only those that cannot.
+	CanRetry *CanRetry `form:"canRetry,omitempty" json:"canRetry,omitempty"`
+
+	// Data A jsonpath over the data, such as $.customer == 42.
+	Data Data `form:"data,omitempty" json:"data,omitempty"`
+}
+
+// EnqueueParams defines parameters for Enqueue.
+type EnqueueParams struct {
+	// Traceparent W3C trace context; jobs enqueued by the request carry it to their handlers.
+	Traceparent Traceparent `json:"traceparent,omitempty"`
+}
+
+// EnqueueManyParams defines parameters for EnqueueMany.
+type EnqueueManyParams struct {
+	// Traceparent W3C trace context; jobs enqueued by the request carry it to their handlers.
+	Traceparent Traceparent `json:"traceparent,omitempty"`
+}
+
+// ListRedrivesParams defines parameters for ListRedrives.
+type ListRedrivesParams struct {
+	// QueueName Of this queue only.
+	QueueName OfQueue `form:"queueName,omitempty" json:"queueName,omitempty"`
+
+	// Limit How many items, at most.
+	Limit Limit `form:"limit,omitempty" json:"limit,omitempty"`
+}
+
+// ListWorkersParams defines parameters for ListWorkers.
+type ListWorkersParams struct {
+	// QueueName Of this queue only.
+	QueueName OfQueue `form:"queueName,omitempty" json:"queueName,omitempty"`
+}
+
+// ChangeJobsJSONRequestBody defines body for ChangeJobs for application/json ContentType.
+type ChangeJobsJSONRequestBody = JobsChange
+
+// DeadLetterJobJSONRequestBody defines body for DeadLetterJob for application/json ContentType.
+type DeadLetterJobJSONRequestBody = DeadLetterRequest
+
+// ReprioritizeJobJSONRequestBody defines body for ReprioritizeJob for application/json ContentType.
+type ReprioritizeJobJSONRequestBody = ReprioritizeRequest
+
+// RescheduleJobJSONRequestBody defines body for RescheduleJob for application/json ContentType.
+type RescheduleJobJSONRequestBody = RescheduleRequest
+
+// SetPolicyJSONRequestBody defines body for SetPolicy for application/json ContentType.
+type SetPolicyJSONRequestBody = PolicyChange
+
+// SetPriorityLevelJSONRequestBody defines body for SetPriorityLevel for application/json ContentType.
+type SetPriorityLevelJSONRequestBody = PriorityLevelRequest
+
+// SetPriorityTagJSONRequestBody defines body for SetPriorityTag for application/json ContentType.
+type SetPriorityTagJSONRequestBody = PriorityTagRequest
+
+// SetQueueJSONRequestBody defines body for SetQueue for application/json ContentType.
+type SetQueueJSONRequestBody = QueueChange
+
+// SetBreakerJSONRequestBody defines body for SetBreaker for application/json ContentType.
+type SetBreakerJSONRequestBody = BreakerRequest
+
+// DecidePriorityJSONRequestBody defines body for DecidePriority for application/json ContentType.
+type DecidePriorityJSONRequestBody = DecidePriorityRequest
+
+// SetDeadPolicyJSONRequestBody defines body for SetDeadPolicy for application/json ContentType.
+type SetDeadPolicyJSONRequestBody = DeadPolicyChange
+
+// StartRedriveJSONRequestBody defines body for StartRedrive for application/json ContentType.
+type StartRedriveJSONRequestBody = RedriveRequest
+
+// RedriveJobJSONRequestBody defines body for RedriveJob for application/json ContentType.
+type RedriveJobJSONRequestBody = RedriveJobRequest
+
+// EnqueueJSONRequestBody defines body for Enqueue for application/json ContentType.
+type EnqueueJSONRequestBody = JobRequest
+
+// EnqueueManyJSONRequestBody defines body for EnqueueMany for application/json ContentType.
+type EnqueueManyJSONRequestBody = JobRequests
+
+// SetPriorityRuleJSONRequestBody defines body for SetPriorityRule for application/json ContentType.
+type SetPriorityRuleJSONRequestBody = PriorityRuleRequest
+
 // ServerInterface represents all server handlers.
 type ServerInterface interface {
+	// GetAuditLog Who changed what, the newest first
+	// (GET /api/v1/audit-log)
+	GetAuditLog(ctx echo.Context, params GetAuditLogParams) error
+	// ListJobs Jobs that are kept, the newest first
+	// (GET /api/v1/jobs)
+	ListJobs(ctx echo.Context, params ListJobsParams) error
+	// ChangeJobs Do one thing to every job a filter finds
+	// (POST /api/v1/jobs/change)
+	ChangeJobs(ctx echo.Context) error
+	// CountJobs How many jobs a filter finds
+	// (GET /api/v1/jobs/count)
+	CountJobs(ctx echo.Context, params CountJobsParams) error
+	// GetJob All that is kept of a job
+	// (GET /api/v1/jobs/{jobId})
+	GetJob(ctx echo.Context, jobId JobId) error
+	// CancelJob End a waiting job, ask a running one to stop
+	// (POST /api/v1/jobs/{jobId}/cancel)
+	CancelJob(ctx echo.Context, jobId JobId) error
+	// DeadLetterJob Lay a waiting job in the dead letter queue by hand
+	// (POST /api/v1/jobs/{jobId}/dead-letter)
+	DeadLetterJob(ctx echo.Context, jobId JobId) error
+	// ExplainJob Why a job is not running
+	// (GET /api/v1/jobs/{jobId}/explain)
+	ExplainJob(ctx echo.Context, jobId JobId) error
+	// ReprioritizeJob Change the priority of a waiting job
+	// (POST /api/v1/jobs/{jobId}/reprioritize)
+	ReprioritizeJob(ctx echo.Context, jobId JobId) error
+	// RescheduleJob Change when a waiting job may start
+	// (POST /api/v1/jobs/{jobId}/reschedule)
+	RescheduleJob(ctx echo.Context, jobId JobId) error
+	// RunJobNow Make a scheduled or retrying job due
+	// (POST /api/v1/jobs/{jobId}/run-now)
+	RunJobNow(ctx echo.Context, jobId JobId) error
+	// WaitForJob Answer when a job has finished or died
+	// (GET /api/v1/jobs/{jobId}/wait)
+	WaitForJob(ctx echo.Context, jobId JobId, params WaitForJobParams) error
+	// ListPolicies The retry policies as they are set, the broadest first
+	// (GET /api/v1/policies)
+	ListPolicies(ctx echo.Context) error
+	// RemovePolicy Take a policy away, so that the next broader one serves
+	// (DELETE /api/v1/policies/{queueName}/{jobName})
+	RemovePolicy(ctx echo.Context, queueName AnyQueue, jobName JobName) error
+	// GetPolicy What a failing job of this queue and name is retried by
+	// (GET /api/v1/policies/{queueName}/{jobName})
+	GetPolicy(ctx echo.Context, queueName AnyQueue, jobName JobName, params GetPolicyParams) error
+	// SetPolicy Change fields of a policy
+	// (PATCH /api/v1/policies/{queueName}/{jobName})
+	SetPolicy(ctx echo.Context, queueName AnyQueue, jobName JobName) error
+	// PreviewPolicy The waits that a job sees which keeps failing
+	// (GET /api/v1/policies/{queueName}/{jobName}/preview)
+	PreviewPolicy(ctx echo.Context, queueName AnyQueue, jobName JobName, params PreviewPolicyParams) error
+	// ListPriorityLevels The names of weights
+	// (GET /api/v1/priority-levels)
+	ListPriorityLevels(ctx echo.Context) error
+	// RemovePriorityLevel Take a level away
+	// (DELETE /api/v1/priority-levels/{level})
+	RemovePriorityLevel(ctx echo.Context, level Name) error
+	// SetPriorityLevel Add a level or change its weight
+	// (PUT /api/v1/priority-levels/{level})
+	SetPriorityLevel(ctx echo.Context, level Name) error
+	// ListPriorityTags The tags that shift a weight
+	// (GET /api/v1/priority-tags)
+	ListPriorityTags(ctx echo.Context) error
+	// RemovePriorityTag Take a tag away
+	// (DELETE /api/v1/priority-tags/{tag})
+	RemovePriorityTag(ctx echo.Context, tag Name) error
+	// SetPriorityTag Add a tag or change its shift
+	// (PUT /api/v1/priority-tags/{tag})
+	SetPriorityTag(ctx echo.Context, tag Name) error
+	// ListQueues The queues that hold jobs or have settings of their own
+	// (GET /api/v1/queues)
+	ListQueues(ctx echo.Context) error
+	// GetQueue A queue's settings and how many jobs it holds
+	// (GET /api/v1/queues/{queueName})
+	GetQueue(ctx echo.Context, queueName QueueName) error
+	// SetQueue Change settings of a queue
+	// (PATCH /api/v1/queues/{queueName})
+	SetQueue(ctx echo.Context, queueName QueueName) error
+	// ListBreakers A queue's circuit breakers
+	// (GET /api/v1/queues/{queueName}/breakers)
+	ListBreakers(ctx echo.Context, queueName QueueName) error
+	// RemoveBreaker Turn a breaker off
+	// (DELETE /api/v1/queues/{queueName}/breakers/{jobName})
+	RemoveBreaker(ctx echo.Context, queueName QueueName, jobName JobName) error
+	// SetBreaker Turn a breaker on or change it
+	// (PUT /api/v1/queues/{queueName}/breakers/{jobName})
+	SetBreaker(ctx echo.Context, queueName QueueName, jobName JobName) error
+	// DecidePriority Which rule and tags would decide a job's weight
+	// (POST /api/v1/queues/{queueName}/decide-priority)
+	DecidePriority(ctx echo.Context, queueName QueueName) error
+	// ListDeadJobs The dead letter queue, the newest first
+	// (GET /api/v1/queues/{queueName}/dlq)
+	ListDeadJobs(ctx echo.Context, queueName AnyQueue, params ListDeadJobsParams) error
+	// CountDeadJobs What a filter finds, for a look before a redrive or a purge
+	// (GET /api/v1/queues/{queueName}/dlq/count)
+	CountDeadJobs(ctx echo.Context, queueName AnyQueue, params CountDeadJobsParams) error
+	// ListErrorGroups Dead jobs grouped by the error they died of, the most frequent first
+	// (GET /api/v1/queues/{queueName}/dlq/groups)
+	ListErrorGroups(ctx echo.Context, queueName AnyQueue, params ListErrorGroupsParams) error
+	// ReopenError Mark a resolved error open again
+	// (POST /api/v1/queues/{queueName}/dlq/groups/{fingerprint}/reopen)
+	ReopenError(ctx echo.Context, queueName QueueName, fingerprint GroupFingerprint) error
+	// ResolveError Mark an error resolved
+	// (POST /api/v1/queues/{queueName}/dlq/groups/{fingerprint}/resolve)
+	ResolveError(ctx echo.Context, queueName QueueName, fingerprint GroupFingerprint) error
+	// GetDeadPolicy What becomes of a queue's dead jobs by themselves
+	// (GET /api/v1/queues/{queueName}/dlq/policy)
+	GetDeadPolicy(ctx echo.Context, queueName AnyQueue) error
+	// SetDeadPolicy Change it, for what dies from now on
+	// (PATCH /api/v1/queues/{queueName}/dlq/policy)
+	SetDeadPolicy(ctx echo.Context, queueName AnyQueue) error
+	// ProcessScheduledRetries Redrive the entries whose nextRetryAt has come
+	// (POST /api/v1/queues/{queueName}/dlq/process-retries)
+	ProcessScheduledRetries(ctx echo.Context, queueName AnyQueue) error
+	// PurgeDeadJobs Delete dead jobs older than 30 days, or than olderThan says
+	// (DELETE /api/v1/queues/{queueName}/dlq/purge)
+	PurgeDeadJobs(ctx echo.Context, queueName AnyQueue, params PurgeDeadJobsParams) error
+	// StartRedrive Send back whatever a filter finds
+	// (POST /api/v1/queues/{queueName}/dlq/redrive)
+	StartRedrive(ctx echo.Context, queueName QueueName) error
+	// GetDeadStats The dead letter queue in figures
+	// (GET /api/v1/queues/{queueName}/dlq/stats)
+	GetDeadStats(ctx echo.Context, queueName AnyQueue) error
+	// GetDeadJob One entry of the dead letter queue
+	// (GET /api/v1/queues/{queueName}/dlq/{dlqItemId})
+	GetDeadJob(ctx echo.Context, queueName QueueName, dlqItemId DlqItemId) error
+	// RedriveJob Send a dead job back to its queue
+	// (POST /api/v1/queues/{queueName}/dlq/{dlqItemId}/retry)
+	RedriveJob(ctx echo.Context, queueName QueueName, dlqItemId DlqItemId) error
+	// Enqueue Add a job
+	// (POST /api/v1/queues/{queueName}/jobs)
+	Enqueue(ctx echo.Context, queueName QueueName, params EnqueueParams) error
+	// EnqueueMany Add up to 10,000 jobs, all or none
+	// (POST /api/v1/queues/{queueName}/jobs/batch)
+	EnqueueMany(ctx echo.Context, queueName QueueName, params EnqueueManyParams) error
+	// PauseQueue Stop handing out a queue's jobs
+	// (POST /api/v1/queues/{queueName}/pause)
+	PauseQueue(ctx echo.Context, queueName QueueName) error
+	// GetPriorityDistribution How many jobs wait and run at each weight
+	// (GET /api/v1/queues/{queueName}/priority-distribution)
+	GetPriorityDistribution(ctx echo.Context, queueName AnyQueue) error
+	// ListPriorityRules The rules that give jobs of a queue their weight
+	// (GET /api/v1/queues/{queueName}/priority-rules)
+	ListPriorityRules(ctx echo.Context, queueName AnyQueue) error
+	// RemovePriorityRule Take a rule away
+	// (DELETE /api/v1/queues/{queueName}/priority-rules/{position})
+	RemovePriorityRule(ctx echo.Context, queueName QueueName, position int) error
+	// SetPriorityRule Put a rule at its place
+	// (PUT /api/v1/queues/{queueName}/priority-rules/{position})
+	SetPriorityRule(ctx echo.Context, queueName QueueName, position int) error
+	// ResumeQueue Hand out a paused queue's jobs again
+	// (POST /api/v1/queues/{queueName}/resume)
+	ResumeQueue(ctx echo.Context, queueName QueueName) error
+	// ListRedrives Redrive operations, the newest first
+	// (GET /api/v1/redrives)
+	ListRedrives(ctx echo.Context, params ListRedrivesParams) error
+	// GetRedrive How far an operation is
+	// (GET /api/v1/redrives/{redriveId})
+	GetRedrive(ctx echo.Context, redriveId RedriveId) error
+	// CancelRedrive End an operation
+	// (POST /api/v1/redrives/{redriveId}/cancel)
+	CancelRedrive(ctx echo.Context, redriveId RedriveId) error
+	// PauseRedrive Pause an operation
+	// (POST /api/v1/redrives/{redriveId}/pause)
+	PauseRedrive(ctx echo.Context, redriveId RedriveId) error
+	// ResumeRedrive Go on with a paused operation, or one that its canary stopped
+	// (POST /api/v1/redrives/{redriveId}/resume)
+	ResumeRedrive(ctx echo.Context, redriveId RedriveId) error
+	// ListWorkers The workers that are registered
+	// (GET /api/v1/workers)
+	ListWorkers(ctx echo.Context, params ListWorkersParams) error
+	// GetDocs This description as a page
+	// (GET /docs)
+	GetDocs(ctx echo.Context) error
 	// GetHealthz Does the process live?
 	// (GET /healthz)
 	GetHealthz(ctx echo.Context) error
+	// GetDescription This description
+	// (GET /openapi.yaml)
+	GetDescription(ctx echo.Context) error
 	// GetReadyz Should it be sent requests?
 	// (GET /readyz)
 	GetReadyz(ctx echo.Context) error
@@ -147,12 +1153,1515 @@ type ServerInterfaceWrapper struct {
 	Handler ServerInterface
 }
 
+// GetAuditLog converts echo context to params.
+func (w *ServerInterfaceWrapper) GetAuditLog(ctx echo.Context) error {
+	var err error
+
+	// Parameter object where we will unmarshal all parameters from the context
+	var params GetAuditLogParams
+	// ------------- Optional query parameter "queueName" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "queueName", ctx.QueryParams(), &params.QueueName, runtime.BindQueryParameterOptions{Type: "string", Format: ""})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter queueName: %s", err))
+	}
+
+	// ------------- Optional query parameter "limit" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "limit", ctx.QueryParams(), &params.Limit, runtime.BindQueryParameterOptions{Type: "integer", Format: ""})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter limit: %s", err))
+	}
+
+	// ------------- Optional query parameter "cursor" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "cursor", ctx.QueryParams(), &params.Cursor, runtime.BindQueryParameterOptions{Type: "string", Format: ""})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter cursor: %s", err))
+	}
+
+	// Invoke the callback with all the unmarshaled arguments
+	err = w.Handler.GetAuditLog(ctx, params)
+	return err
+}
+
+// ListJobs converts echo context to params.
+func (w *ServerInterfaceWrapper) ListJobs(ctx echo.Context) error {
+	var err error
+
+	// Parameter object where we will unmarshal all parameters from the context
+	var params ListJobsParams
+	// ------------- Optional query parameter "limit" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "limit", ctx.QueryParams(), &params.Limit, runtime.BindQueryParameterOptions{Type: "integer", Format: ""})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter limit: %s", err))
+	}
+
+	// ------------- Optional query parameter "cursor" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "cursor", ctx.QueryParams(), &params.Cursor, runtime.BindQueryParameterOptions{Type: "string", Format: ""})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter cursor: %s", err))
+	}
+
+	// ------------- Optional query parameter "queueName" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "queueName", ctx.QueryParams(), &params.QueueName, runtime.BindQueryParameterOptions{Type: "string", Format: ""})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter queueName: %s", err))
+	}
+
+	// ------------- Optional query parameter "state" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "state", ctx.QueryParams(), &params.State, runtime.BindQueryParameterOptions{Type: "string", Format: ""})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter state: %s", err))
+	}
+
+	// ------------- Optional query parameter "name" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "name", ctx.QueryParams(), &params.Name, runtime.BindQueryParameterOptions{Type: "string", Format: ""})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter name: %s", err))
+	}
+
+	// ------------- Optional query parameter "tag" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "tag", ctx.QueryParams(), &params.Tag, runtime.BindQueryParameterOptions{Type: "string", Format: ""})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter tag: %s", err))
+	}
+
+	// ------------- Optional query parameter "class" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "class", ctx.QueryParams(), &params.Class, runtime.BindQueryParameterOptions{Type: "string", Format: ""})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter class: %s", err))
+	}
+
+	// ------------- Optional query parameter "enqueuedFrom" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "enqueuedFrom", ctx.QueryParams(), &params.EnqueuedFrom, runtime.BindQueryParameterOptions{Type: "string", Format: "date-time"})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter enqueuedFrom: %s", err))
+	}
+
+	// ------------- Optional query parameter "enqueuedTo" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "enqueuedTo", ctx.QueryParams(), &params.EnqueuedTo, runtime.BindQueryParameterOptions{Type: "string", Format: "date-time"})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter enqueuedTo: %s", err))
+	}
+
+	// ------------- Optional query parameter "data" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "data", ctx.QueryParams(), &params.Data, runtime.BindQueryParameterOptions{Type: "string", Format: ""})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter data: %s", err))
+	}
+
+	// Invoke the callback with all the unmarshaled arguments
+	err = w.Handler.ListJobs(ctx, params)
+	return err
+}
+
+// ChangeJobs converts echo context to params.
+func (w *ServerInterfaceWrapper) ChangeJobs(ctx echo.Context) error {
+	var err error
+
+	// Invoke the callback with all the unmarshaled arguments
+	err = w.Handler.ChangeJobs(ctx)
+	return err
+}
+
+// CountJobs converts echo context to params.
+func (w *ServerInterfaceWrapper) CountJobs(ctx echo.Context) error {
+	var err error
+
+	// Parameter object where we will unmarshal all parameters from the context
+	var params CountJobsParams
+	// ------------- Optional query parameter "most" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "most", ctx.QueryParams(), &params.Most, runtime.BindQueryParameterOptions{Type: "integer", Format: ""})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter most: %s", err))
+	}
+
+	// ------------- Optional query parameter "queueName" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "queueName", ctx.QueryParams(), &params.QueueName, runtime.BindQueryParameterOptions{Type: "string", Format: ""})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter queueName: %s", err))
+	}
+
+	// ------------- Optional query parameter "state" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "state", ctx.QueryParams(), &params.State, runtime.BindQueryParameterOptions{Type: "string", Format: ""})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter state: %s", err))
+	}
+
+	// ------------- Optional query parameter "name" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "name", ctx.QueryParams(), &params.Name, runtime.BindQueryParameterOptions{Type: "string", Format: ""})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter name: %s", err))
+	}
+
+	// ------------- Optional query parameter "tag" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "tag", ctx.QueryParams(), &params.Tag, runtime.BindQueryParameterOptions{Type: "string", Format: ""})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter tag: %s", err))
+	}
+
+	// ------------- Optional query parameter "class" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "class", ctx.QueryParams(), &params.Class, runtime.BindQueryParameterOptions{Type: "string", Format: ""})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter class: %s", err))
+	}
+
+	// ------------- Optional query parameter "enqueuedFrom" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "enqueuedFrom", ctx.QueryParams(), &params.EnqueuedFrom, runtime.BindQueryParameterOptions{Type: "string", Format: "date-time"})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter enqueuedFrom: %s", err))
+	}
+
+	// ------------- Optional query parameter "enqueuedTo" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "enqueuedTo", ctx.QueryParams(), &params.EnqueuedTo, runtime.BindQueryParameterOptions{Type: "string", Format: "date-time"})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter enqueuedTo: %s", err))
+	}
+
+	// ------------- Optional query parameter "data" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "data", ctx.QueryParams(), &params.Data, runtime.BindQueryParameterOptions{Type: "string", Format: ""})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter data: %s", err))
+	}
+
+	// Invoke the callback with all the unmarshaled arguments
+	err = w.Handler.CountJobs(ctx, params)
+	return err
+}
+
+// GetJob converts echo context to params.
+func (w *ServerInterfaceWrapper) GetJob(ctx echo.Context) error {
+	var err error
+	// ------------- Path parameter "jobId" -------------
+	var jobId JobId
+
+	err = runtime.BindStyledParameterWithOptions("simple", "jobId", ctx.Param("jobId"), &jobId, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: ctx.Request().URL.RawPath == ""})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter jobId: %s", err))
+	}
+
+	// Invoke the callback with all the unmarshaled arguments
+	err = w.Handler.GetJob(ctx, jobId)
+	return err
+}
+
+// CancelJob converts echo context to params.
+func (w *ServerInterfaceWrapper) CancelJob(ctx echo.Context) error {
+	var err error
+	// ------------- Path parameter "jobId" -------------
+	var jobId JobId
+
+	err = runtime.BindStyledParameterWithOptions("simple", "jobId", ctx.Param("jobId"), &jobId, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: ctx.Request().URL.RawPath == ""})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter jobId: %s", err))
+	}
+
+	// Invoke the callback with all the unmarshaled arguments
+	err = w.Handler.CancelJob(ctx, jobId)
+	return err
+}
+
+// DeadLetterJob converts echo context to params.
+func (w *ServerInterfaceWrapper) DeadLetterJob(ctx echo.Context) error {
+	var err error
+	// ------------- Path parameter "jobId" -------------
+	var jobId JobId
+
+	err = runtime.BindStyledParameterWithOptions("simple", "jobId", ctx.Param("jobId"), &jobId, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: ctx.Request().URL.RawPath == ""})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter jobId: %s", err))
+	}
+
+	// Invoke the callback with all the unmarshaled arguments
+	err = w.Handler.DeadLetterJob(ctx, jobId)
+	return err
+}
+
+// ExplainJob converts echo context to params.
+func (w *ServerInterfaceWrapper) ExplainJob(ctx echo.Context) error {
+	var err error
+	// ------------- Path parameter "jobId" -------------
+	var jobId JobId
+
+	err = runtime.BindStyledParameterWithOptions("simple", "jobId", ctx.Param("jobId"), &jobId, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: ctx.Request().URL.RawPath == ""})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter jobId: %s", err))
+	}
+
+	// Invoke the callback with all the unmarshaled arguments
+	err = w.Handler.ExplainJob(ctx, jobId)
+	return err
+}
+
+// ReprioritizeJob converts echo context to params.
+func (w *ServerInterfaceWrapper) ReprioritizeJob(ctx echo.Context) error {
+	var err error
+	// ------------- Path parameter "jobId" -------------
+	var jobId JobId
+
+	err = runtime.BindStyledParameterWithOptions("simple", "jobId", ctx.Param("jobId"), &jobId, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: ctx.Request().URL.RawPath == ""})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter jobId: %s", err))
+	}
+
+	// Invoke the callback with all the unmarshaled arguments
+	err = w.Handler.ReprioritizeJob(ctx, jobId)
+	return err
+}
+
+// RescheduleJob converts echo context to params.
+func (w *ServerInterfaceWrapper) RescheduleJob(ctx echo.Context) error {
+	var err error
+	// ------------- Path parameter "jobId" -------------
+	var jobId JobId
+
+	err = runtime.BindStyledParameterWithOptions("simple", "jobId", ctx.Param("jobId"), &jobId, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: ctx.Request().URL.RawPath == ""})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter jobId: %s", err))
+	}
+
+	// Invoke the callback with all the unmarshaled arguments
+	err = w.Handler.RescheduleJob(ctx, jobId)
+	return err
+}
+
+// RunJobNow converts echo context to params.
+func (w *ServerInterfaceWrapper) RunJobNow(ctx echo.Context) error {
+	var err error
+	// ------------- Path parameter "jobId" -------------
+	var jobId JobId
+
+	err = runtime.BindStyledParameterWithOptions("simple", "jobId", ctx.Param("jobId"), &jobId, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: ctx.Request().URL.RawPath == ""})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter jobId: %s", err))
+	}
+
+	// Invoke the callback with all the unmarshaled arguments
+	err = w.Handler.RunJobNow(ctx, jobId)
+	return err
+}
+
+// WaitForJob converts echo context to params.
+func (w *ServerInterfaceWrapper) WaitForJob(ctx echo.Context) error {
+	var err error
+	// ------------- Path parameter "jobId" -------------
+	var jobId JobId
+
+	err = runtime.BindStyledParameterWithOptions("simple", "jobId", ctx.Param("jobId"), &jobId, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: ctx.Request().URL.RawPath == ""})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter jobId: %s", err))
+	}
+
+	// Parameter object where we will unmarshal all parameters from the context
+	var params WaitForJobParams
+	// ------------- Optional query parameter "timeout" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "timeout", ctx.QueryParams(), &params.Timeout, runtime.BindQueryParameterOptions{Type: "integer", Format: ""})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter timeout: %s", err))
+	}
+
+	// Invoke the callback with all the unmarshaled arguments
+	err = w.Handler.WaitForJob(ctx, jobId, params)
+	return err
+}
+
+// ListPolicies converts echo context to params.
+func (w *ServerInterfaceWrapper) ListPolicies(ctx echo.Context) error {
+	var err error
+
+	// Invoke the callback with all the unmarshaled arguments
+	err = w.Handler.ListPolicies(ctx)
+	return err
+}
+
+// RemovePolicy converts echo context to params.
+func (w *ServerInterfaceWrapper) RemovePolicy(ctx echo.Context) error {
+	var err error
+	// ------------- Path parameter "queueName" -------------
+	var queueName AnyQueue
+
+	err = runtime.BindStyledParameterWithOptions("simple", "queueName", ctx.Param("queueName"), &queueName, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: ctx.Request().URL.RawPath == ""})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter queueName: %s", err))
+	}
+
+	// ------------- Path parameter "jobName" -------------
+	var jobName JobName
+
+	err = runtime.BindStyledParameterWithOptions("simple", "jobName", ctx.Param("jobName"), &jobName, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: ctx.Request().URL.RawPath == ""})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter jobName: %s", err))
+	}
+
+	// Invoke the callback with all the unmarshaled arguments
+	err = w.Handler.RemovePolicy(ctx, queueName, jobName)
+	return err
+}
+
+// GetPolicy converts echo context to params.
+func (w *ServerInterfaceWrapper) GetPolicy(ctx echo.Context) error {
+	var err error
+	// ------------- Path parameter "queueName" -------------
+	var queueName AnyQueue
+
+	err = runtime.BindStyledParameterWithOptions("simple", "queueName", ctx.Param("queueName"), &queueName, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: ctx.Request().URL.RawPath == ""})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter queueName: %s", err))
+	}
+
+	// ------------- Path parameter "jobName" -------------
+	var jobName JobName
+
+	err = runtime.BindStyledParameterWithOptions("simple", "jobName", ctx.Param("jobName"), &jobName, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: ctx.Request().URL.RawPath == ""})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter jobName: %s", err))
+	}
+
+	// Parameter object where we will unmarshal all parameters from the context
+	var params GetPolicyParams
+	// ------------- Optional query parameter "type" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "type", ctx.QueryParams(), &params.Type, runtime.BindQueryParameterOptions{Type: "string", Format: ""})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter type: %s", err))
+	}
+
+	// ------------- Optional query parameter "delay" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "delay", ctx.QueryParams(), &params.Delay, runtime.BindQueryParameterOptions{Type: "number", Format: ""})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter delay: %s", err))
+	}
+
+	// ------------- Optional query parameter "maxAttempts" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "maxAttempts", ctx.QueryParams(), &params.MaxAttempts, runtime.BindQueryParameterOptions{Type: "integer", Format: ""})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter maxAttempts: %s", err))
+	}
+
+	// ------------- Optional query parameter "backoffMultiplier" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "backoffMultiplier", ctx.QueryParams(), &params.BackoffMultiplier, runtime.BindQueryParameterOptions{Type: "number", Format: ""})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter backoffMultiplier: %s", err))
+	}
+
+	// ------------- Optional query parameter "maxDelay" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "maxDelay", ctx.QueryParams(), &params.MaxDelay, runtime.BindQueryParameterOptions{Type: "number", Format: ""})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter maxDelay: %s", err))
+	}
+
+	// ------------- Optional query parameter "jitter" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "jitter", ctx.QueryParams(), &params.Jitter, runtime.BindQueryParameterOptions{Type: "number", Format: ""})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter jitter: %s", err))
+	}
+
+	// Invoke the callback with all the unmarshaled arguments
+	err = w.Handler.GetPolicy(ctx, queueName, jobName, params)
+	return err
+}
+
+// SetPolicy converts echo context to params.
+func (w *ServerInterfaceWrapper) SetPolicy(ctx echo.Context) error {
+	var err error
+	// ------------- Path parameter "queueName" -------------
+	var queueName AnyQueue
+
+	err = runtime.BindStyledParameterWithOptions("simple", "queueName", ctx.Param("queueName"), &queueName, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: ctx.Request().URL.RawPath == ""})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter queueName: %s", err))
+	}
+
+	// ------------- Path parameter "jobName" -------------
+	var jobName JobName
+
+	err = runtime.BindStyledParameterWithOptions("simple", "jobName", ctx.Param("jobName"), &jobName, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: ctx.Request().URL.RawPath == ""})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter jobName: %s", err))
+	}
+
+	// Invoke the callback with all the unmarshaled arguments
+	err = w.Handler.SetPolicy(ctx, queueName, jobName)
+	return err
+}
+
+// PreviewPolicy converts echo context to params.
+func (w *ServerInterfaceWrapper) PreviewPolicy(ctx echo.Context) error {
+	var err error
+	// ------------- Path parameter "queueName" -------------
+	var queueName AnyQueue
+
+	err = runtime.BindStyledParameterWithOptions("simple", "queueName", ctx.Param("queueName"), &queueName, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: ctx.Request().URL.RawPath == ""})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter queueName: %s", err))
+	}
+
+	// ------------- Path parameter "jobName" -------------
+	var jobName JobName
+
+	err = runtime.BindStyledParameterWithOptions("simple", "jobName", ctx.Param("jobName"), &jobName, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: ctx.Request().URL.RawPath == ""})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter jobName: %s", err))
+	}
+
+	// Parameter object where we will unmarshal all parameters from the context
+	var params PreviewPolicyParams
+	// ------------- Optional query parameter "type" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "type", ctx.QueryParams(), &params.Type, runtime.BindQueryParameterOptions{Type: "string", Format: ""})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter type: %s", err))
+	}
+
+	// ------------- Optional query parameter "delay" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "delay", ctx.QueryParams(), &params.Delay, runtime.BindQueryParameterOptions{Type: "number", Format: ""})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter delay: %s", err))
+	}
+
+	// ------------- Optional query parameter "maxAttempts" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "maxAttempts", ctx.QueryParams(), &params.MaxAttempts, runtime.BindQueryParameterOptions{Type: "integer", Format: ""})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter maxAttempts: %s", err))
+	}
+
+	// ------------- Optional query parameter "backoffMultiplier" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "backoffMultiplier", ctx.QueryParams(), &params.BackoffMultiplier, runtime.BindQueryParameterOptions{Type: "number", Format: ""})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter backoffMultiplier: %s", err))
+	}
+
+	// ------------- Optional query parameter "maxDelay" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "maxDelay", ctx.QueryParams(), &params.MaxDelay, runtime.BindQueryParameterOptions{Type: "number", Format: ""})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter maxDelay: %s", err))
+	}
+
+	// ------------- Optional query parameter "jitter" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "jitter", ctx.QueryParams(), &params.Jitter, runtime.BindQueryParameterOptions{Type: "number", Format: ""})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter jitter: %s", err))
+	}
+
+	// Invoke the callback with all the unmarshaled arguments
+	err = w.Handler.PreviewPolicy(ctx, queueName, jobName, params)
+	return err
+}
+
+// ListPriorityLevels converts echo context to params.
+func (w *ServerInterfaceWrapper) ListPriorityLevels(ctx echo.Context) error {
+	var err error
+
+	// Invoke the callback with all the unmarshaled arguments
+	err = w.Handler.ListPriorityLevels(ctx)
+	return err
+}
+
+// RemovePriorityLevel converts echo context to params.
+func (w *ServerInterfaceWrapper) RemovePriorityLevel(ctx echo.Context) error {
+	var err error
+	// ------------- Path parameter "level" -------------
+	var level Name
+
+	err = runtime.BindStyledParameterWithOptions("simple", "level", ctx.Param("level"), &level, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: ctx.Request().URL.RawPath == ""})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter level: %s", err))
+	}
+
+	// Invoke the callback with all the unmarshaled arguments
+	err = w.Handler.RemovePriorityLevel(ctx, level)
+	return err
+}
+
+// SetPriorityLevel converts echo context to params.
+func (w *ServerInterfaceWrapper) SetPriorityLevel(ctx echo.Context) error {
+	var err error
+	// ------------- Path parameter "level" -------------
+	var level Name
+
+	err = runtime.BindStyledParameterWithOptions("simple", "level", ctx.Param("level"), &level, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: ctx.Request().URL.RawPath == ""})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter level: %s", err))
+	}
+
+	// Invoke the callback with all the unmarshaled arguments
+	err = w.Handler.SetPriorityLevel(ctx, level)
+	return err
+}
+
+// ListPriorityTags converts echo context to params.
+func (w *ServerInterfaceWrapper) ListPriorityTags(ctx echo.Context) error {
+	var err error
+
+	// Invoke the callback with all the unmarshaled arguments
+	err = w.Handler.ListPriorityTags(ctx)
+	return err
+}
+
+// RemovePriorityTag converts echo context to params.
+func (w *ServerInterfaceWrapper) RemovePriorityTag(ctx echo.Context) error {
+	var err error
+	// ------------- Path parameter "tag" -------------
+	var tag Name
+
+	err = runtime.BindStyledParameterWithOptions("simple", "tag", ctx.Param("tag"), &tag, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: ctx.Request().URL.RawPath == ""})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter tag: %s", err))
+	}
+
+	// Invoke the callback with all the unmarshaled arguments
+	err = w.Handler.RemovePriorityTag(ctx, tag)
+	return err
+}
+
+// SetPriorityTag converts echo context to params.
+func (w *ServerInterfaceWrapper) SetPriorityTag(ctx echo.Context) error {
+	var err error
+	// ------------- Path parameter "tag" -------------
+	var tag Name
+
+	err = runtime.BindStyledParameterWithOptions("simple", "tag", ctx.Param("tag"), &tag, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: ctx.Request().URL.RawPath == ""})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter tag: %s", err))
+	}
+
+	// Invoke the callback with all the unmarshaled arguments
+	err = w.Handler.SetPriorityTag(ctx, tag)
+	return err
+}
+
+// ListQueues converts echo context to params.
+func (w *ServerInterfaceWrapper) ListQueues(ctx echo.Context) error {
+	var err error
+
+	// Invoke the callback with all the unmarshaled arguments
+	err = w.Handler.ListQueues(ctx)
+	return err
+}
+
+// GetQueue converts echo context to params.
+func (w *ServerInterfaceWrapper) GetQueue(ctx echo.Context) error {
+	var err error
+	// ------------- Path parameter "queueName" -------------
+	var queueName QueueName
+
+	err = runtime.BindStyledParameterWithOptions("simple", "queueName", ctx.Param("queueName"), &queueName, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: ctx.Request().URL.RawPath == ""})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter queueName: %s", err))
+	}
+
+	// Invoke the callback with all the unmarshaled arguments
+	err = w.Handler.GetQueue(ctx, queueName)
+	return err
+}
+
+// SetQueue converts echo context to params.
+func (w *ServerInterfaceWrapper) SetQueue(ctx echo.Context) error {
+	var err error
+	// ------------- Path parameter "queueName" -------------
+	var queueName QueueName
+
+	err = runtime.BindStyledParameterWithOptions("simple", "queueName", ctx.Param("queueName"), &queueName, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: ctx.Request().URL.RawPath == ""})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter queueName: %s", err))
+	}
+
+	// Invoke the callback with all the unmarshaled arguments
+	err = w.Handler.SetQueue(ctx, queueName)
+	return err
+}
+
+// ListBreakers converts echo context to params.
+func (w *ServerInterfaceWrapper) ListBreakers(ctx echo.Context) error {
+	var err error
+	// ------------- Path parameter "queueName" -------------
+	var queueName QueueName
+
+	err = runtime.BindStyledParameterWithOptions("simple", "queueName", ctx.Param("queueName"), &queueName, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: ctx.Request().URL.RawPath == ""})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter queueName: %s", err))
+	}
+
+	// Invoke the callback with all the unmarshaled arguments
+	err = w.Handler.ListBreakers(ctx, queueName)
+	return err
+}
+
+// RemoveBreaker converts echo context to params.
+func (w *ServerInterfaceWrapper) RemoveBreaker(ctx echo.Context) error {
+	var err error
+	// ------------- Path parameter "queueName" -------------
+	var queueName QueueName
+
+	err = runtime.BindStyledParameterWithOptions("simple", "queueName", ctx.Param("queueName"), &queueName, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: ctx.Request().URL.RawPath == ""})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter queueName: %s", err))
+	}
+
+	// ------------- Path parameter "jobName" -------------
+	var jobName JobName
+
+	err = runtime.BindStyledParameterWithOptions("simple", "jobName", ctx.Param("jobName"), &jobName, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: ctx.Request().URL.RawPath == ""})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter jobName: %s", err))
+	}
+
+	// Invoke the callback with all the unmarshaled arguments
+	err = w.Handler.RemoveBreaker(ctx, queueName, jobName)
+	return err
+}
+
+// SetBreaker converts echo context to params.
+func (w *ServerInterfaceWrapper) SetBreaker(ctx echo.Context) error {
+	var err error
+	// ------------- Path parameter "queueName" -------------
+	var queueName QueueName
+
+	err = runtime.BindStyledParameterWithOptions("simple", "queueName", ctx.Param("queueName"), &queueName, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: ctx.Request().URL.RawPath == ""})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter queueName: %s", err))
+	}
+
+	// ------------- Path parameter "jobName" -------------
+	var jobName JobName
+
+	err = runtime.BindStyledParameterWithOptions("simple", "jobName", ctx.Param("jobName"), &jobName, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: ctx.Request().URL.RawPath == ""})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter jobName: %s", err))
+	}
+
+	// Invoke the callback with all the unmarshaled arguments
+	err = w.Handler.SetBreaker(ctx, queueName, jobName)
+	return err
+}
+
+// DecidePriority converts echo context to params.
+func (w *ServerInterfaceWrapper) DecidePriority(ctx echo.Context) error {
+	var err error
+	// ------------- Path parameter "queueName" -------------
+	var queueName QueueName
+
+	err = runtime.BindStyledParameterWithOptions("simple", "queueName", ctx.Param("queueName"), &queueName, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: ctx.Request().URL.RawPath == ""})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter queueName: %s", err))
+	}
+
+	// Invoke the callback with all the unmarshaled arguments
+	err = w.Handler.DecidePriority(ctx, queueName)
+	return err
+}
+
+// ListDeadJobs converts echo context to params.
+func (w *ServerInterfaceWrapper) ListDeadJobs(ctx echo.Context) error {
+	var err error
+	// ------------- Path parameter "queueName" -------------
+	var queueName AnyQueue
+
+	err = runtime.BindStyledParameterWithOptions("simple", "queueName", ctx.Param("queueName"), &queueName, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: ctx.Request().URL.RawPath == ""})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter queueName: %s", err))
+	}
+
+	// Parameter object where we will unmarshal all parameters from the context
+	var params ListDeadJobsParams
+	// ------------- Optional query parameter "limit" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "limit", ctx.QueryParams(), &params.Limit, runtime.BindQueryParameterOptions{Type: "integer", Format: ""})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter limit: %s", err))
+	}
+
+	// ------------- Optional query parameter "cursor" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "cursor", ctx.QueryParams(), &params.Cursor, runtime.BindQueryParameterOptions{Type: "string", Format: ""})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter cursor: %s", err))
+	}
+
+	// ------------- Optional query parameter "reason" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "reason", ctx.QueryParams(), &params.Reason, runtime.BindQueryParameterOptions{Type: "string", Format: ""})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter reason: %s", err))
+	}
+
+	// ------------- Optional query parameter "class" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "class", ctx.QueryParams(), &params.Class, runtime.BindQueryParameterOptions{Type: "string", Format: ""})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter class: %s", err))
+	}
+
+	// ------------- Optional query parameter "fingerprint" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "fingerprint", ctx.QueryParams(), &params.Fingerprint, runtime.BindQueryParameterOptions{Type: "string", Format: ""})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter fingerprint: %s", err))
+	}
+
+	// ------------- Optional query parameter "name" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "name", ctx.QueryParams(), &params.Name, runtime.BindQueryParameterOptions{Type: "string", Format: ""})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter name: %s", err))
+	}
+
+	// ------------- Optional query parameter "tag" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "tag", ctx.QueryParams(), &params.Tag, runtime.BindQueryParameterOptions{Type: "string", Format: ""})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter tag: %s", err))
+	}
+
+	// ------------- Optional query parameter "failedFrom" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "failedFrom", ctx.QueryParams(), &params.FailedFrom, runtime.BindQueryParameterOptions{Type: "string", Format: "date-time"})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter failedFrom: %s", err))
+	}
+
+	// ------------- Optional query parameter "failedTo" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "failedTo", ctx.QueryParams(), &params.FailedTo, runtime.BindQueryParameterOptions{Type: "string", Format: "date-time"})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter failedTo: %s", err))
+	}
+
+	// ------------- Optional query parameter "canRetry" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "canRetry", ctx.QueryParams(), &params.CanRetry, runtime.BindQueryParameterOptions{Type: "boolean", Format: ""})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter canRetry: %s", err))
+	}
+
+	// ------------- Optional query parameter "data" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "data", ctx.QueryParams(), &params.Data, runtime.BindQueryParameterOptions{Type: "string", Format: ""})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter data: %s", err))
+	}
+
+	// Invoke the callback with all the unmarshaled arguments
+	err = w.Handler.ListDeadJobs(ctx, queueName, params)
+	return err
+}
+
+// CountDeadJobs converts echo context to params.
+func (w *ServerInterfaceWrapper) CountDeadJobs(ctx echo.Context) error {
+	var err error
+	// ------------- Path parameter "queueName" -------------
+	var queueName AnyQueue
+
+	err = runtime.BindStyledParameterWithOptions("simple", "queueName", ctx.Param("queueName"), &queueName, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: ctx.Request().URL.RawPath == ""})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter queueName: %s", err))
+	}
+
+	// Parameter object where we will unmarshal all parameters from the context
+	var params CountDeadJobsParams
+	// ------------- Optional query parameter "reason" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "reason", ctx.QueryParams(), &params.Reason, runtime.BindQueryParameterOptions{Type: "string", Format: ""})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter reason: %s", err))
+	}
+
+	// ------------- Optional query parameter "class" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "class", ctx.QueryParams(), &params.Class, runtime.BindQueryParameterOptions{Type: "string", Format: ""})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter class: %s", err))
+	}
+
+	// ------------- Optional query parameter "fingerprint" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "fingerprint", ctx.QueryParams(), &params.Fingerprint, runtime.BindQueryParameterOptions{Type: "string", Format: ""})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter fingerprint: %s", err))
+	}
+
+	// ------------- Optional query parameter "name" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "name", ctx.QueryParams(), &params.Name, runtime.BindQueryParameterOptions{Type: "string", Format: ""})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter name: %s", err))
+	}
+
+	// ------------- Optional query parameter "tag" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "tag", ctx.QueryParams(), &params.Tag, runtime.BindQueryParameterOptions{Type: "string", Format: ""})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter tag: %s", err))
+	}
+
+	// ------------- Optional query parameter "failedFrom" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "failedFrom", ctx.QueryParams(), &params.FailedFrom, runtime.BindQueryParameterOptions{Type: "string", Format: "date-time"})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter failedFrom: %s", err))
+	}
+
+	// ------------- Optional query parameter "failedTo" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "failedTo", ctx.QueryParams(), &params.FailedTo, runtime.BindQueryParameterOptions{Type: "string", Format: "date-time"})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter failedTo: %s", err))
+	}
+
+	// ------------- Optional query parameter "canRetry" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "canRetry", ctx.QueryParams(), &params.CanRetry, runtime.BindQueryParameterOptions{Type: "boolean", Format: ""})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter canRetry: %s", err))
+	}
+
+	// ------------- Optional query parameter "data" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "data", ctx.QueryParams(), &params.Data, runtime.BindQueryParameterOptions{Type: "string", Format: ""})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter data: %s", err))
+	}
+
+	// Invoke the callback with all the unmarshaled arguments
+	err = w.Handler.CountDeadJobs(ctx, queueName, params)
+	return err
+}
+
+// ListErrorGroups converts echo context to params.
+func (w *ServerInterfaceWrapper) ListErrorGroups(ctx echo.Context) error {
+	var err error
+	// ------------- Path parameter "queueName" -------------
+	var queueName AnyQueue
+
+	err = runtime.BindStyledParameterWithOptions("simple", "queueName", ctx.Param("queueName"), &queueName, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: ctx.Request().URL.RawPath == ""})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter queueName: %s", err))
+	}
+
+	// Parameter object where we will unmarshal all parameters from the context
+	var params ListErrorGroupsParams
+	// ------------- Optional query parameter "limit" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "limit", ctx.QueryParams(), &params.Limit, runtime.BindQueryParameterOptions{Type: "integer", Format: ""})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter limit: %s", err))
+	}
+
+	// Invoke the callback with all the unmarshaled arguments
+	err = w.Handler.ListErrorGroups(ctx, queueName, params)
+	return err
+}
+
+// ReopenError converts echo context to params.
+func (w *ServerInterfaceWrapper) ReopenError(ctx echo.Context) error {
+	var err error
+	// ------------- Path parameter "queueName" -------------
+	var queueName QueueName
+
+	err = runtime.BindStyledParameterWithOptions("simple", "queueName", ctx.Param("queueName"), &queueName, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: ctx.Request().URL.RawPath == ""})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter queueName: %s", err))
+	}
+
+	// ------------- Path parameter "fingerprint" -------------
+	var fingerprint GroupFingerprint
+
+	err = runtime.BindStyledParameterWithOptions("simple", "fingerprint", ctx.Param("fingerprint"), &fingerprint, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: ctx.Request().URL.RawPath == ""})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter fingerprint: %s", err))
+	}
+
+	// Invoke the callback with all the unmarshaled arguments
+	err = w.Handler.ReopenError(ctx, queueName, fingerprint)
+	return err
+}
+
+// ResolveError converts echo context to params.
+func (w *ServerInterfaceWrapper) ResolveError(ctx echo.Context) error {
+	var err error
+	// ------------- Path parameter "queueName" -------------
+	var queueName QueueName
+
+	err = runtime.BindStyledParameterWithOptions("simple", "queueName", ctx.Param("queueName"), &queueName, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: ctx.Request().URL.RawPath == ""})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter queueName: %s", err))
+	}
+
+	// ------------- Path parameter "fingerprint" -------------
+	var fingerprint GroupFingerprint
+
+	err = runtime.BindStyledParameterWithOptions("simple", "fingerprint", ctx.Param("fingerprint"), &fingerprint, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: ctx.Request().URL.RawPath == ""})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter fingerprint: %s", err))
+	}
+
+	// Invoke the callback with all the unmarshaled arguments
+	err = w.Handler.ResolveError(ctx, queueName, fingerprint)
+	return err
+}
+
+// GetDeadPolicy converts echo context to params.
+func (w *ServerInterfaceWrapper) GetDeadPolicy(ctx echo.Context) error {
+	var err error
+	// ------------- Path parameter "queueName" -------------
+	var queueName AnyQueue
+
+	err = runtime.BindStyledParameterWithOptions("simple", "queueName", ctx.Param("queueName"), &queueName, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: ctx.Request().URL.RawPath == ""})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter queueName: %s", err))
+	}
+
+	// Invoke the callback with all the unmarshaled arguments
+	err = w.Handler.GetDeadPolicy(ctx, queueName)
+	return err
+}
+
+// SetDeadPolicy converts echo context to params.
+func (w *ServerInterfaceWrapper) SetDeadPolicy(ctx echo.Context) error {
+	var err error
+	// ------------- Path parameter "queueName" -------------
+	var queueName AnyQueue
+
+	err = runtime.BindStyledParameterWithOptions("simple", "queueName", ctx.Param("queueName"), &queueName, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: ctx.Request().URL.RawPath == ""})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter queueName: %s", err))
+	}
+
+	// Invoke the callback with all the unmarshaled arguments
+	err = w.Handler.SetDeadPolicy(ctx, queueName)
+	return err
+}
+
+// ProcessScheduledRetries converts echo context to params.
+func (w *ServerInterfaceWrapper) ProcessScheduledRetries(ctx echo.Context) error {
+	var err error
+	// ------------- Path parameter "queueName" -------------
+	var queueName AnyQueue
+
+	err = runtime.BindStyledParameterWithOptions("simple", "queueName", ctx.Param("queueName"), &queueName, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: ctx.Request().URL.RawPath == ""})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter queueName: %s", err))
+	}
+
+	// Invoke the callback with all the unmarshaled arguments
+	err = w.Handler.ProcessScheduledRetries(ctx, queueName)
+	return err
+}
+
+// PurgeDeadJobs converts echo context to params.
+func (w *ServerInterfaceWrapper) PurgeDeadJobs(ctx echo.Context) error {
+	var err error
+	// ------------- Path parameter "queueName" -------------
+	var queueName AnyQueue
+
+	err = runtime.BindStyledParameterWithOptions("simple", "queueName", ctx.Param("queueName"), &queueName, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: ctx.Request().URL.RawPath == ""})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter queueName: %s", err))
+	}
+
+	// Parameter object where we will unmarshal all parameters from the context
+	var params PurgeDeadJobsParams
+	// ------------- Optional query parameter "olderThan" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "olderThan", ctx.QueryParams(), &params.OlderThan, runtime.BindQueryParameterOptions{Type: "integer", Format: "int64"})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter olderThan: %s", err))
+	}
+
+	// ------------- Optional query parameter "reason" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "reason", ctx.QueryParams(), &params.Reason, runtime.BindQueryParameterOptions{Type: "string", Format: ""})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter reason: %s", err))
+	}
+
+	// ------------- Optional query parameter "class" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "class", ctx.QueryParams(), &params.Class, runtime.BindQueryParameterOptions{Type: "string", Format: ""})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter class: %s", err))
+	}
+
+	// ------------- Optional query parameter "fingerprint" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "fingerprint", ctx.QueryParams(), &params.Fingerprint, runtime.BindQueryParameterOptions{Type: "string", Format: ""})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter fingerprint: %s", err))
+	}
+
+	// ------------- Optional query parameter "name" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "name", ctx.QueryParams(), &params.Name, runtime.BindQueryParameterOptions{Type: "string", Format: ""})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter name: %s", err))
+	}
+
+	// ------------- Optional query parameter "tag" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "tag", ctx.QueryParams(), &params.Tag, runtime.BindQueryParameterOptions{Type: "string", Format: ""})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter tag: %s", err))
+	}
+
+	// ------------- Optional query parameter "failedFrom" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "failedFrom", ctx.QueryParams(), &params.FailedFrom, runtime.BindQueryParameterOptions{Type: "string", Format: "date-time"})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter failedFrom: %s", err))
+	}
+
+	// ------------- Optional query parameter "failedTo" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "failedTo", ctx.QueryParams(), &params.FailedTo, runtime.BindQueryParameterOptions{Type: "string", Format: "date-time"})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter failedTo: %s", err))
+	}
+
+	// ------------- Optional query parameter "canRetry" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "canRetry", ctx.QueryParams(), &params.CanRetry, runtime.BindQueryParameterOptions{Type: "boolean", Format: ""})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter canRetry: %s", err))
+	}
+
+	// ------------- Optional query parameter "data" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "data", ctx.QueryParams(), &params.Data, runtime.BindQueryParameterOptions{Type: "string", Format: ""})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter data: %s", err))
+	}
+
+	// Invoke the callback with all the unmarshaled arguments
+	err = w.Handler.PurgeDeadJobs(ctx, queueName, params)
+	return err
+}
+
+// StartRedrive converts echo context to params.
+func (w *ServerInterfaceWrapper) StartRedrive(ctx echo.Context) error {
+	var err error
+	// ------------- Path parameter "queueName" -------------
+	var queueName QueueName
+
+	err = runtime.BindStyledParameterWithOptions("simple", "queueName", ctx.Param("queueName"), &queueName, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: ctx.Request().URL.RawPath == ""})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter queueName: %s", err))
+	}
+
+	// Invoke the callback with all the unmarshaled arguments
+	err = w.Handler.StartRedrive(ctx, queueName)
+	return err
+}
+
+// GetDeadStats converts echo context to params.
+func (w *ServerInterfaceWrapper) GetDeadStats(ctx echo.Context) error {
+	var err error
+	// ------------- Path parameter "queueName" -------------
+	var queueName AnyQueue
+
+	err = runtime.BindStyledParameterWithOptions("simple", "queueName", ctx.Param("queueName"), &queueName, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: ctx.Request().URL.RawPath == ""})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter queueName: %s", err))
+	}
+
+	// Invoke the callback with all the unmarshaled arguments
+	err = w.Handler.GetDeadStats(ctx, queueName)
+	return err
+}
+
+// GetDeadJob converts echo context to params.
+func (w *ServerInterfaceWrapper) GetDeadJob(ctx echo.Context) error {
+	var err error
+	// ------------- Path parameter "queueName" -------------
+	var queueName QueueName
+
+	err = runtime.BindStyledParameterWithOptions("simple", "queueName", ctx.Param("queueName"), &queueName, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: ctx.Request().URL.RawPath == ""})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter queueName: %s", err))
+	}
+
+	// ------------- Path parameter "dlqItemId" -------------
+	var dlqItemId DlqItemId
+
+	err = runtime.BindStyledParameterWithOptions("simple", "dlqItemId", ctx.Param("dlqItemId"), &dlqItemId, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: ctx.Request().URL.RawPath == ""})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter dlqItemId: %s", err))
+	}
+
+	// Invoke the callback with all the unmarshaled arguments
+	err = w.Handler.GetDeadJob(ctx, queueName, dlqItemId)
+	return err
+}
+
+// RedriveJob converts echo context to params.
+func (w *ServerInterfaceWrapper) RedriveJob(ctx echo.Context) error {
+	var err error
+	// ------------- Path parameter "queueName" -------------
+	var queueName QueueName
+
+	err = runtime.BindStyledParameterWithOptions("simple", "queueName", ctx.Param("queueName"), &queueName, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: ctx.Request().URL.RawPath == ""})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter queueName: %s", err))
+	}
+
+	// ------------- Path parameter "dlqItemId" -------------
+	var dlqItemId DlqItemId
+
+	err = runtime.BindStyledParameterWithOptions("simple", "dlqItemId", ctx.Param("dlqItemId"), &dlqItemId, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: ctx.Request().URL.RawPath == ""})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter dlqItemId: %s", err))
+	}
+
+	// Invoke the callback with all the unmarshaled arguments
+	err = w.Handler.RedriveJob(ctx, queueName, dlqItemId)
+	return err
+}
+
+// Enqueue converts echo context to params.
+func (w *ServerInterfaceWrapper) Enqueue(ctx echo.Context) error {
+	var err error
+	// ------------- Path parameter "queueName" -------------
+	var queueName QueueName
+
+	err = runtime.BindStyledParameterWithOptions("simple", "queueName", ctx.Param("queueName"), &queueName, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: ctx.Request().URL.RawPath == ""})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter queueName: %s", err))
+	}
+
+	// Parameter object where we will unmarshal all parameters from the context
+	var params EnqueueParams
+
+	headers := ctx.Request().Header
+	// ------------- Optional header parameter "traceparent" -------------
+	if valueList, found := headers[http.CanonicalHeaderKey("traceparent")]; found {
+		var Traceparent Traceparent
+		n := len(valueList)
+		if n != 1 {
+			return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Expected one value for traceparent, got %d", n))
+		}
+
+		err = runtime.BindStyledParameterWithOptions("simple", "traceparent", valueList[0], &Traceparent, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""})
+		if err != nil {
+			return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter traceparent: %s", err))
+		}
+
+		params.Traceparent = Traceparent
+	}
+
+	// Invoke the callback with all the unmarshaled arguments
+	err = w.Handler.Enqueue(ctx, queueName, params)
+	return err
+}
+
+// EnqueueMany converts echo context to params.
+func (w *ServerInterfaceWrapper) EnqueueMany(ctx echo.Context) error {
+	var err error
+	// ------------- Path parameter "queueName" -------------
+	var queueName QueueName
+
+	err = runtime.BindStyledParameterWithOptions("simple", "queueName", ctx.Param("queueName"), &queueName, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: ctx.Request().URL.RawPath == ""})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter queueName: %s", err))
+	}
+
+	// Parameter object where we will unmarshal all parameters from the context
+	var params EnqueueManyParams
+
+	headers := ctx.Request().Header
+	// ------------- Optional header parameter "traceparent" -------------
+	if valueList, found := headers[http.CanonicalHeaderKey("traceparent")]; found {
+		var Traceparent Traceparent
+		n := len(valueList)
+		if n != 1 {
+			return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Expected one value for traceparent, got %d", n))
+		}
+
+		err = runtime.BindStyledParameterWithOptions("simple", "traceparent", valueList[0], &Traceparent, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""})
+		if err != nil {
+			return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter traceparent: %s", err))
+		}
+
+		params.Traceparent = Traceparent
+	}
+
+	// Invoke the callback with all the unmarshaled arguments
+	err = w.Handler.EnqueueMany(ctx, queueName, params)
+	return err
+}
+
+// PauseQueue converts echo context to params.
+func (w *ServerInterfaceWrapper) PauseQueue(ctx echo.Context) error {
+	var err error
+	// ------------- Path parameter "queueName" -------------
+	var queueName QueueName
+
+	err = runtime.BindStyledParameterWithOptions("simple", "queueName", ctx.Param("queueName"), &queueName, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: ctx.Request().URL.RawPath == ""})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter queueName: %s", err))
+	}
+
+	// Invoke the callback with all the unmarshaled arguments
+	err = w.Handler.PauseQueue(ctx, queueName)
+	return err
+}
+
+// GetPriorityDistribution converts echo context to params.
+func (w *ServerInterfaceWrapper) GetPriorityDistribution(ctx echo.Context) error {
+	var err error
+	// ------------- Path parameter "queueName" -------------
+	var queueName AnyQueue
+
+	err = runtime.BindStyledParameterWithOptions("simple", "queueName", ctx.Param("queueName"), &queueName, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: ctx.Request().URL.RawPath == ""})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter queueName: %s", err))
+	}
+
+	// Invoke the callback with all the unmarshaled arguments
+	err = w.Handler.GetPriorityDistribution(ctx, queueName)
+	return err
+}
+
+// ListPriorityRules converts echo context to params.
+func (w *ServerInterfaceWrapper) ListPriorityRules(ctx echo.Context) error {
+	var err error
+	// ------------- Path parameter "queueName" -------------
+	var queueName AnyQueue
+
+	err = runtime.BindStyledParameterWithOptions("simple", "queueName", ctx.Param("queueName"), &queueName, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: ctx.Request().URL.RawPath == ""})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter queueName: %s", err))
+	}
+
+	// Invoke the callback with all the unmarshaled arguments
+	err = w.Handler.ListPriorityRules(ctx, queueName)
+	return err
+}
+
+// RemovePriorityRule converts echo context to params.
+func (w *ServerInterfaceWrapper) RemovePriorityRule(ctx echo.Context) error {
+	var err error
+	// ------------- Path parameter "queueName" -------------
+	var queueName QueueName
+
+	err = runtime.BindStyledParameterWithOptions("simple", "queueName", ctx.Param("queueName"), &queueName, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: ctx.Request().URL.RawPath == ""})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter queueName: %s", err))
+	}
+
+	// ------------- Path parameter "position" -------------
+	var position int
+
+	err = runtime.BindStyledParameterWithOptions("simple", "position", ctx.Param("position"), &position, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "integer", Format: "", ValueIsUnescaped: ctx.Request().URL.RawPath == ""})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter position: %s", err))
+	}
+
+	// Invoke the callback with all the unmarshaled arguments
+	err = w.Handler.RemovePriorityRule(ctx, queueName, position)
+	return err
+}
+
+// SetPriorityRule converts echo context to params.
+func (w *ServerInterfaceWrapper) SetPriorityRule(ctx echo.Context) error {
+	var err error
+	// ------------- Path parameter "queueName" -------------
+	var queueName QueueName
+
+	err = runtime.BindStyledParameterWithOptions("simple", "queueName", ctx.Param("queueName"), &queueName, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: ctx.Request().URL.RawPath == ""})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter queueName: %s", err))
+	}
+
+	// ------------- Path parameter "position" -------------
+	var position int
+
+	err = runtime.BindStyledParameterWithOptions("simple", "position", ctx.Param("position"), &position, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "integer", Format: "", ValueIsUnescaped: ctx.Request().URL.RawPath == ""})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter position: %s", err))
+	}
+
+	// Invoke the callback with all the unmarshaled arguments
+	err = w.Handler.SetPriorityRule(ctx, queueName, position)
+	return err
+}
+
+// ResumeQueue converts echo context to params.
+func (w *ServerInterfaceWrapper) ResumeQueue(ctx echo.Context) error {
+	var err error
+	// ------------- Path parameter "queueName" -------------
+	var queueName QueueName
+
+	err = runtime.BindStyledParameterWithOptions("simple", "queueName", ctx.Param("queueName"), &queueName, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: ctx.Request().URL.RawPath == ""})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter queueName: %s", err))
+	}
+
+	// Invoke the callback with all the unmarshaled arguments
+	err = w.Handler.ResumeQueue(ctx, queueName)
+	return err
+}
+
+// ListRedrives converts echo context to params.
+func (w *ServerInterfaceWrapper) ListRedrives(ctx echo.Context) error {
+	var err error
+
+	// Parameter object where we will unmarshal all parameters from the context
+	var params ListRedrivesParams
+	// ------------- Optional query parameter "queueName" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "queueName", ctx.QueryParams(), &params.QueueName, runtime.BindQueryParameterOptions{Type: "string", Format: ""})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter queueName: %s", err))
+	}
+
+	// ------------- Optional query parameter "limit" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "limit", ctx.QueryParams(), &params.Limit, runtime.BindQueryParameterOptions{Type: "integer", Format: ""})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter limit: %s", err))
+	}
+
+	// Invoke the callback with all the unmarshaled arguments
+	err = w.Handler.ListRedrives(ctx, params)
+	return err
+}
+
+// GetRedrive converts echo context to params.
+func (w *ServerInterfaceWrapper) GetRedrive(ctx echo.Context) error {
+	var err error
+	// ------------- Path parameter "redriveId" -------------
+	var redriveId RedriveId
+
+	err = runtime.BindStyledParameterWithOptions("simple", "redriveId", ctx.Param("redriveId"), &redriveId, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: ctx.Request().URL.RawPath == ""})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter redriveId: %s", err))
+	}
+
+	// Invoke the callback with all the unmarshaled arguments
+	err = w.Handler.GetRedrive(ctx, redriveId)
+	return err
+}
+
+// CancelRedrive converts echo context to params.
+func (w *ServerInterfaceWrapper) CancelRedrive(ctx echo.Context) error {
+	var err error
+	// ------------- Path parameter "redriveId" -------------
+	var redriveId RedriveId
+
+	err = runtime.BindStyledParameterWithOptions("simple", "redriveId", ctx.Param("redriveId"), &redriveId, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: ctx.Request().URL.RawPath == ""})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter redriveId: %s", err))
+	}
+
+	// Invoke the callback with all the unmarshaled arguments
+	err = w.Handler.CancelRedrive(ctx, redriveId)
+	return err
+}
+
+// PauseRedrive converts echo context to params.
+func (w *ServerInterfaceWrapper) PauseRedrive(ctx echo.Context) error {
+	var err error
+	// ------------- Path parameter "redriveId" -------------
+	var redriveId RedriveId
+
+	err = runtime.BindStyledParameterWithOptions("simple", "redriveId", ctx.Param("redriveId"), &redriveId, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: ctx.Request().URL.RawPath == ""})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter redriveId: %s", err))
+	}
+
+	// Invoke the callback with all the unmarshaled arguments
+	err = w.Handler.PauseRedrive(ctx, redriveId)
+	return err
+}
+
+// ResumeRedrive converts echo context to params.
+func (w *ServerInterfaceWrapper) ResumeRedrive(ctx echo.Context) error {
+	var err error
+	// ------------- Path parameter "redriveId" -------------
+	var redriveId RedriveId
+
+	err = runtime.BindStyledParameterWithOptions("simple", "redriveId", ctx.Param("redriveId"), &redriveId, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: ctx.Request().URL.RawPath == ""})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter redriveId: %s", err))
+	}
+
+	// Invoke the callback with all the unmarshaled arguments
+	err = w.Handler.ResumeRedrive(ctx, redriveId)
+	return err
+}
+
+// ListWorkers converts echo context to params.
+func (w *ServerInterfaceWrapper) ListWorkers(ctx echo.Context) error {
+	var err error
+
+	// Parameter object where we will unmarshal all parameters from the context
+	var params ListWorkersParams
+	// ------------- Optional query parameter "queueName" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "queueName", ctx.QueryParams(), &params.QueueName, runtime.BindQueryParameterOptions{Type: "string", Format: ""})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter queueName: %s", err))
+	}
+
+	// Invoke the callback with all the unmarshaled arguments
+	err = w.Handler.ListWorkers(ctx, params)
+	return err
+}
+
+// GetDocs converts echo context to params.
+func (w *ServerInterfaceWrapper) GetDocs(ctx echo.Context) error {
+	var err error
+
+	// Invoke the callback with all the unmarshaled arguments
+	err = w.Handler.GetDocs(ctx)
+	return err
+}
+
 // GetHealthz converts echo context to params.
 func (w *ServerInterfaceWrapper) GetHealthz(ctx echo.Context) error {
 	var err error
 
 	// Invoke the callback with all the unmarshaled arguments
 	err = w.Handler.GetHealthz(ctx)
+	return err
+}
+
+// GetDescription converts echo context to params.
+func (w *ServerInterfaceWrapper) GetDescription(ctx echo.Context) error {
+	var err error
+
+	// Invoke the callback with all the unmarshaled arguments
+	err = w.Handler.GetDescription(ctx)
 	return err
 }
 
@@ -214,6 +2723,65 @@ func RegisterHandlersWithOptions(router EchoRouter, si ServerInterface, options 
 
 	router.GET(options.BaseURL+"/healthz", wrapper.GetHealthz, options.OperationMiddlewares["getHealthz"]...)
 	router.GET(options.BaseURL+"/readyz", wrapper.GetReadyz, options.OperationMiddlewares["getReadyz"]...)
+	router.GET(options.BaseURL+"/api/v1/queues", wrapper.ListQueues, options.OperationMiddlewares["listQueues"]...)
+	router.GET(options.BaseURL+"/api/v1/queues/:queueName", wrapper.GetQueue, options.OperationMiddlewares["getQueue"]...)
+	router.PATCH(options.BaseURL+"/api/v1/queues/:queueName", wrapper.SetQueue, options.OperationMiddlewares["setQueue"]...)
+	router.POST(options.BaseURL+"/api/v1/queues/:queueName/pause", wrapper.PauseQueue, options.OperationMiddlewares["pauseQueue"]...)
+	router.POST(options.BaseURL+"/api/v1/queues/:queueName/resume", wrapper.ResumeQueue, options.OperationMiddlewares["resumeQueue"]...)
+	router.POST(options.BaseURL+"/api/v1/queues/:queueName/jobs", wrapper.Enqueue, options.OperationMiddlewares["enqueue"]...)
+	router.POST(options.BaseURL+"/api/v1/queues/:queueName/jobs/batch", wrapper.EnqueueMany, options.OperationMiddlewares["enqueueMany"]...)
+	router.GET(options.BaseURL+"/api/v1/queues/:queueName/priority-distribution", wrapper.GetPriorityDistribution, options.OperationMiddlewares["getPriorityDistribution"]...)
+	router.GET(options.BaseURL+"/api/v1/queues/:queueName/dlq", wrapper.ListDeadJobs, options.OperationMiddlewares["listDeadJobs"]...)
+	router.GET(options.BaseURL+"/api/v1/queues/:queueName/dlq/stats", wrapper.GetDeadStats, options.OperationMiddlewares["getDeadStats"]...)
+	router.GET(options.BaseURL+"/api/v1/queues/:queueName/dlq/count", wrapper.CountDeadJobs, options.OperationMiddlewares["countDeadJobs"]...)
+	router.GET(options.BaseURL+"/api/v1/queues/:queueName/dlq/groups", wrapper.ListErrorGroups, options.OperationMiddlewares["listErrorGroups"]...)
+	router.POST(options.BaseURL+"/api/v1/queues/:queueName/dlq/groups/:fingerprint/resolve", wrapper.ResolveError, options.OperationMiddlewares["resolveError"]...)
+	router.POST(options.BaseURL+"/api/v1/queues/:queueName/dlq/groups/:fingerprint/reopen", wrapper.ReopenError, options.OperationMiddlewares["reopenError"]...)
+	router.GET(options.BaseURL+"/api/v1/queues/:queueName/dlq/policy", wrapper.GetDeadPolicy, options.OperationMiddlewares["getDeadPolicy"]...)
+	router.PATCH(options.BaseURL+"/api/v1/queues/:queueName/dlq/policy", wrapper.SetDeadPolicy, options.OperationMiddlewares["setDeadPolicy"]...)
+	router.POST(options.BaseURL+"/api/v1/queues/:queueName/dlq/process-retries", wrapper.ProcessScheduledRetries, options.OperationMiddlewares["processScheduledRetries"]...)
+	router.DELETE(options.BaseURL+"/api/v1/queues/:queueName/dlq/purge", wrapper.PurgeDeadJobs, options.OperationMiddlewares["purgeDeadJobs"]...)
+	router.GET(options.BaseURL+"/api/v1/queues/:queueName/dlq/:dlqItemId", wrapper.GetDeadJob, options.OperationMiddlewares["getDeadJob"]...)
+	router.POST(options.BaseURL+"/api/v1/queues/:queueName/dlq/:dlqItemId/retry", wrapper.RedriveJob, options.OperationMiddlewares["redriveJob"]...)
+	router.POST(options.BaseURL+"/api/v1/queues/:queueName/dlq/redrive", wrapper.StartRedrive, options.OperationMiddlewares["startRedrive"]...)
+	router.GET(options.BaseURL+"/api/v1/redrives", wrapper.ListRedrives, options.OperationMiddlewares["listRedrives"]...)
+	router.GET(options.BaseURL+"/api/v1/redrives/:redriveId", wrapper.GetRedrive, options.OperationMiddlewares["getRedrive"]...)
+	router.POST(options.BaseURL+"/api/v1/redrives/:redriveId/pause", wrapper.PauseRedrive, options.OperationMiddlewares["pauseRedrive"]...)
+	router.POST(options.BaseURL+"/api/v1/redrives/:redriveId/resume", wrapper.ResumeRedrive, options.OperationMiddlewares["resumeRedrive"]...)
+	router.POST(options.BaseURL+"/api/v1/redrives/:redriveId/cancel", wrapper.CancelRedrive, options.OperationMiddlewares["cancelRedrive"]...)
+	router.GET(options.BaseURL+"/api/v1/jobs", wrapper.ListJobs, options.OperationMiddlewares["listJobs"]...)
+	router.GET(options.BaseURL+"/api/v1/jobs/count", wrapper.CountJobs, options.OperationMiddlewares["countJobs"]...)
+	router.POST(options.BaseURL+"/api/v1/jobs/change", wrapper.ChangeJobs, options.OperationMiddlewares["changeJobs"]...)
+	router.GET(options.BaseURL+"/api/v1/jobs/:jobId", wrapper.GetJob, options.OperationMiddlewares["getJob"]...)
+	router.GET(options.BaseURL+"/api/v1/jobs/:jobId/explain", wrapper.ExplainJob, options.OperationMiddlewares["explainJob"]...)
+	router.GET(options.BaseURL+"/api/v1/jobs/:jobId/wait", wrapper.WaitForJob, options.OperationMiddlewares["waitForJob"]...)
+	router.POST(options.BaseURL+"/api/v1/jobs/:jobId/cancel", wrapper.CancelJob, options.OperationMiddlewares["cancelJob"]...)
+	router.POST(options.BaseURL+"/api/v1/jobs/:jobId/reprioritize", wrapper.ReprioritizeJob, options.OperationMiddlewares["reprioritizeJob"]...)
+	router.POST(options.BaseURL+"/api/v1/jobs/:jobId/reschedule", wrapper.RescheduleJob, options.OperationMiddlewares["rescheduleJob"]...)
+	router.POST(options.BaseURL+"/api/v1/jobs/:jobId/run-now", wrapper.RunJobNow, options.OperationMiddlewares["runJobNow"]...)
+	router.POST(options.BaseURL+"/api/v1/jobs/:jobId/dead-letter", wrapper.DeadLetterJob, options.OperationMiddlewares["deadLetterJob"]...)
+	router.GET(options.BaseURL+"/api/v1/policies", wrapper.ListPolicies, options.OperationMiddlewares["listPolicies"]...)
+	router.DELETE(options.BaseURL+"/api/v1/policies/:queueName/:jobName", wrapper.RemovePolicy, options.OperationMiddlewares["removePolicy"]...)
+	router.GET(options.BaseURL+"/api/v1/policies/:queueName/:jobName", wrapper.GetPolicy, options.OperationMiddlewares["getPolicy"]...)
+	router.PATCH(options.BaseURL+"/api/v1/policies/:queueName/:jobName", wrapper.SetPolicy, options.OperationMiddlewares["setPolicy"]...)
+	router.GET(options.BaseURL+"/api/v1/policies/:queueName/:jobName/preview", wrapper.PreviewPolicy, options.OperationMiddlewares["previewPolicy"]...)
+	router.GET(options.BaseURL+"/api/v1/queues/:queueName/priority-rules", wrapper.ListPriorityRules, options.OperationMiddlewares["listPriorityRules"]...)
+	router.DELETE(options.BaseURL+"/api/v1/queues/:queueName/priority-rules/:position", wrapper.RemovePriorityRule, options.OperationMiddlewares["removePriorityRule"]...)
+	router.PUT(options.BaseURL+"/api/v1/queues/:queueName/priority-rules/:position", wrapper.SetPriorityRule, options.OperationMiddlewares["setPriorityRule"]...)
+	router.POST(options.BaseURL+"/api/v1/queues/:queueName/decide-priority", wrapper.DecidePriority, options.OperationMiddlewares["decidePriority"]...)
+	router.GET(options.BaseURL+"/api/v1/priority-levels", wrapper.ListPriorityLevels, options.OperationMiddlewares["listPriorityLevels"]...)
+	router.DELETE(options.BaseURL+"/api/v1/priority-levels/:level", wrapper.RemovePriorityLevel, options.OperationMiddlewares["removePriorityLevel"]...)
+	router.PUT(options.BaseURL+"/api/v1/priority-levels/:level", wrapper.SetPriorityLevel, options.OperationMiddlewares["setPriorityLevel"]...)
+	router.GET(options.BaseURL+"/api/v1/priority-tags", wrapper.ListPriorityTags, options.OperationMiddlewares["listPriorityTags"]...)
+	router.DELETE(options.BaseURL+"/api/v1/priority-tags/:tag", wrapper.RemovePriorityTag, options.OperationMiddlewares["removePriorityTag"]...)
+	router.PUT(options.BaseURL+"/api/v1/priority-tags/:tag", wrapper.SetPriorityTag, options.OperationMiddlewares["setPriorityTag"]...)
+	router.GET(options.BaseURL+"/api/v1/queues/:queueName/breakers", wrapper.ListBreakers, options.OperationMiddlewares["listBreakers"]...)
+	router.DELETE(options.BaseURL+"/api/v1/queues/:queueName/breakers/:jobName", wrapper.RemoveBreaker, options.OperationMiddlewares["removeBreaker"]...)
+	router.PUT(options.BaseURL+"/api/v1/queues/:queueName/breakers/:jobName", wrapper.SetBreaker, options.OperationMiddlewares["setBreaker"]...)
+	router.GET(options.BaseURL+"/api/v1/workers", wrapper.ListWorkers, options.OperationMiddlewares["listWorkers"]...)
+	router.GET(options.BaseURL+"/api/v1/audit-log", wrapper.GetAuditLog, options.OperationMiddlewares["getAuditLog"]...)
+	router.GET(options.BaseURL+"/docs", wrapper.GetDocs, options.OperationMiddlewares["getDocs"]...)
+	router.GET(options.BaseURL+"/openapi.yaml", wrapper.GetDescription, options.OperationMiddlewares["getDescription"]...)
 
 }
 
@@ -264,6 +2832,2263 @@ type UnavailableApplicationProblemPlusJSONResponse struct {
 
 type UnsupportedMediaTypeApplicationProblemPlusJSONResponse Problem
 
+type GetAuditLogRequestObject struct {
+	Params GetAuditLogParams
+}
+
+type GetAuditLogResponseObject interface {
+	VisitGetAuditLogResponse(w http.ResponseWriter) error
+}
+
+type GetAuditLog200JSONResponse AuditPage
+
+func (response GetAuditLog200JSONResponse) VisitGetAuditLogResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type GetAuditLogdefaultApplicationProblemPlusJSONResponse struct {
+	Body       Problem
+	StatusCode int
+}
+
+func (response GetAuditLogdefaultApplicationProblemPlusJSONResponse) VisitGetAuditLogResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.WriteHeader(response.StatusCode)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type ListJobsRequestObject struct {
+	Params ListJobsParams
+}
+
+type ListJobsResponseObject interface {
+	VisitListJobsResponse(w http.ResponseWriter) error
+}
+
+type ListJobs200JSONResponse JobPage
+
+func (response ListJobs200JSONResponse) VisitListJobsResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type ListJobsdefaultApplicationProblemPlusJSONResponse struct {
+	Body       Problem
+	StatusCode int
+}
+
+func (response ListJobsdefaultApplicationProblemPlusJSONResponse) VisitListJobsResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.WriteHeader(response.StatusCode)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type ChangeJobsRequestObject struct {
+	Body *ChangeJobsJSONRequestBody
+}
+
+type ChangeJobsResponseObject interface {
+	VisitChangeJobsResponse(w http.ResponseWriter) error
+}
+
+type ChangeJobs200JSONResponse JobsChanged
+
+func (response ChangeJobs200JSONResponse) VisitChangeJobsResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type ChangeJobsdefaultApplicationProblemPlusJSONResponse struct {
+	Body       Problem
+	StatusCode int
+}
+
+func (response ChangeJobsdefaultApplicationProblemPlusJSONResponse) VisitChangeJobsResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.WriteHeader(response.StatusCode)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type CountJobsRequestObject struct {
+	Params CountJobsParams
+}
+
+type CountJobsResponseObject interface {
+	VisitCountJobsResponse(w http.ResponseWriter) error
+}
+
+type CountJobs200JSONResponse JobCount
+
+func (response CountJobs200JSONResponse) VisitCountJobsResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type CountJobsdefaultApplicationProblemPlusJSONResponse struct {
+	Body       Problem
+	StatusCode int
+}
+
+func (response CountJobsdefaultApplicationProblemPlusJSONResponse) VisitCountJobsResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.WriteHeader(response.StatusCode)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type GetJobRequestObject struct {
+	JobId JobId `json:"jobId"`
+}
+
+type GetJobResponseObject interface {
+	VisitGetJobResponse(w http.ResponseWriter) error
+}
+
+type GetJob200JSONResponse JobInfo
+
+func (response GetJob200JSONResponse) VisitGetJobResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type GetJobdefaultApplicationProblemPlusJSONResponse struct {
+	Body       Problem
+	StatusCode int
+}
+
+func (response GetJobdefaultApplicationProblemPlusJSONResponse) VisitGetJobResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.WriteHeader(response.StatusCode)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type CancelJobRequestObject struct {
+	JobId JobId `json:"jobId"`
+}
+
+type CancelJobResponseObject interface {
+	VisitCancelJobResponse(w http.ResponseWriter) error
+}
+
+type CancelJob200JSONResponse Cancelled
+
+func (response CancelJob200JSONResponse) VisitCancelJobResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type CancelJobdefaultApplicationProblemPlusJSONResponse struct {
+	Body       Problem
+	StatusCode int
+}
+
+func (response CancelJobdefaultApplicationProblemPlusJSONResponse) VisitCancelJobResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.WriteHeader(response.StatusCode)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type DeadLetterJobRequestObject struct {
+	JobId JobId `json:"jobId"`
+	Body  *DeadLetterJobJSONRequestBody
+}
+
+type DeadLetterJobResponseObject interface {
+	VisitDeadLetterJobResponse(w http.ResponseWriter) error
+}
+
+type DeadLetterJob200JSONResponse JobInfo
+
+func (response DeadLetterJob200JSONResponse) VisitDeadLetterJobResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type DeadLetterJobdefaultApplicationProblemPlusJSONResponse struct {
+	Body       Problem
+	StatusCode int
+}
+
+func (response DeadLetterJobdefaultApplicationProblemPlusJSONResponse) VisitDeadLetterJobResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.WriteHeader(response.StatusCode)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type ExplainJobRequestObject struct {
+	JobId JobId `json:"jobId"`
+}
+
+type ExplainJobResponseObject interface {
+	VisitExplainJobResponse(w http.ResponseWriter) error
+}
+
+type ExplainJob200JSONResponse Explanation
+
+func (response ExplainJob200JSONResponse) VisitExplainJobResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type ExplainJobdefaultApplicationProblemPlusJSONResponse struct {
+	Body       Problem
+	StatusCode int
+}
+
+func (response ExplainJobdefaultApplicationProblemPlusJSONResponse) VisitExplainJobResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.WriteHeader(response.StatusCode)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type ReprioritizeJobRequestObject struct {
+	JobId JobId `json:"jobId"`
+	Body  *ReprioritizeJobJSONRequestBody
+}
+
+type ReprioritizeJobResponseObject interface {
+	VisitReprioritizeJobResponse(w http.ResponseWriter) error
+}
+
+type ReprioritizeJob200JSONResponse JobInfo
+
+func (response ReprioritizeJob200JSONResponse) VisitReprioritizeJobResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type ReprioritizeJobdefaultApplicationProblemPlusJSONResponse struct {
+	Body       Problem
+	StatusCode int
+}
+
+func (response ReprioritizeJobdefaultApplicationProblemPlusJSONResponse) VisitReprioritizeJobResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.WriteHeader(response.StatusCode)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type RescheduleJobRequestObject struct {
+	JobId JobId `json:"jobId"`
+	Body  *RescheduleJobJSONRequestBody
+}
+
+type RescheduleJobResponseObject interface {
+	VisitRescheduleJobResponse(w http.ResponseWriter) error
+}
+
+type RescheduleJob200JSONResponse JobInfo
+
+func (response RescheduleJob200JSONResponse) VisitRescheduleJobResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type RescheduleJobdefaultApplicationProblemPlusJSONResponse struct {
+	Body       Problem
+	StatusCode int
+}
+
+func (response RescheduleJobdefaultApplicationProblemPlusJSONResponse) VisitRescheduleJobResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.WriteHeader(response.StatusCode)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type RunJobNowRequestObject struct {
+	JobId JobId `json:"jobId"`
+}
+
+type RunJobNowResponseObject interface {
+	VisitRunJobNowResponse(w http.ResponseWriter) error
+}
+
+type RunJobNow200JSONResponse JobInfo
+
+func (response RunJobNow200JSONResponse) VisitRunJobNowResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type RunJobNowdefaultApplicationProblemPlusJSONResponse struct {
+	Body       Problem
+	StatusCode int
+}
+
+func (response RunJobNowdefaultApplicationProblemPlusJSONResponse) VisitRunJobNowResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.WriteHeader(response.StatusCode)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type WaitForJobRequestObject struct {
+	JobId  JobId `json:"jobId"`
+	Params WaitForJobParams
+}
+
+type WaitForJobResponseObject interface {
+	VisitWaitForJobResponse(w http.ResponseWriter) error
+}
+
+type WaitForJob200JSONResponse JobInfo
+
+func (response WaitForJob200JSONResponse) VisitWaitForJobResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type WaitForJobdefaultApplicationProblemPlusJSONResponse struct {
+	Body       Problem
+	StatusCode int
+}
+
+func (response WaitForJobdefaultApplicationProblemPlusJSONResponse) VisitWaitForJobResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.WriteHeader(response.StatusCode)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type ListPoliciesRequestObject struct {
+}
+
+type ListPoliciesResponseObject interface {
+	VisitListPoliciesResponse(w http.ResponseWriter) error
+}
+
+type ListPolicies200JSONResponse PolicyList
+
+func (response ListPolicies200JSONResponse) VisitListPoliciesResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type ListPoliciesdefaultApplicationProblemPlusJSONResponse struct {
+	Body       Problem
+	StatusCode int
+}
+
+func (response ListPoliciesdefaultApplicationProblemPlusJSONResponse) VisitListPoliciesResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.WriteHeader(response.StatusCode)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type RemovePolicyRequestObject struct {
+	QueueName AnyQueue `json:"queueName"`
+	JobName   JobName  `json:"jobName"`
+}
+
+type RemovePolicyResponseObject interface {
+	VisitRemovePolicyResponse(w http.ResponseWriter) error
+}
+
+type RemovePolicy204Response struct {
+}
+
+func (response RemovePolicy204Response) VisitRemovePolicyResponse(w http.ResponseWriter) error {
+	w.WriteHeader(204)
+	return nil
+}
+
+type RemovePolicydefaultApplicationProblemPlusJSONResponse struct {
+	Body       Problem
+	StatusCode int
+}
+
+func (response RemovePolicydefaultApplicationProblemPlusJSONResponse) VisitRemovePolicyResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.WriteHeader(response.StatusCode)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type GetPolicyRequestObject struct {
+	QueueName AnyQueue `json:"queueName"`
+	JobName   JobName  `json:"jobName"`
+	Params    GetPolicyParams
+}
+
+type GetPolicyResponseObject interface {
+	VisitGetPolicyResponse(w http.ResponseWriter) error
+}
+
+type GetPolicy200JSONResponse Policy
+
+func (response GetPolicy200JSONResponse) VisitGetPolicyResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type GetPolicydefaultApplicationProblemPlusJSONResponse struct {
+	Body       Problem
+	StatusCode int
+}
+
+func (response GetPolicydefaultApplicationProblemPlusJSONResponse) VisitGetPolicyResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.WriteHeader(response.StatusCode)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type SetPolicyRequestObject struct {
+	QueueName AnyQueue `json:"queueName"`
+	JobName   JobName  `json:"jobName"`
+	Body      *SetPolicyJSONRequestBody
+}
+
+type SetPolicyResponseObject interface {
+	VisitSetPolicyResponse(w http.ResponseWriter) error
+}
+
+type SetPolicy200JSONResponse Policy
+
+func (response SetPolicy200JSONResponse) VisitSetPolicyResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type SetPolicydefaultApplicationProblemPlusJSONResponse struct {
+	Body       Problem
+	StatusCode int
+}
+
+func (response SetPolicydefaultApplicationProblemPlusJSONResponse) VisitSetPolicyResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.WriteHeader(response.StatusCode)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type PreviewPolicyRequestObject struct {
+	QueueName AnyQueue `json:"queueName"`
+	JobName   JobName  `json:"jobName"`
+	Params    PreviewPolicyParams
+}
+
+type PreviewPolicyResponseObject interface {
+	VisitPreviewPolicyResponse(w http.ResponseWriter) error
+}
+
+type PreviewPolicy200JSONResponse RetryPreviewList
+
+func (response PreviewPolicy200JSONResponse) VisitPreviewPolicyResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type PreviewPolicydefaultApplicationProblemPlusJSONResponse struct {
+	Body       Problem
+	StatusCode int
+}
+
+func (response PreviewPolicydefaultApplicationProblemPlusJSONResponse) VisitPreviewPolicyResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.WriteHeader(response.StatusCode)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type ListPriorityLevelsRequestObject struct {
+}
+
+type ListPriorityLevelsResponseObject interface {
+	VisitListPriorityLevelsResponse(w http.ResponseWriter) error
+}
+
+type ListPriorityLevels200JSONResponse PriorityLevelList
+
+func (response ListPriorityLevels200JSONResponse) VisitListPriorityLevelsResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type ListPriorityLevelsdefaultApplicationProblemPlusJSONResponse struct {
+	Body       Problem
+	StatusCode int
+}
+
+func (response ListPriorityLevelsdefaultApplicationProblemPlusJSONResponse) VisitListPriorityLevelsResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.WriteHeader(response.StatusCode)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type RemovePriorityLevelRequestObject struct {
+	Level Name `json:"level"`
+}
+
+type RemovePriorityLevelResponseObject interface {
+	VisitRemovePriorityLevelResponse(w http.ResponseWriter) error
+}
+
+type RemovePriorityLevel204Response struct {
+}
+
+func (response RemovePriorityLevel204Response) VisitRemovePriorityLevelResponse(w http.ResponseWriter) error {
+	w.WriteHeader(204)
+	return nil
+}
+
+type RemovePriorityLeveldefaultApplicationProblemPlusJSONResponse struct {
+	Body       Problem
+	StatusCode int
+}
+
+func (response RemovePriorityLeveldefaultApplicationProblemPlusJSONResponse) VisitRemovePriorityLevelResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.WriteHeader(response.StatusCode)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type SetPriorityLevelRequestObject struct {
+	Level Name `json:"level"`
+	Body  *SetPriorityLevelJSONRequestBody
+}
+
+type SetPriorityLevelResponseObject interface {
+	VisitSetPriorityLevelResponse(w http.ResponseWriter) error
+}
+
+type SetPriorityLevel200JSONResponse PriorityLevel
+
+func (response SetPriorityLevel200JSONResponse) VisitSetPriorityLevelResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type SetPriorityLeveldefaultApplicationProblemPlusJSONResponse struct {
+	Body       Problem
+	StatusCode int
+}
+
+func (response SetPriorityLeveldefaultApplicationProblemPlusJSONResponse) VisitSetPriorityLevelResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.WriteHeader(response.StatusCode)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type ListPriorityTagsRequestObject struct {
+}
+
+type ListPriorityTagsResponseObject interface {
+	VisitListPriorityTagsResponse(w http.ResponseWriter) error
+}
+
+type ListPriorityTags200JSONResponse PriorityTagList
+
+func (response ListPriorityTags200JSONResponse) VisitListPriorityTagsResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type ListPriorityTagsdefaultApplicationProblemPlusJSONResponse struct {
+	Body       Problem
+	StatusCode int
+}
+
+func (response ListPriorityTagsdefaultApplicationProblemPlusJSONResponse) VisitListPriorityTagsResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.WriteHeader(response.StatusCode)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type RemovePriorityTagRequestObject struct {
+	Tag Name `json:"tag"`
+}
+
+type RemovePriorityTagResponseObject interface {
+	VisitRemovePriorityTagResponse(w http.ResponseWriter) error
+}
+
+type RemovePriorityTag204Response struct {
+}
+
+func (response RemovePriorityTag204Response) VisitRemovePriorityTagResponse(w http.ResponseWriter) error {
+	w.WriteHeader(204)
+	return nil
+}
+
+type RemovePriorityTagdefaultApplicationProblemPlusJSONResponse struct {
+	Body       Problem
+	StatusCode int
+}
+
+func (response RemovePriorityTagdefaultApplicationProblemPlusJSONResponse) VisitRemovePriorityTagResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.WriteHeader(response.StatusCode)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type SetPriorityTagRequestObject struct {
+	Tag  Name `json:"tag"`
+	Body *SetPriorityTagJSONRequestBody
+}
+
+type SetPriorityTagResponseObject interface {
+	VisitSetPriorityTagResponse(w http.ResponseWriter) error
+}
+
+type SetPriorityTag200JSONResponse PriorityTag
+
+func (response SetPriorityTag200JSONResponse) VisitSetPriorityTagResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type SetPriorityTagdefaultApplicationProblemPlusJSONResponse struct {
+	Body       Problem
+	StatusCode int
+}
+
+func (response SetPriorityTagdefaultApplicationProblemPlusJSONResponse) VisitSetPriorityTagResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.WriteHeader(response.StatusCode)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type ListQueuesRequestObject struct {
+}
+
+type ListQueuesResponseObject interface {
+	VisitListQueuesResponse(w http.ResponseWriter) error
+}
+
+type ListQueues200JSONResponse QueueList
+
+func (response ListQueues200JSONResponse) VisitListQueuesResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type ListQueuesdefaultApplicationProblemPlusJSONResponse struct {
+	Body       Problem
+	StatusCode int
+}
+
+func (response ListQueuesdefaultApplicationProblemPlusJSONResponse) VisitListQueuesResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.WriteHeader(response.StatusCode)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type GetQueueRequestObject struct {
+	QueueName QueueName `json:"queueName"`
+}
+
+type GetQueueResponseObject interface {
+	VisitGetQueueResponse(w http.ResponseWriter) error
+}
+
+type GetQueue200JSONResponse QueueInfo
+
+func (response GetQueue200JSONResponse) VisitGetQueueResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type GetQueuedefaultApplicationProblemPlusJSONResponse struct {
+	Body       Problem
+	StatusCode int
+}
+
+func (response GetQueuedefaultApplicationProblemPlusJSONResponse) VisitGetQueueResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.WriteHeader(response.StatusCode)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type SetQueueRequestObject struct {
+	QueueName QueueName `json:"queueName"`
+	Body      *SetQueueJSONRequestBody
+}
+
+type SetQueueResponseObject interface {
+	VisitSetQueueResponse(w http.ResponseWriter) error
+}
+
+type SetQueue200JSONResponse QueueInfo
+
+func (response SetQueue200JSONResponse) VisitSetQueueResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type SetQueuedefaultApplicationProblemPlusJSONResponse struct {
+	Body       Problem
+	StatusCode int
+}
+
+func (response SetQueuedefaultApplicationProblemPlusJSONResponse) VisitSetQueueResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.WriteHeader(response.StatusCode)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type ListBreakersRequestObject struct {
+	QueueName QueueName `json:"queueName"`
+}
+
+type ListBreakersResponseObject interface {
+	VisitListBreakersResponse(w http.ResponseWriter) error
+}
+
+type ListBreakers200JSONResponse Breakers
+
+func (response ListBreakers200JSONResponse) VisitListBreakersResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type ListBreakersdefaultApplicationProblemPlusJSONResponse struct {
+	Body       Problem
+	StatusCode int
+}
+
+func (response ListBreakersdefaultApplicationProblemPlusJSONResponse) VisitListBreakersResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.WriteHeader(response.StatusCode)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type RemoveBreakerRequestObject struct {
+	QueueName QueueName `json:"queueName"`
+	JobName   JobName   `json:"jobName"`
+}
+
+type RemoveBreakerResponseObject interface {
+	VisitRemoveBreakerResponse(w http.ResponseWriter) error
+}
+
+type RemoveBreaker204Response struct {
+}
+
+func (response RemoveBreaker204Response) VisitRemoveBreakerResponse(w http.ResponseWriter) error {
+	w.WriteHeader(204)
+	return nil
+}
+
+type RemoveBreakerdefaultApplicationProblemPlusJSONResponse struct {
+	Body       Problem
+	StatusCode int
+}
+
+func (response RemoveBreakerdefaultApplicationProblemPlusJSONResponse) VisitRemoveBreakerResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.WriteHeader(response.StatusCode)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type SetBreakerRequestObject struct {
+	QueueName QueueName `json:"queueName"`
+	JobName   JobName   `json:"jobName"`
+	Body      *SetBreakerJSONRequestBody
+}
+
+type SetBreakerResponseObject interface {
+	VisitSetBreakerResponse(w http.ResponseWriter) error
+}
+
+type SetBreaker200JSONResponse Breaker
+
+func (response SetBreaker200JSONResponse) VisitSetBreakerResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type SetBreakerdefaultApplicationProblemPlusJSONResponse struct {
+	Body       Problem
+	StatusCode int
+}
+
+func (response SetBreakerdefaultApplicationProblemPlusJSONResponse) VisitSetBreakerResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.WriteHeader(response.StatusCode)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type DecidePriorityRequestObject struct {
+	QueueName QueueName `json:"queueName"`
+	Body      *DecidePriorityJSONRequestBody
+}
+
+type DecidePriorityResponseObject interface {
+	VisitDecidePriorityResponse(w http.ResponseWriter) error
+}
+
+type DecidePriority200JSONResponse PriorityDecision
+
+func (response DecidePriority200JSONResponse) VisitDecidePriorityResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type DecidePrioritydefaultApplicationProblemPlusJSONResponse struct {
+	Body       Problem
+	StatusCode int
+}
+
+func (response DecidePrioritydefaultApplicationProblemPlusJSONResponse) VisitDecidePriorityResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.WriteHeader(response.StatusCode)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type ListDeadJobsRequestObject struct {
+	QueueName AnyQueue `json:"queueName"`
+	Params    ListDeadJobsParams
+}
+
+type ListDeadJobsResponseObject interface {
+	VisitListDeadJobsResponse(w http.ResponseWriter) error
+}
+
+type ListDeadJobs200JSONResponse DeadJobPage
+
+func (response ListDeadJobs200JSONResponse) VisitListDeadJobsResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type ListDeadJobsdefaultApplicationProblemPlusJSONResponse struct {
+	Body       Problem
+	StatusCode int
+}
+
+func (response ListDeadJobsdefaultApplicationProblemPlusJSONResponse) VisitListDeadJobsResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.WriteHeader(response.StatusCode)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type CountDeadJobsRequestObject struct {
+	QueueName AnyQueue `json:"queueName"`
+	Params    CountDeadJobsParams
+}
+
+type CountDeadJobsResponseObject interface {
+	VisitCountDeadJobsResponse(w http.ResponseWriter) error
+}
+
+type CountDeadJobs200JSONResponse DeadCount
+
+func (response CountDeadJobs200JSONResponse) VisitCountDeadJobsResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type CountDeadJobsdefaultApplicationProblemPlusJSONResponse struct {
+	Body       Problem
+	StatusCode int
+}
+
+func (response CountDeadJobsdefaultApplicationProblemPlusJSONResponse) VisitCountDeadJobsResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.WriteHeader(response.StatusCode)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type ListErrorGroupsRequestObject struct {
+	QueueName AnyQueue `json:"queueName"`
+	Params    ListErrorGroupsParams
+}
+
+type ListErrorGroupsResponseObject interface {
+	VisitListErrorGroupsResponse(w http.ResponseWriter) error
+}
+
+type ListErrorGroups200JSONResponse ErrorGroupList
+
+func (response ListErrorGroups200JSONResponse) VisitListErrorGroupsResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type ListErrorGroupsdefaultApplicationProblemPlusJSONResponse struct {
+	Body       Problem
+	StatusCode int
+}
+
+func (response ListErrorGroupsdefaultApplicationProblemPlusJSONResponse) VisitListErrorGroupsResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.WriteHeader(response.StatusCode)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type ReopenErrorRequestObject struct {
+	QueueName   QueueName        `json:"queueName"`
+	Fingerprint GroupFingerprint `json:"fingerprint"`
+}
+
+type ReopenErrorResponseObject interface {
+	VisitReopenErrorResponse(w http.ResponseWriter) error
+}
+
+type ReopenError204Response struct {
+}
+
+func (response ReopenError204Response) VisitReopenErrorResponse(w http.ResponseWriter) error {
+	w.WriteHeader(204)
+	return nil
+}
+
+type ReopenErrordefaultApplicationProblemPlusJSONResponse struct {
+	Body       Problem
+	StatusCode int
+}
+
+func (response ReopenErrordefaultApplicationProblemPlusJSONResponse) VisitReopenErrorResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.WriteHeader(response.StatusCode)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type ResolveErrorRequestObject struct {
+	QueueName   QueueName        `json:"queueName"`
+	Fingerprint GroupFingerprint `json:"fingerprint"`
+}
+
+type ResolveErrorResponseObject interface {
+	VisitResolveErrorResponse(w http.ResponseWriter) error
+}
+
+type ResolveError204Response struct {
+}
+
+func (response ResolveError204Response) VisitResolveErrorResponse(w http.ResponseWriter) error {
+	w.WriteHeader(204)
+	return nil
+}
+
+type ResolveErrordefaultApplicationProblemPlusJSONResponse struct {
+	Body       Problem
+	StatusCode int
+}
+
+func (response ResolveErrordefaultApplicationProblemPlusJSONResponse) VisitResolveErrorResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.WriteHeader(response.StatusCode)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type GetDeadPolicyRequestObject struct {
+	QueueName AnyQueue `json:"queueName"`
+}
+
+type GetDeadPolicyResponseObject interface {
+	VisitGetDeadPolicyResponse(w http.ResponseWriter) error
+}
+
+type GetDeadPolicy200JSONResponse DeadPolicy
+
+func (response GetDeadPolicy200JSONResponse) VisitGetDeadPolicyResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type GetDeadPolicydefaultApplicationProblemPlusJSONResponse struct {
+	Body       Problem
+	StatusCode int
+}
+
+func (response GetDeadPolicydefaultApplicationProblemPlusJSONResponse) VisitGetDeadPolicyResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.WriteHeader(response.StatusCode)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type SetDeadPolicyRequestObject struct {
+	QueueName AnyQueue `json:"queueName"`
+	Body      *SetDeadPolicyJSONRequestBody
+}
+
+type SetDeadPolicyResponseObject interface {
+	VisitSetDeadPolicyResponse(w http.ResponseWriter) error
+}
+
+type SetDeadPolicy200JSONResponse DeadPolicy
+
+func (response SetDeadPolicy200JSONResponse) VisitSetDeadPolicyResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type SetDeadPolicydefaultApplicationProblemPlusJSONResponse struct {
+	Body       Problem
+	StatusCode int
+}
+
+func (response SetDeadPolicydefaultApplicationProblemPlusJSONResponse) VisitSetDeadPolicyResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.WriteHeader(response.StatusCode)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type ProcessScheduledRetriesRequestObject struct {
+	QueueName AnyQueue `json:"queueName"`
+}
+
+type ProcessScheduledRetriesResponseObject interface {
+	VisitProcessScheduledRetriesResponse(w http.ResponseWriter) error
+}
+
+type ProcessScheduledRetries200JSONResponse Retried
+
+func (response ProcessScheduledRetries200JSONResponse) VisitProcessScheduledRetriesResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type ProcessScheduledRetriesdefaultApplicationProblemPlusJSONResponse struct {
+	Body       Problem
+	StatusCode int
+}
+
+func (response ProcessScheduledRetriesdefaultApplicationProblemPlusJSONResponse) VisitProcessScheduledRetriesResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.WriteHeader(response.StatusCode)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type PurgeDeadJobsRequestObject struct {
+	QueueName AnyQueue `json:"queueName"`
+	Params    PurgeDeadJobsParams
+}
+
+type PurgeDeadJobsResponseObject interface {
+	VisitPurgeDeadJobsResponse(w http.ResponseWriter) error
+}
+
+type PurgeDeadJobs200JSONResponse Purged
+
+func (response PurgeDeadJobs200JSONResponse) VisitPurgeDeadJobsResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type PurgeDeadJobsdefaultApplicationProblemPlusJSONResponse struct {
+	Body       Problem
+	StatusCode int
+}
+
+func (response PurgeDeadJobsdefaultApplicationProblemPlusJSONResponse) VisitPurgeDeadJobsResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.WriteHeader(response.StatusCode)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type StartRedriveRequestObject struct {
+	QueueName QueueName `json:"queueName"`
+	Body      *StartRedriveJSONRequestBody
+}
+
+type StartRedriveResponseObject interface {
+	VisitStartRedriveResponse(w http.ResponseWriter) error
+}
+
+type StartRedrive201ResponseHeaders struct {
+	Location string
+}
+
+type StartRedrive201JSONResponse struct {
+	Body    Redrive
+	Headers StartRedrive201ResponseHeaders
+}
+
+func (response StartRedrive201JSONResponse) VisitStartRedriveResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.Header().Set("Location", fmt.Sprint(response.Headers.Location))
+	w.WriteHeader(201)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type StartRedrivedefaultApplicationProblemPlusJSONResponse struct {
+	Body       Problem
+	StatusCode int
+}
+
+func (response StartRedrivedefaultApplicationProblemPlusJSONResponse) VisitStartRedriveResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.WriteHeader(response.StatusCode)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type GetDeadStatsRequestObject struct {
+	QueueName AnyQueue `json:"queueName"`
+}
+
+type GetDeadStatsResponseObject interface {
+	VisitGetDeadStatsResponse(w http.ResponseWriter) error
+}
+
+type GetDeadStats200JSONResponse DeadStats
+
+func (response GetDeadStats200JSONResponse) VisitGetDeadStatsResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type GetDeadStatsdefaultApplicationProblemPlusJSONResponse struct {
+	Body       Problem
+	StatusCode int
+}
+
+func (response GetDeadStatsdefaultApplicationProblemPlusJSONResponse) VisitGetDeadStatsResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.WriteHeader(response.StatusCode)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type GetDeadJobRequestObject struct {
+	QueueName QueueName `json:"queueName"`
+	DlqItemId DlqItemId `json:"dlqItemId"`
+}
+
+type GetDeadJobResponseObject interface {
+	VisitGetDeadJobResponse(w http.ResponseWriter) error
+}
+
+type GetDeadJob200JSONResponse DeadJob
+
+func (response GetDeadJob200JSONResponse) VisitGetDeadJobResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type GetDeadJobdefaultApplicationProblemPlusJSONResponse struct {
+	Body       Problem
+	StatusCode int
+}
+
+func (response GetDeadJobdefaultApplicationProblemPlusJSONResponse) VisitGetDeadJobResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.WriteHeader(response.StatusCode)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type RedriveJobRequestObject struct {
+	QueueName QueueName `json:"queueName"`
+	DlqItemId DlqItemId `json:"dlqItemId"`
+	Body      *RedriveJobJSONRequestBody
+}
+
+type RedriveJobResponseObject interface {
+	VisitRedriveJobResponse(w http.ResponseWriter) error
+}
+
+type RedriveJob200JSONResponse RedrivenJob
+
+func (response RedriveJob200JSONResponse) VisitRedriveJobResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type RedriveJobdefaultApplicationProblemPlusJSONResponse struct {
+	Body       Problem
+	StatusCode int
+}
+
+func (response RedriveJobdefaultApplicationProblemPlusJSONResponse) VisitRedriveJobResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.WriteHeader(response.StatusCode)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type EnqueueRequestObject struct {
+	QueueName QueueName `json:"queueName"`
+	Params    EnqueueParams
+	Body      *EnqueueJSONRequestBody
+}
+
+type EnqueueResponseObject interface {
+	VisitEnqueueResponse(w http.ResponseWriter) error
+}
+
+type Enqueue201ResponseHeaders struct {
+	Location string
+}
+
+type Enqueue201JSONResponse struct {
+	Body    Enqueued
+	Headers Enqueue201ResponseHeaders
+}
+
+func (response Enqueue201JSONResponse) VisitEnqueueResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.Header().Set("Location", fmt.Sprint(response.Headers.Location))
+	w.WriteHeader(201)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type EnqueuedefaultApplicationProblemPlusJSONResponse struct {
+	Body       Problem
+	StatusCode int
+}
+
+func (response EnqueuedefaultApplicationProblemPlusJSONResponse) VisitEnqueueResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.WriteHeader(response.StatusCode)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type EnqueueManyRequestObject struct {
+	QueueName QueueName `json:"queueName"`
+	Params    EnqueueManyParams
+	JSONBody  *EnqueueManyJSONRequestBody
+	Body      io.Reader
+}
+
+type EnqueueManyResponseObject interface {
+	VisitEnqueueManyResponse(w http.ResponseWriter) error
+}
+
+type EnqueueMany201JSONResponse EnqueuedMany
+
+func (response EnqueueMany201JSONResponse) VisitEnqueueManyResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(201)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type EnqueueManydefaultApplicationProblemPlusJSONResponse struct {
+	Body       Problem
+	StatusCode int
+}
+
+func (response EnqueueManydefaultApplicationProblemPlusJSONResponse) VisitEnqueueManyResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.WriteHeader(response.StatusCode)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type PauseQueueRequestObject struct {
+	QueueName QueueName `json:"queueName"`
+}
+
+type PauseQueueResponseObject interface {
+	VisitPauseQueueResponse(w http.ResponseWriter) error
+}
+
+type PauseQueue200JSONResponse QueueInfo
+
+func (response PauseQueue200JSONResponse) VisitPauseQueueResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type PauseQueuedefaultApplicationProblemPlusJSONResponse struct {
+	Body       Problem
+	StatusCode int
+}
+
+func (response PauseQueuedefaultApplicationProblemPlusJSONResponse) VisitPauseQueueResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.WriteHeader(response.StatusCode)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type GetPriorityDistributionRequestObject struct {
+	QueueName AnyQueue `json:"queueName"`
+}
+
+type GetPriorityDistributionResponseObject interface {
+	VisitGetPriorityDistributionResponse(w http.ResponseWriter) error
+}
+
+type GetPriorityDistribution200JSONResponse PriorityDistribution
+
+func (response GetPriorityDistribution200JSONResponse) VisitGetPriorityDistributionResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type GetPriorityDistributiondefaultApplicationProblemPlusJSONResponse struct {
+	Body       Problem
+	StatusCode int
+}
+
+func (response GetPriorityDistributiondefaultApplicationProblemPlusJSONResponse) VisitGetPriorityDistributionResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.WriteHeader(response.StatusCode)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type ListPriorityRulesRequestObject struct {
+	QueueName AnyQueue `json:"queueName"`
+}
+
+type ListPriorityRulesResponseObject interface {
+	VisitListPriorityRulesResponse(w http.ResponseWriter) error
+}
+
+type ListPriorityRules200JSONResponse PriorityRuleList
+
+func (response ListPriorityRules200JSONResponse) VisitListPriorityRulesResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type ListPriorityRulesdefaultApplicationProblemPlusJSONResponse struct {
+	Body       Problem
+	StatusCode int
+}
+
+func (response ListPriorityRulesdefaultApplicationProblemPlusJSONResponse) VisitListPriorityRulesResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.WriteHeader(response.StatusCode)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type RemovePriorityRuleRequestObject struct {
+	QueueName QueueName `json:"queueName"`
+	Position  int       `json:"position"`
+}
+
+type RemovePriorityRuleResponseObject interface {
+	VisitRemovePriorityRuleResponse(w http.ResponseWriter) error
+}
+
+type RemovePriorityRule204Response struct {
+}
+
+func (response RemovePriorityRule204Response) VisitRemovePriorityRuleResponse(w http.ResponseWriter) error {
+	w.WriteHeader(204)
+	return nil
+}
+
+type RemovePriorityRuledefaultApplicationProblemPlusJSONResponse struct {
+	Body       Problem
+	StatusCode int
+}
+
+func (response RemovePriorityRuledefaultApplicationProblemPlusJSONResponse) VisitRemovePriorityRuleResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.WriteHeader(response.StatusCode)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type SetPriorityRuleRequestObject struct {
+	QueueName QueueName `json:"queueName"`
+	Position  int       `json:"position"`
+	Body      *SetPriorityRuleJSONRequestBody
+}
+
+type SetPriorityRuleResponseObject interface {
+	VisitSetPriorityRuleResponse(w http.ResponseWriter) error
+}
+
+type SetPriorityRule200JSONResponse PriorityRule
+
+func (response SetPriorityRule200JSONResponse) VisitSetPriorityRuleResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type SetPriorityRuledefaultApplicationProblemPlusJSONResponse struct {
+	Body       Problem
+	StatusCode int
+}
+
+func (response SetPriorityRuledefaultApplicationProblemPlusJSONResponse) VisitSetPriorityRuleResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.WriteHeader(response.StatusCode)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type ResumeQueueRequestObject struct {
+	QueueName QueueName `json:"queueName"`
+}
+
+type ResumeQueueResponseObject interface {
+	VisitResumeQueueResponse(w http.ResponseWriter) error
+}
+
+type ResumeQueue200JSONResponse QueueInfo
+
+func (response ResumeQueue200JSONResponse) VisitResumeQueueResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type ResumeQueuedefaultApplicationProblemPlusJSONResponse struct {
+	Body       Problem
+	StatusCode int
+}
+
+func (response ResumeQueuedefaultApplicationProblemPlusJSONResponse) VisitResumeQueueResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.WriteHeader(response.StatusCode)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type ListRedrivesRequestObject struct {
+	Params ListRedrivesParams
+}
+
+type ListRedrivesResponseObject interface {
+	VisitListRedrivesResponse(w http.ResponseWriter) error
+}
+
+type ListRedrives200JSONResponse RedriveList
+
+func (response ListRedrives200JSONResponse) VisitListRedrivesResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type ListRedrivesdefaultApplicationProblemPlusJSONResponse struct {
+	Body       Problem
+	StatusCode int
+}
+
+func (response ListRedrivesdefaultApplicationProblemPlusJSONResponse) VisitListRedrivesResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.WriteHeader(response.StatusCode)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type GetRedriveRequestObject struct {
+	RedriveId RedriveId `json:"redriveId"`
+}
+
+type GetRedriveResponseObject interface {
+	VisitGetRedriveResponse(w http.ResponseWriter) error
+}
+
+type GetRedrive200JSONResponse Redrive
+
+func (response GetRedrive200JSONResponse) VisitGetRedriveResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type GetRedrivedefaultApplicationProblemPlusJSONResponse struct {
+	Body       Problem
+	StatusCode int
+}
+
+func (response GetRedrivedefaultApplicationProblemPlusJSONResponse) VisitGetRedriveResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.WriteHeader(response.StatusCode)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type CancelRedriveRequestObject struct {
+	RedriveId RedriveId `json:"redriveId"`
+}
+
+type CancelRedriveResponseObject interface {
+	VisitCancelRedriveResponse(w http.ResponseWriter) error
+}
+
+type CancelRedrive200JSONResponse Redrive
+
+func (response CancelRedrive200JSONResponse) VisitCancelRedriveResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type CancelRedrivedefaultApplicationProblemPlusJSONResponse struct {
+	Body       Problem
+	StatusCode int
+}
+
+func (response CancelRedrivedefaultApplicationProblemPlusJSONResponse) VisitCancelRedriveResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.WriteHeader(response.StatusCode)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type PauseRedriveRequestObject struct {
+	RedriveId RedriveId `json:"redriveId"`
+}
+
+type PauseRedriveResponseObject interface {
+	VisitPauseRedriveResponse(w http.ResponseWriter) error
+}
+
+type PauseRedrive200JSONResponse Redrive
+
+func (response PauseRedrive200JSONResponse) VisitPauseRedriveResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type PauseRedrivedefaultApplicationProblemPlusJSONResponse struct {
+	Body       Problem
+	StatusCode int
+}
+
+func (response PauseRedrivedefaultApplicationProblemPlusJSONResponse) VisitPauseRedriveResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.WriteHeader(response.StatusCode)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type ResumeRedriveRequestObject struct {
+	RedriveId RedriveId `json:"redriveId"`
+}
+
+type ResumeRedriveResponseObject interface {
+	VisitResumeRedriveResponse(w http.ResponseWriter) error
+}
+
+type ResumeRedrive200JSONResponse Redrive
+
+func (response ResumeRedrive200JSONResponse) VisitResumeRedriveResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type ResumeRedrivedefaultApplicationProblemPlusJSONResponse struct {
+	Body       Problem
+	StatusCode int
+}
+
+func (response ResumeRedrivedefaultApplicationProblemPlusJSONResponse) VisitResumeRedriveResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.WriteHeader(response.StatusCode)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type ListWorkersRequestObject struct {
+	Params ListWorkersParams
+}
+
+type ListWorkersResponseObject interface {
+	VisitListWorkersResponse(w http.ResponseWriter) error
+}
+
+type ListWorkers200JSONResponse WorkerList
+
+func (response ListWorkers200JSONResponse) VisitListWorkersResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type ListWorkersdefaultApplicationProblemPlusJSONResponse struct {
+	Body       Problem
+	StatusCode int
+}
+
+func (response ListWorkersdefaultApplicationProblemPlusJSONResponse) VisitListWorkersResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.WriteHeader(response.StatusCode)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type GetDocsRequestObject struct {
+}
+
+type GetDocsResponseObject interface {
+	VisitGetDocsResponse(w http.ResponseWriter) error
+}
+
+type GetDocs200TexthtmlResponse struct {
+	Body          io.Reader
+	ContentLength int64
+}
+
+func (response GetDocs200TexthtmlResponse) VisitGetDocsResponse(w http.ResponseWriter) error {
+
+	w.Header().Set("Content-Type", "text/html")
+	if response.ContentLength != 0 {
+		w.Header().Set("Content-Length", fmt.Sprint(response.ContentLength))
+	}
+	w.WriteHeader(200)
+
+	if closer, ok := response.Body.(io.ReadCloser); ok {
+		defer closer.Close()
+	}
+	_, err := io.Copy(w, response.Body)
+	return err
+}
+
 type GetHealthzRequestObject struct {
 }
 
@@ -282,6 +5107,33 @@ func (response GetHealthz200JSONResponse) VisitGetHealthzResponse(w http.Respons
 	w.Header().Set("Content-Type", "application/json")
 	w.WriteHeader(200)
 	_, err := buf.WriteTo(w)
+	return err
+}
+
+type GetDescriptionRequestObject struct {
+}
+
+type GetDescriptionResponseObject interface {
+	VisitGetDescriptionResponse(w http.ResponseWriter) error
+}
+
+type GetDescription200ApplicationyamlResponse struct {
+	Body          io.Reader
+	ContentLength int64
+}
+
+func (response GetDescription200ApplicationyamlResponse) VisitGetDescriptionResponse(w http.ResponseWriter) error {
+
+	w.Header().Set("Content-Type", "application/yaml")
+	if response.ContentLength != 0 {
+		w.Header().Set("Content-Length", fmt.Sprint(response.ContentLength))
+	}
+	w.WriteHeader(200)
+
+	if closer, ok := response.Body.(io.ReadCloser); ok {
+		defer closer.Close()
+	}
+	_, err := io.Copy(w, response.Body)
 	return err
 }
 
@@ -325,9 +5177,186 @@ func (response GetReadyz503ApplicationProblemPlusJSONResponse) VisitGetReadyzRes
 
 // StrictServerInterface represents all server handlers.
 type StrictServerInterface interface {
+	// GetAuditLog Who changed what, the newest first
+	// (GET /api/v1/audit-log)
+	GetAuditLog(ctx context.Context, request GetAuditLogRequestObject) (GetAuditLogResponseObject, error)
+	// ListJobs Jobs that are kept, the newest first
+	// (GET /api/v1/jobs)
+	ListJobs(ctx context.Context, request ListJobsRequestObject) (ListJobsResponseObject, error)
+	// ChangeJobs Do one thing to every job a filter finds
+	// (POST /api/v1/jobs/change)
+	ChangeJobs(ctx context.Context, request ChangeJobsRequestObject) (ChangeJobsResponseObject, error)
+	// CountJobs How many jobs a filter finds
+	// (GET /api/v1/jobs/count)
+	CountJobs(ctx context.Context, request CountJobsRequestObject) (CountJobsResponseObject, error)
+	// GetJob All that is kept of a job
+	// (GET /api/v1/jobs/{jobId})
+	GetJob(ctx context.Context, request GetJobRequestObject) (GetJobResponseObject, error)
+	// CancelJob End a waiting job, ask a running one to stop
+	// (POST /api/v1/jobs/{jobId}/cancel)
+	CancelJob(ctx context.Context, request CancelJobRequestObject) (CancelJobResponseObject, error)
+	// DeadLetterJob Lay a waiting job in the dead letter queue by hand
+	// (POST /api/v1/jobs/{jobId}/dead-letter)
+	DeadLetterJob(ctx context.Context, request DeadLetterJobRequestObject) (DeadLetterJobResponseObject, error)
+	// ExplainJob Why a job is not running
+	// (GET /api/v1/jobs/{jobId}/explain)
+	ExplainJob(ctx context.Context, request ExplainJobRequestObject) (ExplainJobResponseObject, error)
+	// ReprioritizeJob Change the priority of a waiting job
+	// (POST /api/v1/jobs/{jobId}/reprioritize)
+	ReprioritizeJob(ctx context.Context, request ReprioritizeJobRequestObject) (ReprioritizeJobResponseObject, error)
+	// RescheduleJob Change when a waiting job may start
+	// (POST /api/v1/jobs/{jobId}/reschedule)
+	RescheduleJob(ctx context.Context, request RescheduleJobRequestObject) (RescheduleJobResponseObject, error)
+	// RunJobNow Make a scheduled or retrying job due
+	// (POST /api/v1/jobs/{jobId}/run-now)
+	RunJobNow(ctx context.Context, request RunJobNowRequestObject) (RunJobNowResponseObject, error)
+	// WaitForJob Answer when a job has finished or died
+	// (GET /api/v1/jobs/{jobId}/wait)
+	WaitForJob(ctx context.Context, request WaitForJobRequestObject) (WaitForJobResponseObject, error)
+	// ListPolicies The retry policies as they are set, the broadest first
+	// (GET /api/v1/policies)
+	ListPolicies(ctx context.Context, request ListPoliciesRequestObject) (ListPoliciesResponseObject, error)
+	// RemovePolicy Take a policy away, so that the next broader one serves
+	// (DELETE /api/v1/policies/{queueName}/{jobName})
+	RemovePolicy(ctx context.Context, request RemovePolicyRequestObject) (RemovePolicyResponseObject, error)
+	// GetPolicy What a failing job of this queue and name is retried by
+	// (GET /api/v1/policies/{queueName}/{jobName})
+	GetPolicy(ctx context.Context, request GetPolicyRequestObject) (GetPolicyResponseObject, error)
+	// SetPolicy Change fields of a policy
+	// (PATCH /api/v1/policies/{queueName}/{jobName})
+	SetPolicy(ctx context.Context, request SetPolicyRequestObject) (SetPolicyResponseObject, error)
+	// PreviewPolicy The waits that a job sees which keeps failing
+	// (GET /api/v1/policies/{queueName}/{jobName}/preview)
+	PreviewPolicy(ctx context.Context, request PreviewPolicyRequestObject) (PreviewPolicyResponseObject, error)
+	// ListPriorityLevels The names of weights
+	// (GET /api/v1/priority-levels)
+	ListPriorityLevels(ctx context.Context, request ListPriorityLevelsRequestObject) (ListPriorityLevelsResponseObject, error)
+	// RemovePriorityLevel Take a level away
+	// (DELETE /api/v1/priority-levels/{level})
+	RemovePriorityLevel(ctx context.Context, request RemovePriorityLevelRequestObject) (RemovePriorityLevelResponseObject, error)
+	// SetPriorityLevel Add a level or change its weight
+	// (PUT /api/v1/priority-levels/{level})
+	SetPriorityLevel(ctx context.Context, request SetPriorityLevelRequestObject) (SetPriorityLevelResponseObject, error)
+	// ListPriorityTags The tags that shift a weight
+	// (GET /api/v1/priority-tags)
+	ListPriorityTags(ctx context.Context, request ListPriorityTagsRequestObject) (ListPriorityTagsResponseObject, error)
+	// RemovePriorityTag Take a tag away
+	// (DELETE /api/v1/priority-tags/{tag})
+	RemovePriorityTag(ctx context.Context, request RemovePriorityTagRequestObject) (RemovePriorityTagResponseObject, error)
+	// SetPriorityTag Add a tag or change its shift
+	// (PUT /api/v1/priority-tags/{tag})
+	SetPriorityTag(ctx context.Context, request SetPriorityTagRequestObject) (SetPriorityTagResponseObject, error)
+	// ListQueues The queues that hold jobs or have settings of their own
+	// (GET /api/v1/queues)
+	ListQueues(ctx context.Context, request ListQueuesRequestObject) (ListQueuesResponseObject, error)
+	// GetQueue A queue's settings and how many jobs it holds
+	// (GET /api/v1/queues/{queueName})
+	GetQueue(ctx context.Context, request GetQueueRequestObject) (GetQueueResponseObject, error)
+	// SetQueue Change settings of a queue
+	// (PATCH /api/v1/queues/{queueName})
+	SetQueue(ctx context.Context, request SetQueueRequestObject) (SetQueueResponseObject, error)
+	// ListBreakers A queue's circuit breakers
+	// (GET /api/v1/queues/{queueName}/breakers)
+	ListBreakers(ctx context.Context, request ListBreakersRequestObject) (ListBreakersResponseObject, error)
+	// RemoveBreaker Turn a breaker off
+	// (DELETE /api/v1/queues/{queueName}/breakers/{jobName})
+	RemoveBreaker(ctx context.Context, request RemoveBreakerRequestObject) (RemoveBreakerResponseObject, error)
+	// SetBreaker Turn a breaker on or change it
+	// (PUT /api/v1/queues/{queueName}/breakers/{jobName})
+	SetBreaker(ctx context.Context, request SetBreakerRequestObject) (SetBreakerResponseObject, error)
+	// DecidePriority Which rule and tags would decide a job's weight
+	// (POST /api/v1/queues/{queueName}/decide-priority)
+	DecidePriority(ctx context.Context, request DecidePriorityRequestObject) (DecidePriorityResponseObject, error)
+	// ListDeadJobs The dead letter queue, the newest first
+	// (GET /api/v1/queues/{queueName}/dlq)
+	ListDeadJobs(ctx context.Context, request ListDeadJobsRequestObject) (ListDeadJobsResponseObject, error)
+	// CountDeadJobs What a filter finds, for a look before a redrive or a purge
+	// (GET /api/v1/queues/{queueName}/dlq/count)
+	CountDeadJobs(ctx context.Context, request CountDeadJobsRequestObject) (CountDeadJobsResponseObject, error)
+	// ListErrorGroups Dead jobs grouped by the error they died of, the most frequent first
+	// (GET /api/v1/queues/{queueName}/dlq/groups)
+	ListErrorGroups(ctx context.Context, request ListErrorGroupsRequestObject) (ListErrorGroupsResponseObject, error)
+	// ReopenError Mark a resolved error open again
+	// (POST /api/v1/queues/{queueName}/dlq/groups/{fingerprint}/reopen)
+	ReopenError(ctx context.Context, request ReopenErrorRequestObject) (ReopenErrorResponseObject, error)
+	// ResolveError Mark an error resolved
+	// (POST /api/v1/queues/{queueName}/dlq/groups/{fingerprint}/resolve)
+	ResolveError(ctx context.Context, request ResolveErrorRequestObject) (ResolveErrorResponseObject, error)
+	// GetDeadPolicy What becomes of a queue's dead jobs by themselves
+	// (GET /api/v1/queues/{queueName}/dlq/policy)
+	GetDeadPolicy(ctx context.Context, request GetDeadPolicyRequestObject) (GetDeadPolicyResponseObject, error)
+	// SetDeadPolicy Change it, for what dies from now on
+	// (PATCH /api/v1/queues/{queueName}/dlq/policy)
+	SetDeadPolicy(ctx context.Context, request SetDeadPolicyRequestObject) (SetDeadPolicyResponseObject, error)
+	// ProcessScheduledRetries Redrive the entries whose nextRetryAt has come
+	// (POST /api/v1/queues/{queueName}/dlq/process-retries)
+	ProcessScheduledRetries(ctx context.Context, request ProcessScheduledRetriesRequestObject) (ProcessScheduledRetriesResponseObject, error)
+	// PurgeDeadJobs Delete dead jobs older than 30 days, or than olderThan says
+	// (DELETE /api/v1/queues/{queueName}/dlq/purge)
+	PurgeDeadJobs(ctx context.Context, request PurgeDeadJobsRequestObject) (PurgeDeadJobsResponseObject, error)
+	// StartRedrive Send back whatever a filter finds
+	// (POST /api/v1/queues/{queueName}/dlq/redrive)
+	StartRedrive(ctx context.Context, request StartRedriveRequestObject) (StartRedriveResponseObject, error)
+	// GetDeadStats The dead letter queue in figures
+	// (GET /api/v1/queues/{queueName}/dlq/stats)
+	GetDeadStats(ctx context.Context, request GetDeadStatsRequestObject) (GetDeadStatsResponseObject, error)
+	// GetDeadJob One entry of the dead letter queue
+	// (GET /api/v1/queues/{queueName}/dlq/{dlqItemId})
+	GetDeadJob(ctx context.Context, request GetDeadJobRequestObject) (GetDeadJobResponseObject, error)
+	// RedriveJob Send a dead job back to its queue
+	// (POST /api/v1/queues/{queueName}/dlq/{dlqItemId}/retry)
+	RedriveJob(ctx context.Context, request RedriveJobRequestObject) (RedriveJobResponseObject, error)
+	// Enqueue Add a job
+	// (POST /api/v1/queues/{queueName}/jobs)
+	Enqueue(ctx context.Context, request EnqueueRequestObject) (EnqueueResponseObject, error)
+	// EnqueueMany Add up to 10,000 jobs, all or none
+	// (POST /api/v1/queues/{queueName}/jobs/batch)
+	EnqueueMany(ctx context.Context, request EnqueueManyRequestObject) (EnqueueManyResponseObject, error)
+	// PauseQueue Stop handing out a queue's jobs
+	// (POST /api/v1/queues/{queueName}/pause)
+	PauseQueue(ctx context.Context, request PauseQueueRequestObject) (PauseQueueResponseObject, error)
+	// GetPriorityDistribution How many jobs wait and run at each weight
+	// (GET /api/v1/queues/{queueName}/priority-distribution)
+	GetPriorityDistribution(ctx context.Context, request GetPriorityDistributionRequestObject) (GetPriorityDistributionResponseObject, error)
+	// ListPriorityRules The rules that give jobs of a queue their weight
+	// (GET /api/v1/queues/{queueName}/priority-rules)
+	ListPriorityRules(ctx context.Context, request ListPriorityRulesRequestObject) (ListPriorityRulesResponseObject, error)
+	// RemovePriorityRule Take a rule away
+	// (DELETE /api/v1/queues/{queueName}/priority-rules/{position})
+	RemovePriorityRule(ctx context.Context, request RemovePriorityRuleRequestObject) (RemovePriorityRuleResponseObject, error)
+	// SetPriorityRule Put a rule at its place
+	// (PUT /api/v1/queues/{queueName}/priority-rules/{position})
+	SetPriorityRule(ctx context.Context, request SetPriorityRuleRequestObject) (SetPriorityRuleResponseObject, error)
+	// ResumeQueue Hand out a paused queue's jobs again
+	// (POST /api/v1/queues/{queueName}/resume)
+	ResumeQueue(ctx context.Context, request ResumeQueueRequestObject) (ResumeQueueResponseObject, error)
+	// ListRedrives Redrive operations, the newest first
+	// (GET /api/v1/redrives)
+	ListRedrives(ctx context.Context, request ListRedrivesRequestObject) (ListRedrivesResponseObject, error)
+	// GetRedrive How far an operation is
+	// (GET /api/v1/redrives/{redriveId})
+	GetRedrive(ctx context.Context, request GetRedriveRequestObject) (GetRedriveResponseObject, error)
+	// CancelRedrive End an operation
+	// (POST /api/v1/redrives/{redriveId}/cancel)
+	CancelRedrive(ctx context.Context, request CancelRedriveRequestObject) (CancelRedriveResponseObject, error)
+	// PauseRedrive Pause an operation
+	// (POST /api/v1/redrives/{redriveId}/pause)
+	PauseRedrive(ctx context.Context, request PauseRedriveRequestObject) (PauseRedriveResponseObject, error)
+	// ResumeRedrive Go on with a paused operation, or one that its canary stopped
+	// (POST /api/v1/redrives/{redriveId}/resume)
+	ResumeRedrive(ctx context.Context, request ResumeRedriveRequestObject) (ResumeRedriveResponseObject, error)
+	// ListWorkers The workers that are registered
+	// (GET /api/v1/workers)
+	ListWorkers(ctx context.Context, request ListWorkersRequestObject) (ListWorkersResponseObject, error)
+	// GetDocs This description as a page
+	// (GET /docs)
+	GetDocs(ctx context.Context, request GetDocsRequestObject) (GetDocsResponseObject, error)
 	// GetHealthz Does the process live?
 	// (GET /healthz)
 	GetHealthz(ctx context.Context, request GetHealthzRequestObject) (GetHealthzResponseObject, error)
+	// GetDescription This description
+	// (GET /openapi.yaml)
+	GetDescription(ctx context.Context, request GetDescriptionRequestObject) (GetDescriptionResponseObject, error)
 	// GetReadyz Should it be sent requests?
 	// (GET /readyz)
 	GetReadyz(ctx context.Context, request GetReadyzRequestObject) (GetReadyzResponseObject, error)
@@ -343,6 +5372,1844 @@ func NewStrictHandler(ssi StrictServerInterface, middlewares []StrictMiddlewareF
 type strictHandler struct {
 	ssi         StrictServerInterface
 	middlewares []StrictMiddlewareFunc
+}
+
+// GetAuditLog operation middleware
+func (sh *strictHandler) GetAuditLog(ctx echo.Context, params GetAuditLogParams) error {
+	var request GetAuditLogRequestObject
+
+	request.Params = params
+
+	handler := func(ctx echo.Context, request interface{}) (interface{}, error) {
+		return sh.ssi.GetAuditLog(ctx.Request().Context(), request.(GetAuditLogRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "GetAuditLog")
+	}
+
+	response, err := handler(ctx, request)
+
+	if err != nil {
+		return err
+	} else if validResponse, ok := response.(GetAuditLogResponseObject); ok {
+		return validResponse.VisitGetAuditLogResponse(ctx.Response())
+	} else if response != nil {
+		return fmt.Errorf("unexpected response type: %T", response)
+	}
+	return nil
+}
+
+// ListJobs operation middleware
+func (sh *strictHandler) ListJobs(ctx echo.Context, params ListJobsParams) error {
+	var request ListJobsRequestObject
+
+	request.Params = params
+
+	handler := func(ctx echo.Context, request interface{}) (interface{}, error) {
+		return sh.ssi.ListJobs(ctx.Request().Context(), request.(ListJobsRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "ListJobs")
+	}
+
+	response, err := handler(ctx, request)
+
+	if err != nil {
+		return err
+	} else if validResponse, ok := response.(ListJobsResponseObject); ok {
+		return validResponse.VisitListJobsResponse(ctx.Response())
+	} else if response != nil {
+		return fmt.Errorf("unexpected response type: %T", response)
+	}
+	return nil
+}
+
+// ChangeJobs operation middleware
+func (sh *strictHandler) ChangeJobs(ctx echo.Context) error {
+	var request ChangeJobsRequestObject
+
+	var body ChangeJobsJSONRequestBody
+	var err error
+	if binder, ok := ctx.Echo().Binder.(*echo.DefaultBinder); ok {
+		// A request validator built on kin-openapi's openapi3filter with
+		// KeepValidatedValue leaves the value it validated on the body. Bind
+		// that value, matching member names exactly, so the handler receives
+		// what was validated instead of a second, case-insensitive decode.
+		// Otherwise bind only the request body, so that path and query
+		// parameters are not also bound into the body struct.
+		if vb, ok := ctx.Request().Body.(interface{ ValidatedValue() any }); !ok || runtime.BindJSONValue(vb.ValidatedValue(), &body) != nil {
+			err = binder.BindBody(ctx, &body)
+		}
+	} else {
+		// A custom binder is installed on the Echo instance; defer to it
+		// entirely, since echo.Binder does not expose body-only binding and
+		// the binder may do more than decode (for example call ctx.Validate).
+		err = ctx.Bind(&body)
+	}
+	if err != nil {
+		return err
+	}
+	request.Body = &body
+
+	handler := func(ctx echo.Context, request interface{}) (interface{}, error) {
+		return sh.ssi.ChangeJobs(ctx.Request().Context(), request.(ChangeJobsRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "ChangeJobs")
+	}
+
+	response, err := handler(ctx, request)
+
+	if err != nil {
+		return err
+	} else if validResponse, ok := response.(ChangeJobsResponseObject); ok {
+		return validResponse.VisitChangeJobsResponse(ctx.Response())
+	} else if response != nil {
+		return fmt.Errorf("unexpected response type: %T", response)
+	}
+	return nil
+}
+
+// CountJobs operation middleware
+func (sh *strictHandler) CountJobs(ctx echo.Context, params CountJobsParams) error {
+	var request CountJobsRequestObject
+
+	request.Params = params
+
+	handler := func(ctx echo.Context, request interface{}) (interface{}, error) {
+		return sh.ssi.CountJobs(ctx.Request().Context(), request.(CountJobsRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "CountJobs")
+	}
+
+	response, err := handler(ctx, request)
+
+	if err != nil {
+		return err
+	} else if validResponse, ok := response.(CountJobsResponseObject); ok {
+		return validResponse.VisitCountJobsResponse(ctx.Response())
+	} else if response != nil {
+		return fmt.Errorf("unexpected response type: %T", response)
+	}
+	return nil
+}
+
+// GetJob operation middleware
+func (sh *strictHandler) GetJob(ctx echo.Context, jobId JobId) error {
+	var request GetJobRequestObject
+
+	request.JobId = jobId
+
+	handler := func(ctx echo.Context, request interface{}) (interface{}, error) {
+		return sh.ssi.GetJob(ctx.Request().Context(), request.(GetJobRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "GetJob")
+	}
+
+	response, err := handler(ctx, request)
+
+	if err != nil {
+		return err
+	} else if validResponse, ok := response.(GetJobResponseObject); ok {
+		return validResponse.VisitGetJobResponse(ctx.Response())
+	} else if response != nil {
+		return fmt.Errorf("unexpected response type: %T", response)
+	}
+	return nil
+}
+
+// CancelJob operation middleware
+func (sh *strictHandler) CancelJob(ctx echo.Context, jobId JobId) error {
+	var request CancelJobRequestObject
+
+	request.JobId = jobId
+
+	handler := func(ctx echo.Context, request interface{}) (interface{}, error) {
+		return sh.ssi.CancelJob(ctx.Request().Context(), request.(CancelJobRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "CancelJob")
+	}
+
+	response, err := handler(ctx, request)
+
+	if err != nil {
+		return err
+	} else if validResponse, ok := response.(CancelJobResponseObject); ok {
+		return validResponse.VisitCancelJobResponse(ctx.Response())
+	} else if response != nil {
+		return fmt.Errorf("unexpected response type: %T", response)
+	}
+	return nil
+}
+
+// DeadLetterJob operation middleware
+func (sh *strictHandler) DeadLetterJob(ctx echo.Context, jobId JobId) error {
+	var request DeadLetterJobRequestObject
+
+	request.JobId = jobId
+
+	var body DeadLetterJobJSONRequestBody
+	var err error
+	if binder, ok := ctx.Echo().Binder.(*echo.DefaultBinder); ok {
+		// A request validator built on kin-openapi's openapi3filter with
+		// KeepValidatedValue leaves the value it validated on the body. Bind
+		// that value, matching member names exactly, so the handler receives
+		// what was validated instead of a second, case-insensitive decode.
+		// Otherwise bind only the request body, so that path and query
+		// parameters are not also bound into the body struct.
+		if vb, ok := ctx.Request().Body.(interface{ ValidatedValue() any }); !ok || runtime.BindJSONValue(vb.ValidatedValue(), &body) != nil {
+			err = binder.BindBody(ctx, &body)
+		}
+	} else {
+		// A custom binder is installed on the Echo instance; defer to it
+		// entirely, since echo.Binder does not expose body-only binding and
+		// the binder may do more than decode (for example call ctx.Validate).
+		err = ctx.Bind(&body)
+	}
+	if err != nil {
+		if !errors.Is(err, io.EOF) {
+			return err
+		}
+	} else {
+		request.Body = &body
+	}
+
+	handler := func(ctx echo.Context, request interface{}) (interface{}, error) {
+		return sh.ssi.DeadLetterJob(ctx.Request().Context(), request.(DeadLetterJobRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "DeadLetterJob")
+	}
+
+	response, err := handler(ctx, request)
+
+	if err != nil {
+		return err
+	} else if validResponse, ok := response.(DeadLetterJobResponseObject); ok {
+		return validResponse.VisitDeadLetterJobResponse(ctx.Response())
+	} else if response != nil {
+		return fmt.Errorf("unexpected response type: %T", response)
+	}
+	return nil
+}
+
+// ExplainJob operation middleware
+func (sh *strictHandler) ExplainJob(ctx echo.Context, jobId JobId) error {
+	var request ExplainJobRequestObject
+
+	request.JobId = jobId
+
+	handler := func(ctx echo.Context, request interface{}) (interface{}, error) {
+		return sh.ssi.ExplainJob(ctx.Request().Context(), request.(ExplainJobRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "ExplainJob")
+	}
+
+	response, err := handler(ctx, request)
+
+	if err != nil {
+		return err
+	} else if validResponse, ok := response.(ExplainJobResponseObject); ok {
+		return validResponse.VisitExplainJobResponse(ctx.Response())
+	} else if response != nil {
+		return fmt.Errorf("unexpected response type: %T", response)
+	}
+	return nil
+}
+
+// ReprioritizeJob operation middleware
+func (sh *strictHandler) ReprioritizeJob(ctx echo.Context, jobId JobId) error {
+	var request ReprioritizeJobRequestObject
+
+	request.JobId = jobId
+
+	var body ReprioritizeJobJSONRequestBody
+	var err error
+	if binder, ok := ctx.Echo().Binder.(*echo.DefaultBinder); ok {
+		// A request validator built on kin-openapi's openapi3filter with
+		// KeepValidatedValue leaves the value it validated on the body. Bind
+		// that value, matching member names exactly, so the handler receives
+		// what was validated instead of a second, case-insensitive decode.
+		// Otherwise bind only the request body, so that path and query
+		// parameters are not also bound into the body struct.
+		if vb, ok := ctx.Request().Body.(interface{ ValidatedValue() any }); !ok || runtime.BindJSONValue(vb.ValidatedValue(), &body) != nil {
+			err = binder.BindBody(ctx, &body)
+		}
+	} else {
+		// A custom binder is installed on the Echo instance; defer to it
+		// entirely, since echo.Binder does not expose body-only binding and
+		// the binder may do more than decode (for example call ctx.Validate).
+		err = ctx.Bind(&body)
+	}
+	if err != nil {
+		return err
+	}
+	request.Body = &body
+
+	handler := func(ctx echo.Context, request interface{}) (interface{}, error) {
+		return sh.ssi.ReprioritizeJob(ctx.Request().Context(), request.(ReprioritizeJobRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "ReprioritizeJob")
+	}
+
+	response, err := handler(ctx, request)
+
+	if err != nil {
+		return err
+	} else if validResponse, ok := response.(ReprioritizeJobResponseObject); ok {
+		return validResponse.VisitReprioritizeJobResponse(ctx.Response())
+	} else if response != nil {
+		return fmt.Errorf("unexpected response type: %T", response)
+	}
+	return nil
+}
+
+// RescheduleJob operation middleware
+func (sh *strictHandler) RescheduleJob(ctx echo.Context, jobId JobId) error {
+	var request RescheduleJobRequestObject
+
+	request.JobId = jobId
+
+	var body RescheduleJobJSONRequestBody
+	var err error
+	if binder, ok := ctx.Echo().Binder.(*echo.DefaultBinder); ok {
+		// A request validator built on kin-openapi's openapi3filter with
+		// KeepValidatedValue leaves the value it validated on the body. Bind
+		// that value, matching member names exactly, so the handler receives
+		// what was validated instead of a second, case-insensitive decode.
+		// Otherwise bind only the request body, so that path and query
+		// parameters are not also bound into the body struct.
+		if vb, ok := ctx.Request().Body.(interface{ ValidatedValue() any }); !ok || runtime.BindJSONValue(vb.ValidatedValue(), &body) != nil {
+			err = binder.BindBody(ctx, &body)
+		}
+	} else {
+		// A custom binder is installed on the Echo instance; defer to it
+		// entirely, since echo.Binder does not expose body-only binding and
+		// the binder may do more than decode (for example call ctx.Validate).
+		err = ctx.Bind(&body)
+	}
+	if err != nil {
+		return err
+	}
+	request.Body = &body
+
+	handler := func(ctx echo.Context, request interface{}) (interface{}, error) {
+		return sh.ssi.RescheduleJob(ctx.Request().Context(), request.(RescheduleJobRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "RescheduleJob")
+	}
+
+	response, err := handler(ctx, request)
+
+	if err != nil {
+		return err
+	} else if validResponse, ok := response.(RescheduleJobResponseObject); ok {
+		return validResponse.VisitRescheduleJobResponse(ctx.Response())
+	} else if response != nil {
+		return fmt.Errorf("unexpected response type: %T", response)
+	}
+	return nil
+}
+
+// RunJobNow operation middleware
+func (sh *strictHandler) RunJobNow(ctx echo.Context, jobId JobId) error {
+	var request RunJobNowRequestObject
+
+	request.JobId = jobId
+
+	handler := func(ctx echo.Context, request interface{}) (interface{}, error) {
+		return sh.ssi.RunJobNow(ctx.Request().Context(), request.(RunJobNowRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "RunJobNow")
+	}
+
+	response, err := handler(ctx, request)
+
+	if err != nil {
+		return err
+	} else if validResponse, ok := response.(RunJobNowResponseObject); ok {
+		return validResponse.VisitRunJobNowResponse(ctx.Response())
+	} else if response != nil {
+		return fmt.Errorf("unexpected response type: %T", response)
+	}
+	return nil
+}
+
+// WaitForJob operation middleware
+func (sh *strictHandler) WaitForJob(ctx echo.Context, jobId JobId, params WaitForJobParams) error {
+	var request WaitForJobRequestObject
+
+	request.JobId = jobId
+	request.Params = params
+
+	handler := func(ctx echo.Context, request interface{}) (interface{}, error) {
+		return sh.ssi.WaitForJob(ctx.Request().Context(), request.(WaitForJobRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "WaitForJob")
+	}
+
+	response, err := handler(ctx, request)
+
+	if err != nil {
+		return err
+	} else if validResponse, ok := response.(WaitForJobResponseObject); ok {
+		return validResponse.VisitWaitForJobResponse(ctx.Response())
+	} else if response != nil {
+		return fmt.Errorf("unexpected response type: %T", response)
+	}
+	return nil
+}
+
+// ListPolicies operation middleware
+func (sh *strictHandler) ListPolicies(ctx echo.Context) error {
+	var request ListPoliciesRequestObject
+
+	handler := func(ctx echo.Context, request interface{}) (interface{}, error) {
+		return sh.ssi.ListPolicies(ctx.Request().Context(), request.(ListPoliciesRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "ListPolicies")
+	}
+
+	response, err := handler(ctx, request)
+
+	if err != nil {
+		return err
+	} else if validResponse, ok := response.(ListPoliciesResponseObject); ok {
+		return validResponse.VisitListPoliciesResponse(ctx.Response())
+	} else if response != nil {
+		return fmt.Errorf("unexpected response type: %T", response)
+	}
+	return nil
+}
+
+// RemovePolicy operation middleware
+func (sh *strictHandler) RemovePolicy(ctx echo.Context, queueName AnyQueue, jobName JobName) error {
+	var request RemovePolicyRequestObject
+
+	request.QueueName = queueName
+	request.JobName = jobName
+
+	handler := func(ctx echo.Context, request interface{}) (interface{}, error) {
+		return sh.ssi.RemovePolicy(ctx.Request().Context(), request.(RemovePolicyRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "RemovePolicy")
+	}
+
+	response, err := handler(ctx, request)
+
+	if err != nil {
+		return err
+	} else if validResponse, ok := response.(RemovePolicyResponseObject); ok {
+		return validResponse.VisitRemovePolicyResponse(ctx.Response())
+	} else if response != nil {
+		return fmt.Errorf("unexpected response type: %T", response)
+	}
+	return nil
+}
+
+// GetPolicy operation middleware
+func (sh *strictHandler) GetPolicy(ctx echo.Context, queueName AnyQueue, jobName JobName, params GetPolicyParams) error {
+	var request GetPolicyRequestObject
+
+	request.QueueName = queueName
+	request.JobName = jobName
+	request.Params = params
+
+	handler := func(ctx echo.Context, request interface{}) (interface{}, error) {
+		return sh.ssi.GetPolicy(ctx.Request().Context(), request.(GetPolicyRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "GetPolicy")
+	}
+
+	response, err := handler(ctx, request)
+
+	if err != nil {
+		return err
+	} else if validResponse, ok := response.(GetPolicyResponseObject); ok {
+		return validResponse.VisitGetPolicyResponse(ctx.Response())
+	} else if response != nil {
+		return fmt.Errorf("unexpected response type: %T", response)
+	}
+	return nil
+}
+
+// SetPolicy operation middleware
+func (sh *strictHandler) SetPolicy(ctx echo.Context, queueName AnyQueue, jobName JobName) error {
+	var request SetPolicyRequestObject
+
+	request.QueueName = queueName
+	request.JobName = jobName
+
+	var body SetPolicyJSONRequestBody
+	var err error
+	if binder, ok := ctx.Echo().Binder.(*echo.DefaultBinder); ok {
+		// A request validator built on kin-openapi's openapi3filter with
+		// KeepValidatedValue leaves the value it validated on the body. Bind
+		// that value, matching member names exactly, so the handler receives
+		// what was validated instead of a second, case-insensitive decode.
+		// Otherwise bind only the request body, so that path and query
+		// parameters are not also bound into the body struct.
+		if vb, ok := ctx.Request().Body.(interface{ ValidatedValue() any }); !ok || runtime.BindJSONValue(vb.ValidatedValue(), &body) != nil {
+			err = binder.BindBody(ctx, &body)
+		}
+	} else {
+		// A custom binder is installed on the Echo instance; defer to it
+		// entirely, since echo.Binder does not expose body-only binding and
+		// the binder may do more than decode (for example call ctx.Validate).
+		err = ctx.Bind(&body)
+	}
+	if err != nil {
+		return err
+	}
+	request.Body = &body
+
+	handler := func(ctx echo.Context, request interface{}) (interface{}, error) {
+		return sh.ssi.SetPolicy(ctx.Request().Context(), request.(SetPolicyRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "SetPolicy")
+	}
+
+	response, err := handler(ctx, request)
+
+	if err != nil {
+		return err
+	} else if validResponse, ok := response.(SetPolicyResponseObject); ok {
+		return validResponse.VisitSetPolicyResponse(ctx.Response())
+	} else if response != nil {
+		return fmt.Errorf("unexpected response type: %T", response)
+	}
+	return nil
+}
+
+// PreviewPolicy operation middleware
+func (sh *strictHandler) PreviewPolicy(ctx echo.Context, queueName AnyQueue, jobName JobName, params PreviewPolicyParams) error {
+	var request PreviewPolicyRequestObject
+
+	request.QueueName = queueName
+	request.JobName = jobName
+	request.Params = params
+
+	handler := func(ctx echo.Context, request interface{}) (interface{}, error) {
+		return sh.ssi.PreviewPolicy(ctx.Request().Context(), request.(PreviewPolicyRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "PreviewPolicy")
+	}
+
+	response, err := handler(ctx, request)
+
+	if err != nil {
+		return err
+	} else if validResponse, ok := response.(PreviewPolicyResponseObject); ok {
+		return validResponse.VisitPreviewPolicyResponse(ctx.Response())
+	} else if response != nil {
+		return fmt.Errorf("unexpected response type: %T", response)
+	}
+	return nil
+}
+
+// ListPriorityLevels operation middleware
+func (sh *strictHandler) ListPriorityLevels(ctx echo.Context) error {
+	var request ListPriorityLevelsRequestObject
+
+	handler := func(ctx echo.Context, request interface{}) (interface{}, error) {
+		return sh.ssi.ListPriorityLevels(ctx.Request().Context(), request.(ListPriorityLevelsRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "ListPriorityLevels")
+	}
+
+	response, err := handler(ctx, request)
+
+	if err != nil {
+		return err
+	} else if validResponse, ok := response.(ListPriorityLevelsResponseObject); ok {
+		return validResponse.VisitListPriorityLevelsResponse(ctx.Response())
+	} else if response != nil {
+		return fmt.Errorf("unexpected response type: %T", response)
+	}
+	return nil
+}
+
+// RemovePriorityLevel operation middleware
+func (sh *strictHandler) RemovePriorityLevel(ctx echo.Context, level Name) error {
+	var request RemovePriorityLevelRequestObject
+
+	request.Level = level
+
+	handler := func(ctx echo.Context, request interface{}) (interface{}, error) {
+		return sh.ssi.RemovePriorityLevel(ctx.Request().Context(), request.(RemovePriorityLevelRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "RemovePriorityLevel")
+	}
+
+	response, err := handler(ctx, request)
+
+	if err != nil {
+		return err
+	} else if validResponse, ok := response.(RemovePriorityLevelResponseObject); ok {
+		return validResponse.VisitRemovePriorityLevelResponse(ctx.Response())
+	} else if response != nil {
+		return fmt.Errorf("unexpected response type: %T", response)
+	}
+	return nil
+}
+
+// SetPriorityLevel operation middleware
+func (sh *strictHandler) SetPriorityLevel(ctx echo.Context, level Name) error {
+	var request SetPriorityLevelRequestObject
+
+	request.Level = level
+
+	var body SetPriorityLevelJSONRequestBody
+	var err error
+	if binder, ok := ctx.Echo().Binder.(*echo.DefaultBinder); ok {
+		// A request validator built on kin-openapi's openapi3filter with
+		// KeepValidatedValue leaves the value it validated on the body. Bind
+		// that value, matching member names exactly, so the handler receives
+		// what was validated instead of a second, case-insensitive decode.
+		// Otherwise bind only the request body, so that path and query
+		// parameters are not also bound into the body struct.
+		if vb, ok := ctx.Request().Body.(interface{ ValidatedValue() any }); !ok || runtime.BindJSONValue(vb.ValidatedValue(), &body) != nil {
+			err = binder.BindBody(ctx, &body)
+		}
+	} else {
+		// A custom binder is installed on the Echo instance; defer to it
+		// entirely, since echo.Binder does not expose body-only binding and
+		// the binder may do more than decode (for example call ctx.Validate).
+		err = ctx.Bind(&body)
+	}
+	if err != nil {
+		return err
+	}
+	request.Body = &body
+
+	handler := func(ctx echo.Context, request interface{}) (interface{}, error) {
+		return sh.ssi.SetPriorityLevel(ctx.Request().Context(), request.(SetPriorityLevelRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "SetPriorityLevel")
+	}
+
+	response, err := handler(ctx, request)
+
+	if err != nil {
+		return err
+	} else if validResponse, ok := response.(SetPriorityLevelResponseObject); ok {
+		return validResponse.VisitSetPriorityLevelResponse(ctx.Response())
+	} else if response != nil {
+		return fmt.Errorf("unexpected response type: %T", response)
+	}
+	return nil
+}
+
+// ListPriorityTags operation middleware
+func (sh *strictHandler) ListPriorityTags(ctx echo.Context) error {
+	var request ListPriorityTagsRequestObject
+
+	handler := func(ctx echo.Context, request interface{}) (interface{}, error) {
+		return sh.ssi.ListPriorityTags(ctx.Request().Context(), request.(ListPriorityTagsRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "ListPriorityTags")
+	}
+
+	response, err := handler(ctx, request)
+
+	if err != nil {
+		return err
+	} else if validResponse, ok := response.(ListPriorityTagsResponseObject); ok {
+		return validResponse.VisitListPriorityTagsResponse(ctx.Response())
+	} else if response != nil {
+		return fmt.Errorf("unexpected response type: %T", response)
+	}
+	return nil
+}
+
+// RemovePriorityTag operation middleware
+func (sh *strictHandler) RemovePriorityTag(ctx echo.Context, tag Name) error {
+	var request RemovePriorityTagRequestObject
+
+	request.Tag = tag
+
+	handler := func(ctx echo.Context, request interface{}) (interface{}, error) {
+		return sh.ssi.RemovePriorityTag(ctx.Request().Context(), request.(RemovePriorityTagRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "RemovePriorityTag")
+	}
+
+	response, err := handler(ctx, request)
+
+	if err != nil {
+		return err
+	} else if validResponse, ok := response.(RemovePriorityTagResponseObject); ok {
+		return validResponse.VisitRemovePriorityTagResponse(ctx.Response())
+	} else if response != nil {
+		return fmt.Errorf("unexpected response type: %T", response)
+	}
+	return nil
+}
+
+// SetPriorityTag operation middleware
+func (sh *strictHandler) SetPriorityTag(ctx echo.Context, tag Name) error {
+	var request SetPriorityTagRequestObject
+
+	request.Tag = tag
+
+	var body SetPriorityTagJSONRequestBody
+	var err error
+	if binder, ok := ctx.Echo().Binder.(*echo.DefaultBinder); ok {
+		// A request validator built on kin-openapi's openapi3filter with
+		// KeepValidatedValue leaves the value it validated on the body. Bind
+		// that value, matching member names exactly, so the handler receives
+		// what was validated instead of a second, case-insensitive decode.
+		// Otherwise bind only the request body, so that path and query
+		// parameters are not also bound into the body struct.
+		if vb, ok := ctx.Request().Body.(interface{ ValidatedValue() any }); !ok || runtime.BindJSONValue(vb.ValidatedValue(), &body) != nil {
+			err = binder.BindBody(ctx, &body)
+		}
+	} else {
+		// A custom binder is installed on the Echo instance; defer to it
+		// entirely, since echo.Binder does not expose body-only binding and
+		// the binder may do more than decode (for example call ctx.Validate).
+		err = ctx.Bind(&body)
+	}
+	if err != nil {
+		return err
+	}
+	request.Body = &body
+
+	handler := func(ctx echo.Context, request interface{}) (interface{}, error) {
+		return sh.ssi.SetPriorityTag(ctx.Request().Context(), request.(SetPriorityTagRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "SetPriorityTag")
+	}
+
+	response, err := handler(ctx, request)
+
+	if err != nil {
+		return err
+	} else if validResponse, ok := response.(SetPriorityTagResponseObject); ok {
+		return validResponse.VisitSetPriorityTagResponse(ctx.Response())
+	} else if response != nil {
+		return fmt.Errorf("unexpected response type: %T", response)
+	}
+	return nil
+}
+
+// ListQueues operation middleware
+func (sh *strictHandler) ListQueues(ctx echo.Context) error {
+	var request ListQueuesRequestObject
+
+	handler := func(ctx echo.Context, request interface{}) (interface{}, error) {
+		return sh.ssi.ListQueues(ctx.Request().Context(), request.(ListQueuesRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "ListQueues")
+	}
+
+	response, err := handler(ctx, request)
+
+	if err != nil {
+		return err
+	} else if validResponse, ok := response.(ListQueuesResponseObject); ok {
+		return validResponse.VisitListQueuesResponse(ctx.Response())
+	} else if response != nil {
+		return fmt.Errorf("unexpected response type: %T", response)
+	}
+	return nil
+}
+
+// GetQueue operation middleware
+func (sh *strictHandler) GetQueue(ctx echo.Context, queueName QueueName) error {
+	var request GetQueueRequestObject
+
+	request.QueueName = queueName
+
+	handler := func(ctx echo.Context, request interface{}) (interface{}, error) {
+		return sh.ssi.GetQueue(ctx.Request().Context(), request.(GetQueueRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "GetQueue")
+	}
+
+	response, err := handler(ctx, request)
+
+	if err != nil {
+		return err
+	} else if validResponse, ok := response.(GetQueueResponseObject); ok {
+		return validResponse.VisitGetQueueResponse(ctx.Response())
+	} else if response != nil {
+		return fmt.Errorf("unexpected response type: %T", response)
+	}
+	return nil
+}
+
+// SetQueue operation middleware
+func (sh *strictHandler) SetQueue(ctx echo.Context, queueName QueueName) error {
+	var request SetQueueRequestObject
+
+	request.QueueName = queueName
+
+	var body SetQueueJSONRequestBody
+	var err error
+	if binder, ok := ctx.Echo().Binder.(*echo.DefaultBinder); ok {
+		// A request validator built on kin-openapi's openapi3filter with
+		// KeepValidatedValue leaves the value it validated on the body. Bind
+		// that value, matching member names exactly, so the handler receives
+		// what was validated instead of a second, case-insensitive decode.
+		// Otherwise bind only the request body, so that path and query
+		// parameters are not also bound into the body struct.
+		if vb, ok := ctx.Request().Body.(interface{ ValidatedValue() any }); !ok || runtime.BindJSONValue(vb.ValidatedValue(), &body) != nil {
+			err = binder.BindBody(ctx, &body)
+		}
+	} else {
+		// A custom binder is installed on the Echo instance; defer to it
+		// entirely, since echo.Binder does not expose body-only binding and
+		// the binder may do more than decode (for example call ctx.Validate).
+		err = ctx.Bind(&body)
+	}
+	if err != nil {
+		return err
+	}
+	request.Body = &body
+
+	handler := func(ctx echo.Context, request interface{}) (interface{}, error) {
+		return sh.ssi.SetQueue(ctx.Request().Context(), request.(SetQueueRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "SetQueue")
+	}
+
+	response, err := handler(ctx, request)
+
+	if err != nil {
+		return err
+	} else if validResponse, ok := response.(SetQueueResponseObject); ok {
+		return validResponse.VisitSetQueueResponse(ctx.Response())
+	} else if response != nil {
+		return fmt.Errorf("unexpected response type: %T", response)
+	}
+	return nil
+}
+
+// ListBreakers operation middleware
+func (sh *strictHandler) ListBreakers(ctx echo.Context, queueName QueueName) error {
+	var request ListBreakersRequestObject
+
+	request.QueueName = queueName
+
+	handler := func(ctx echo.Context, request interface{}) (interface{}, error) {
+		return sh.ssi.ListBreakers(ctx.Request().Context(), request.(ListBreakersRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "ListBreakers")
+	}
+
+	response, err := handler(ctx, request)
+
+	if err != nil {
+		return err
+	} else if validResponse, ok := response.(ListBreakersResponseObject); ok {
+		return validResponse.VisitListBreakersResponse(ctx.Response())
+	} else if response != nil {
+		return fmt.Errorf("unexpected response type: %T", response)
+	}
+	return nil
+}
+
+// RemoveBreaker operation middleware
+func (sh *strictHandler) RemoveBreaker(ctx echo.Context, queueName QueueName, jobName JobName) error {
+	var request RemoveBreakerRequestObject
+
+	request.QueueName = queueName
+	request.JobName = jobName
+
+	handler := func(ctx echo.Context, request interface{}) (interface{}, error) {
+		return sh.ssi.RemoveBreaker(ctx.Request().Context(), request.(RemoveBreakerRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "RemoveBreaker")
+	}
+
+	response, err := handler(ctx, request)
+
+	if err != nil {
+		return err
+	} else if validResponse, ok := response.(RemoveBreakerResponseObject); ok {
+		return validResponse.VisitRemoveBreakerResponse(ctx.Response())
+	} else if response != nil {
+		return fmt.Errorf("unexpected response type: %T", response)
+	}
+	return nil
+}
+
+// SetBreaker operation middleware
+func (sh *strictHandler) SetBreaker(ctx echo.Context, queueName QueueName, jobName JobName) error {
+	var request SetBreakerRequestObject
+
+	request.QueueName = queueName
+	request.JobName = jobName
+
+	var body SetBreakerJSONRequestBody
+	var err error
+	if binder, ok := ctx.Echo().Binder.(*echo.DefaultBinder); ok {
+		// A request validator built on kin-openapi's openapi3filter with
+		// KeepValidatedValue leaves the value it validated on the body. Bind
+		// that value, matching member names exactly, so the handler receives
+		// what was validated instead of a second, case-insensitive decode.
+		// Otherwise bind only the request body, so that path and query
+		// parameters are not also bound into the body struct.
+		if vb, ok := ctx.Request().Body.(interface{ ValidatedValue() any }); !ok || runtime.BindJSONValue(vb.ValidatedValue(), &body) != nil {
+			err = binder.BindBody(ctx, &body)
+		}
+	} else {
+		// A custom binder is installed on the Echo instance; defer to it
+		// entirely, since echo.Binder does not expose body-only binding and
+		// the binder may do more than decode (for example call ctx.Validate).
+		err = ctx.Bind(&body)
+	}
+	if err != nil {
+		return err
+	}
+	request.Body = &body
+
+	handler := func(ctx echo.Context, request interface{}) (interface{}, error) {
+		return sh.ssi.SetBreaker(ctx.Request().Context(), request.(SetBreakerRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "SetBreaker")
+	}
+
+	response, err := handler(ctx, request)
+
+	if err != nil {
+		return err
+	} else if validResponse, ok := response.(SetBreakerResponseObject); ok {
+		return validResponse.VisitSetBreakerResponse(ctx.Response())
+	} else if response != nil {
+		return fmt.Errorf("unexpected response type: %T", response)
+	}
+	return nil
+}
+
+// DecidePriority operation middleware
+func (sh *strictHandler) DecidePriority(ctx echo.Context, queueName QueueName) error {
+	var request DecidePriorityRequestObject
+
+	request.QueueName = queueName
+
+	var body DecidePriorityJSONRequestBody
+	var err error
+	if binder, ok := ctx.Echo().Binder.(*echo.DefaultBinder); ok {
+		// A request validator built on kin-openapi's openapi3filter with
+		// KeepValidatedValue leaves the value it validated on the body. Bind
+		// that value, matching member names exactly, so the handler receives
+		// what was validated instead of a second, case-insensitive decode.
+		// Otherwise bind only the request body, so that path and query
+		// parameters are not also bound into the body struct.
+		if vb, ok := ctx.Request().Body.(interface{ ValidatedValue() any }); !ok || runtime.BindJSONValue(vb.ValidatedValue(), &body) != nil {
+			err = binder.BindBody(ctx, &body)
+		}
+	} else {
+		// A custom binder is installed on the Echo instance; defer to it
+		// entirely, since echo.Binder does not expose body-only binding and
+		// the binder may do more than decode (for example call ctx.Validate).
+		err = ctx.Bind(&body)
+	}
+	if err != nil {
+		return err
+	}
+	request.Body = &body
+
+	handler := func(ctx echo.Context, request interface{}) (interface{}, error) {
+		return sh.ssi.DecidePriority(ctx.Request().Context(), request.(DecidePriorityRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "DecidePriority")
+	}
+
+	response, err := handler(ctx, request)
+
+	if err != nil {
+		return err
+	} else if validResponse, ok := response.(DecidePriorityResponseObject); ok {
+		return validResponse.VisitDecidePriorityResponse(ctx.Response())
+	} else if response != nil {
+		return fmt.Errorf("unexpected response type: %T", response)
+	}
+	return nil
+}
+
+// ListDeadJobs operation middleware
+func (sh *strictHandler) ListDeadJobs(ctx echo.Context, queueName AnyQueue, params ListDeadJobsParams) error {
+	var request ListDeadJobsRequestObject
+
+	request.QueueName = queueName
+	request.Params = params
+
+	handler := func(ctx echo.Context, request interface{}) (interface{}, error) {
+		return sh.ssi.ListDeadJobs(ctx.Request().Context(), request.(ListDeadJobsRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "ListDeadJobs")
+	}
+
+	response, err := handler(ctx, request)
+
+	if err != nil {
+		return err
+	} else if validResponse, ok := response.(ListDeadJobsResponseObject); ok {
+		return validResponse.VisitListDeadJobsResponse(ctx.Response())
+	} else if response != nil {
+		return fmt.Errorf("unexpected response type: %T", response)
+	}
+	return nil
+}
+
+// CountDeadJobs operation middleware
+func (sh *strictHandler) CountDeadJobs(ctx echo.Context, queueName AnyQueue, params CountDeadJobsParams) error {
+	var request CountDeadJobsRequestObject
+
+	request.QueueName = queueName
+	request.Params = params
+
+	handler := func(ctx echo.Context, request interface{}) (interface{}, error) {
+		return sh.ssi.CountDeadJobs(ctx.Request().Context(), request.(CountDeadJobsRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "CountDeadJobs")
+	}
+
+	response, err := handler(ctx, request)
+
+	if err != nil {
+		return err
+	} else if validResponse, ok := response.(CountDeadJobsResponseObject); ok {
+		return validResponse.VisitCountDeadJobsResponse(ctx.Response())
+	} else if response != nil {
+		return fmt.Errorf("unexpected response type: %T", response)
+	}
+	return nil
+}
+
+// ListErrorGroups operation middleware
+func (sh *strictHandler) ListErrorGroups(ctx echo.Context, queueName AnyQueue, params ListErrorGroupsParams) error {
+	var request ListErrorGroupsRequestObject
+
+	request.QueueName = queueName
+	request.Params = params
+
+	handler := func(ctx echo.Context, request interface{}) (interface{}, error) {
+		return sh.ssi.ListErrorGroups(ctx.Request().Context(), request.(ListErrorGroupsRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "ListErrorGroups")
+	}
+
+	response, err := handler(ctx, request)
+
+	if err != nil {
+		return err
+	} else if validResponse, ok := response.(ListErrorGroupsResponseObject); ok {
+		return validResponse.VisitListErrorGroupsResponse(ctx.Response())
+	} else if response != nil {
+		return fmt.Errorf("unexpected response type: %T", response)
+	}
+	return nil
+}
+
+// ReopenError operation middleware
+func (sh *strictHandler) ReopenError(ctx echo.Context, queueName QueueName, fingerprint GroupFingerprint) error {
+	var request ReopenErrorRequestObject
+
+	request.QueueName = queueName
+	request.Fingerprint = fingerprint
+
+	handler := func(ctx echo.Context, request interface{}) (interface{}, error) {
+		return sh.ssi.ReopenError(ctx.Request().Context(), request.(ReopenErrorRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "ReopenError")
+	}
+
+	response, err := handler(ctx, request)
+
+	if err != nil {
+		return err
+	} else if validResponse, ok := response.(ReopenErrorResponseObject); ok {
+		return validResponse.VisitReopenErrorResponse(ctx.Response())
+	} else if response != nil {
+		return fmt.Errorf("unexpected response type: %T", response)
+	}
+	return nil
+}
+
+// ResolveError operation middleware
+func (sh *strictHandler) ResolveError(ctx echo.Context, queueName QueueName, fingerprint GroupFingerprint) error {
+	var request ResolveErrorRequestObject
+
+	request.QueueName = queueName
+	request.Fingerprint = fingerprint
+
+	handler := func(ctx echo.Context, request interface{}) (interface{}, error) {
+		return sh.ssi.ResolveError(ctx.Request().Context(), request.(ResolveErrorRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "ResolveError")
+	}
+
+	response, err := handler(ctx, request)
+
+	if err != nil {
+		return err
+	} else if validResponse, ok := response.(ResolveErrorResponseObject); ok {
+		return validResponse.VisitResolveErrorResponse(ctx.Response())
+	} else if response != nil {
+		return fmt.Errorf("unexpected response type: %T", response)
+	}
+	return nil
+}
+
+// GetDeadPolicy operation middleware
+func (sh *strictHandler) GetDeadPolicy(ctx echo.Context, queueName AnyQueue) error {
+	var request GetDeadPolicyRequestObject
+
+	request.QueueName = queueName
+
+	handler := func(ctx echo.Context, request interface{}) (interface{}, error) {
+		return sh.ssi.GetDeadPolicy(ctx.Request().Context(), request.(GetDeadPolicyRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "GetDeadPolicy")
+	}
+
+	response, err := handler(ctx, request)
+
+	if err != nil {
+		return err
+	} else if validResponse, ok := response.(GetDeadPolicyResponseObject); ok {
+		return validResponse.VisitGetDeadPolicyResponse(ctx.Response())
+	} else if response != nil {
+		return fmt.Errorf("unexpected response type: %T", response)
+	}
+	return nil
+}
+
+// SetDeadPolicy operation middleware
+func (sh *strictHandler) SetDeadPolicy(ctx echo.Context, queueName AnyQueue) error {
+	var request SetDeadPolicyRequestObject
+
+	request.QueueName = queueName
+
+	var body SetDeadPolicyJSONRequestBody
+	var err error
+	if binder, ok := ctx.Echo().Binder.(*echo.DefaultBinder); ok {
+		// A request validator built on kin-openapi's openapi3filter with
+		// KeepValidatedValue leaves the value it validated on the body. Bind
+		// that value, matching member names exactly, so the handler receives
+		// what was validated instead of a second, case-insensitive decode.
+		// Otherwise bind only the request body, so that path and query
+		// parameters are not also bound into the body struct.
+		if vb, ok := ctx.Request().Body.(interface{ ValidatedValue() any }); !ok || runtime.BindJSONValue(vb.ValidatedValue(), &body) != nil {
+			err = binder.BindBody(ctx, &body)
+		}
+	} else {
+		// A custom binder is installed on the Echo instance; defer to it
+		// entirely, since echo.Binder does not expose body-only binding and
+		// the binder may do more than decode (for example call ctx.Validate).
+		err = ctx.Bind(&body)
+	}
+	if err != nil {
+		return err
+	}
+	request.Body = &body
+
+	handler := func(ctx echo.Context, request interface{}) (interface{}, error) {
+		return sh.ssi.SetDeadPolicy(ctx.Request().Context(), request.(SetDeadPolicyRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "SetDeadPolicy")
+	}
+
+	response, err := handler(ctx, request)
+
+	if err != nil {
+		return err
+	} else if validResponse, ok := response.(SetDeadPolicyResponseObject); ok {
+		return validResponse.VisitSetDeadPolicyResponse(ctx.Response())
+	} else if response != nil {
+		return fmt.Errorf("unexpected response type: %T", response)
+	}
+	return nil
+}
+
+// ProcessScheduledRetries operation middleware
+func (sh *strictHandler) ProcessScheduledRetries(ctx echo.Context, queueName AnyQueue) error {
+	var request ProcessScheduledRetriesRequestObject
+
+	request.QueueName = queueName
+
+	handler := func(ctx echo.Context, request interface{}) (interface{}, error) {
+		return sh.ssi.ProcessScheduledRetries(ctx.Request().Context(), request.(ProcessScheduledRetriesRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "ProcessScheduledRetries")
+	}
+
+	response, err := handler(ctx, request)
+
+	if err != nil {
+		return err
+	} else if validResponse, ok := response.(ProcessScheduledRetriesResponseObject); ok {
+		return validResponse.VisitProcessScheduledRetriesResponse(ctx.Response())
+	} else if response != nil {
+		return fmt.Errorf("unexpected response type: %T", response)
+	}
+	return nil
+}
+
+// PurgeDeadJobs operation middleware
+func (sh *strictHandler) PurgeDeadJobs(ctx echo.Context, queueName AnyQueue, params PurgeDeadJobsParams) error {
+	var request PurgeDeadJobsRequestObject
+
+	request.QueueName = queueName
+	request.Params = params
+
+	handler := func(ctx echo.Context, request interface{}) (interface{}, error) {
+		return sh.ssi.PurgeDeadJobs(ctx.Request().Context(), request.(PurgeDeadJobsRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "PurgeDeadJobs")
+	}
+
+	response, err := handler(ctx, request)
+
+	if err != nil {
+		return err
+	} else if validResponse, ok := response.(PurgeDeadJobsResponseObject); ok {
+		return validResponse.VisitPurgeDeadJobsResponse(ctx.Response())
+	} else if response != nil {
+		return fmt.Errorf("unexpected response type: %T", response)
+	}
+	return nil
+}
+
+// StartRedrive operation middleware
+func (sh *strictHandler) StartRedrive(ctx echo.Context, queueName QueueName) error {
+	var request StartRedriveRequestObject
+
+	request.QueueName = queueName
+
+	var body StartRedriveJSONRequestBody
+	var err error
+	if binder, ok := ctx.Echo().Binder.(*echo.DefaultBinder); ok {
+		// A request validator built on kin-openapi's openapi3filter with
+		// KeepValidatedValue leaves the value it validated on the body. Bind
+		// that value, matching member names exactly, so the handler receives
+		// what was validated instead of a second, case-insensitive decode.
+		// Otherwise bind only the request body, so that path and query
+		// parameters are not also bound into the body struct.
+		if vb, ok := ctx.Request().Body.(interface{ ValidatedValue() any }); !ok || runtime.BindJSONValue(vb.ValidatedValue(), &body) != nil {
+			err = binder.BindBody(ctx, &body)
+		}
+	} else {
+		// A custom binder is installed on the Echo instance; defer to it
+		// entirely, since echo.Binder does not expose body-only binding and
+		// the binder may do more than decode (for example call ctx.Validate).
+		err = ctx.Bind(&body)
+	}
+	if err != nil {
+		return err
+	}
+	request.Body = &body
+
+	handler := func(ctx echo.Context, request interface{}) (interface{}, error) {
+		return sh.ssi.StartRedrive(ctx.Request().Context(), request.(StartRedriveRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "StartRedrive")
+	}
+
+	response, err := handler(ctx, request)
+
+	if err != nil {
+		return err
+	} else if validResponse, ok := response.(StartRedriveResponseObject); ok {
+		return validResponse.VisitStartRedriveResponse(ctx.Response())
+	} else if response != nil {
+		return fmt.Errorf("unexpected response type: %T", response)
+	}
+	return nil
+}
+
+// GetDeadStats operation middleware
+func (sh *strictHandler) GetDeadStats(ctx echo.Context, queueName AnyQueue) error {
+	var request GetDeadStatsRequestObject
+
+	request.QueueName = queueName
+
+	handler := func(ctx echo.Context, request interface{}) (interface{}, error) {
+		return sh.ssi.GetDeadStats(ctx.Request().Context(), request.(GetDeadStatsRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "GetDeadStats")
+	}
+
+	response, err := handler(ctx, request)
+
+	if err != nil {
+		return err
+	} else if validResponse, ok := response.(GetDeadStatsResponseObject); ok {
+		return validResponse.VisitGetDeadStatsResponse(ctx.Response())
+	} else if response != nil {
+		return fmt.Errorf("unexpected response type: %T", response)
+	}
+	return nil
+}
+
+// GetDeadJob operation middleware
+func (sh *strictHandler) GetDeadJob(ctx echo.Context, queueName QueueName, dlqItemId DlqItemId) error {
+	var request GetDeadJobRequestObject
+
+	request.QueueName = queueName
+	request.DlqItemId = dlqItemId
+
+	handler := func(ctx echo.Context, request interface{}) (interface{}, error) {
+		return sh.ssi.GetDeadJob(ctx.Request().Context(), request.(GetDeadJobRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "GetDeadJob")
+	}
+
+	response, err := handler(ctx, request)
+
+	if err != nil {
+		return err
+	} else if validResponse, ok := response.(GetDeadJobResponseObject); ok {
+		return validResponse.VisitGetDeadJobResponse(ctx.Response())
+	} else if response != nil {
+		return fmt.Errorf("unexpected response type: %T", response)
+	}
+	return nil
+}
+
+// RedriveJob operation middleware
+func (sh *strictHandler) RedriveJob(ctx echo.Context, queueName QueueName, dlqItemId DlqItemId) error {
+	var request RedriveJobRequestObject
+
+	request.QueueName = queueName
+	request.DlqItemId = dlqItemId
+
+	var body RedriveJobJSONRequestBody
+	var err error
+	if binder, ok := ctx.Echo().Binder.(*echo.DefaultBinder); ok {
+		// A request validator built on kin-openapi's openapi3filter with
+		// KeepValidatedValue leaves the value it validated on the body. Bind
+		// that value, matching member names exactly, so the handler receives
+		// what was validated instead of a second, case-insensitive decode.
+		// Otherwise bind only the request body, so that path and query
+		// parameters are not also bound into the body struct.
+		if vb, ok := ctx.Request().Body.(interface{ ValidatedValue() any }); !ok || runtime.BindJSONValue(vb.ValidatedValue(), &body) != nil {
+			err = binder.BindBody(ctx, &body)
+		}
+	} else {
+		// A custom binder is installed on the Echo instance; defer to it
+		// entirely, since echo.Binder does not expose body-only binding and
+		// the binder may do more than decode (for example call ctx.Validate).
+		err = ctx.Bind(&body)
+	}
+	if err != nil {
+		if !errors.Is(err, io.EOF) {
+			return err
+		}
+	} else {
+		request.Body = &body
+	}
+
+	handler := func(ctx echo.Context, request interface{}) (interface{}, error) {
+		return sh.ssi.RedriveJob(ctx.Request().Context(), request.(RedriveJobRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "RedriveJob")
+	}
+
+	response, err := handler(ctx, request)
+
+	if err != nil {
+		return err
+	} else if validResponse, ok := response.(RedriveJobResponseObject); ok {
+		return validResponse.VisitRedriveJobResponse(ctx.Response())
+	} else if response != nil {
+		return fmt.Errorf("unexpected response type: %T", response)
+	}
+	return nil
+}
+
+// Enqueue operation middleware
+func (sh *strictHandler) Enqueue(ctx echo.Context, queueName QueueName, params EnqueueParams) error {
+	var request EnqueueRequestObject
+
+	request.QueueName = queueName
+	request.Params = params
+
+	var body EnqueueJSONRequestBody
+	var err error
+	if binder, ok := ctx.Echo().Binder.(*echo.DefaultBinder); ok {
+		// A request validator built on kin-openapi's openapi3filter with
+		// KeepValidatedValue leaves the value it validated on the body. Bind
+		// that value, matching member names exactly, so the handler receives
+		// what was validated instead of a second, case-insensitive decode.
+		// Otherwise bind only the request body, so that path and query
+		// parameters are not also bound into the body struct.
+		if vb, ok := ctx.Request().Body.(interface{ ValidatedValue() any }); !ok || runtime.BindJSONValue(vb.ValidatedValue(), &body) != nil {
+			err = binder.BindBody(ctx, &body)
+		}
+	} else {
+		// A custom binder is installed on the Echo instance; defer to it
+		// entirely, since echo.Binder does not expose body-only binding and
+		// the binder may do more than decode (for example call ctx.Validate).
+		err = ctx.Bind(&body)
+	}
+	if err != nil {
+		return err
+	}
+	request.Body = &body
+
+	handler := func(ctx echo.Context, request interface{}) (interface{}, error) {
+		return sh.ssi.Enqueue(ctx.Request().Context(), request.(EnqueueRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "Enqueue")
+	}
+
+	response, err := handler(ctx, request)
+
+	if err != nil {
+		return err
+	} else if validResponse, ok := response.(EnqueueResponseObject); ok {
+		return validResponse.VisitEnqueueResponse(ctx.Response())
+	} else if response != nil {
+		return fmt.Errorf("unexpected response type: %T", response)
+	}
+	return nil
+}
+
+// EnqueueMany operation middleware
+func (sh *strictHandler) EnqueueMany(ctx echo.Context, queueName QueueName, params EnqueueManyParams) error {
+	var request EnqueueManyRequestObject
+
+	request.QueueName = queueName
+	request.Params = params
+	if strings.HasPrefix(ctx.Request().Header.Get("Content-Type"), "application/json") {
+		var body EnqueueManyJSONRequestBody
+		var err error
+		if binder, ok := ctx.Echo().Binder.(*echo.DefaultBinder); ok {
+			// A request validator built on kin-openapi's openapi3filter with
+			// KeepValidatedValue leaves the value it validated on the body. Bind
+			// that value, matching member names exactly, so the handler receives
+			// what was validated instead of a second, case-insensitive decode.
+			// Otherwise bind only the request body, so that path and query
+			// parameters are not also bound into the body struct.
+			if vb, ok := ctx.Request().Body.(interface{ ValidatedValue() any }); !ok || runtime.BindJSONValue(vb.ValidatedValue(), &body) != nil {
+				err = binder.BindBody(ctx, &body)
+			}
+		} else {
+			// A custom binder is installed on the Echo instance; defer to it
+			// entirely, since echo.Binder does not expose body-only binding and
+			// the binder may do more than decode (for example call ctx.Validate).
+			err = ctx.Bind(&body)
+		}
+		if err != nil {
+			return err
+		}
+		request.JSONBody = &body
+
+	}
+	if strings.HasPrefix(ctx.Request().Header.Get("Content-Type"), "application/x-ndjson") {
+		request.Body = ctx.Request().Body
+	}
+
+	handler := func(ctx echo.Context, request interface{}) (interface{}, error) {
+		return sh.ssi.EnqueueMany(ctx.Request().Context(), request.(EnqueueManyRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "EnqueueMany")
+	}
+
+	response, err := handler(ctx, request)
+
+	if err != nil {
+		return err
+	} else if validResponse, ok := response.(EnqueueManyResponseObject); ok {
+		return validResponse.VisitEnqueueManyResponse(ctx.Response())
+	} else if response != nil {
+		return fmt.Errorf("unexpected response type: %T", response)
+	}
+	return nil
+}
+
+// PauseQueue operation middleware
+func (sh *strictHandler) PauseQueue(ctx echo.Context, queueName QueueName) error {
+	var request PauseQueueRequestObject
+
+	request.QueueName = queueName
+
+	handler := func(ctx echo.Context, request interface{}) (interface{}, error) {
+		return sh.ssi.PauseQueue(ctx.Request().Context(), request.(PauseQueueRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "PauseQueue")
+	}
+
+	response, err := handler(ctx, request)
+
+	if err != nil {
+		return err
+	} else if validResponse, ok := response.(PauseQueueResponseObject); ok {
+		return validResponse.VisitPauseQueueResponse(ctx.Response())
+	} else if response != nil {
+		return fmt.Errorf("unexpected response type: %T", response)
+	}
+	return nil
+}
+
+// GetPriorityDistribution operation middleware
+func (sh *strictHandler) GetPriorityDistribution(ctx echo.Context, queueName AnyQueue) error {
+	var request GetPriorityDistributionRequestObject
+
+	request.QueueName = queueName
+
+	handler := func(ctx echo.Context, request interface{}) (interface{}, error) {
+		return sh.ssi.GetPriorityDistribution(ctx.Request().Context(), request.(GetPriorityDistributionRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "GetPriorityDistribution")
+	}
+
+	response, err := handler(ctx, request)
+
+	if err != nil {
+		return err
+	} else if validResponse, ok := response.(GetPriorityDistributionResponseObject); ok {
+		return validResponse.VisitGetPriorityDistributionResponse(ctx.Response())
+	} else if response != nil {
+		return fmt.Errorf("unexpected response type: %T", response)
+	}
+	return nil
+}
+
+// ListPriorityRules operation middleware
+func (sh *strictHandler) ListPriorityRules(ctx echo.Context, queueName AnyQueue) error {
+	var request ListPriorityRulesRequestObject
+
+	request.QueueName = queueName
+
+	handler := func(ctx echo.Context, request interface{}) (interface{}, error) {
+		return sh.ssi.ListPriorityRules(ctx.Request().Context(), request.(ListPriorityRulesRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "ListPriorityRules")
+	}
+
+	response, err := handler(ctx, request)
+
+	if err != nil {
+		return err
+	} else if validResponse, ok := response.(ListPriorityRulesResponseObject); ok {
+		return validResponse.VisitListPriorityRulesResponse(ctx.Response())
+	} else if response != nil {
+		return fmt.Errorf("unexpected response type: %T", response)
+	}
+	return nil
+}
+
+// RemovePriorityRule operation middleware
+func (sh *strictHandler) RemovePriorityRule(ctx echo.Context, queueName QueueName, position int) error {
+	var request RemovePriorityRuleRequestObject
+
+	request.QueueName = queueName
+	request.Position = position
+
+	handler := func(ctx echo.Context, request interface{}) (interface{}, error) {
+		return sh.ssi.RemovePriorityRule(ctx.Request().Context(), request.(RemovePriorityRuleRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "RemovePriorityRule")
+	}
+
+	response, err := handler(ctx, request)
+
+	if err != nil {
+		return err
+	} else if validResponse, ok := response.(RemovePriorityRuleResponseObject); ok {
+		return validResponse.VisitRemovePriorityRuleResponse(ctx.Response())
+	} else if response != nil {
+		return fmt.Errorf("unexpected response type: %T", response)
+	}
+	return nil
+}
+
+// SetPriorityRule operation middleware
+func (sh *strictHandler) SetPriorityRule(ctx echo.Context, queueName QueueName, position int) error {
+	var request SetPriorityRuleRequestObject
+
+	request.QueueName = queueName
+	request.Position = position
+
+	var body SetPriorityRuleJSONRequestBody
+	var err error
+	if binder, ok := ctx.Echo().Binder.(*echo.DefaultBinder); ok {
+		// A request validator built on kin-openapi's openapi3filter with
+		// KeepValidatedValue leaves the value it validated on the body. Bind
+		// that value, matching member names exactly, so the handler receives
+		// what was validated instead of a second, case-insensitive decode.
+		// Otherwise bind only the request body, so that path and query
+		// parameters are not also bound into the body struct.
+		if vb, ok := ctx.Request().Body.(interface{ ValidatedValue() any }); !ok || runtime.BindJSONValue(vb.ValidatedValue(), &body) != nil {
+			err = binder.BindBody(ctx, &body)
+		}
+	} else {
+		// A custom binder is installed on the Echo instance; defer to it
+		// entirely, since echo.Binder does not expose body-only binding and
+		// the binder may do more than decode (for example call ctx.Validate).
+		err = ctx.Bind(&body)
+	}
+	if err != nil {
+		return err
+	}
+	request.Body = &body
+
+	handler := func(ctx echo.Context, request interface{}) (interface{}, error) {
+		return sh.ssi.SetPriorityRule(ctx.Request().Context(), request.(SetPriorityRuleRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "SetPriorityRule")
+	}
+
+	response, err := handler(ctx, request)
+
+	if err != nil {
+		return err
+	} else if validResponse, ok := response.(SetPriorityRuleResponseObject); ok {
+		return validResponse.VisitSetPriorityRuleResponse(ctx.Response())
+	} else if response != nil {
+		return fmt.Errorf("unexpected response type: %T", response)
+	}
+	return nil
+}
+
+// ResumeQueue operation middleware
+func (sh *strictHandler) ResumeQueue(ctx echo.Context, queueName QueueName) error {
+	var request ResumeQueueRequestObject
+
+	request.QueueName = queueName
+
+	handler := func(ctx echo.Context, request interface{}) (interface{}, error) {
+		return sh.ssi.ResumeQueue(ctx.Request().Context(), request.(ResumeQueueRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "ResumeQueue")
+	}
+
+	response, err := handler(ctx, request)
+
+	if err != nil {
+		return err
+	} else if validResponse, ok := response.(ResumeQueueResponseObject); ok {
+		return validResponse.VisitResumeQueueResponse(ctx.Response())
+	} else if response != nil {
+		return fmt.Errorf("unexpected response type: %T", response)
+	}
+	return nil
+}
+
+// ListRedrives operation middleware
+func (sh *strictHandler) ListRedrives(ctx echo.Context, params ListRedrivesParams) error {
+	var request ListRedrivesRequestObject
+
+	request.Params = params
+
+	handler := func(ctx echo.Context, request interface{}) (interface{}, error) {
+		return sh.ssi.ListRedrives(ctx.Request().Context(), request.(ListRedrivesRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "ListRedrives")
+	}
+
+	response, err := handler(ctx, request)
+
+	if err != nil {
+		return err
+	} else if validResponse, ok := response.(ListRedrivesResponseObject); ok {
+		return validResponse.VisitListRedrivesResponse(ctx.Response())
+	} else if response != nil {
+		return fmt.Errorf("unexpected response type: %T", response)
+	}
+	return nil
+}
+
+// GetRedrive operation middleware
+func (sh *strictHandler) GetRedrive(ctx echo.Context, redriveId RedriveId) error {
+	var request GetRedriveRequestObject
+
+	request.RedriveId = redriveId
+
+	handler := func(ctx echo.Context, request interface{}) (interface{}, error) {
+		return sh.ssi.GetRedrive(ctx.Request().Context(), request.(GetRedriveRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "GetRedrive")
+	}
+
+	response, err := handler(ctx, request)
+
+	if err != nil {
+		return err
+	} else if validResponse, ok := response.(GetRedriveResponseObject); ok {
+		return validResponse.VisitGetRedriveResponse(ctx.Response())
+	} else if response != nil {
+		return fmt.Errorf("unexpected response type: %T", response)
+	}
+	return nil
+}
+
+// CancelRedrive operation middleware
+func (sh *strictHandler) CancelRedrive(ctx echo.Context, redriveId RedriveId) error {
+	var request CancelRedriveRequestObject
+
+	request.RedriveId = redriveId
+
+	handler := func(ctx echo.Context, request interface{}) (interface{}, error) {
+		return sh.ssi.CancelRedrive(ctx.Request().Context(), request.(CancelRedriveRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "CancelRedrive")
+	}
+
+	response, err := handler(ctx, request)
+
+	if err != nil {
+		return err
+	} else if validResponse, ok := response.(CancelRedriveResponseObject); ok {
+		return validResponse.VisitCancelRedriveResponse(ctx.Response())
+	} else if response != nil {
+		return fmt.Errorf("unexpected response type: %T", response)
+	}
+	return nil
+}
+
+// PauseRedrive operation middleware
+func (sh *strictHandler) PauseRedrive(ctx echo.Context, redriveId RedriveId) error {
+	var request PauseRedriveRequestObject
+
+	request.RedriveId = redriveId
+
+	handler := func(ctx echo.Context, request interface{}) (interface{}, error) {
+		return sh.ssi.PauseRedrive(ctx.Request().Context(), request.(PauseRedriveRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "PauseRedrive")
+	}
+
+	response, err := handler(ctx, request)
+
+	if err != nil {
+		return err
+	} else if validResponse, ok := response.(PauseRedriveResponseObject); ok {
+		return validResponse.VisitPauseRedriveResponse(ctx.Response())
+	} else if response != nil {
+		return fmt.Errorf("unexpected response type: %T", response)
+	}
+	return nil
+}
+
+// ResumeRedrive operation middleware
+func (sh *strictHandler) ResumeRedrive(ctx echo.Context, redriveId RedriveId) error {
+	var request ResumeRedriveRequestObject
+
+	request.RedriveId = redriveId
+
+	handler := func(ctx echo.Context, request interface{}) (interface{}, error) {
+		return sh.ssi.ResumeRedrive(ctx.Request().Context(), request.(ResumeRedriveRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "ResumeRedrive")
+	}
+
+	response, err := handler(ctx, request)
+
+	if err != nil {
+		return err
+	} else if validResponse, ok := response.(ResumeRedriveResponseObject); ok {
+		return validResponse.VisitResumeRedriveResponse(ctx.Response())
+	} else if response != nil {
+		return fmt.Errorf("unexpected response type: %T", response)
+	}
+	return nil
+}
+
+// ListWorkers operation middleware
+func (sh *strictHandler) ListWorkers(ctx echo.Context, params ListWorkersParams) error {
+	var request ListWorkersRequestObject
+
+	request.Params = params
+
+	handler := func(ctx echo.Context, request interface{}) (interface{}, error) {
+		return sh.ssi.ListWorkers(ctx.Request().Context(), request.(ListWorkersRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "ListWorkers")
+	}
+
+	response, err := handler(ctx, request)
+
+	if err != nil {
+		return err
+	} else if validResponse, ok := response.(ListWorkersResponseObject); ok {
+		return validResponse.VisitListWorkersResponse(ctx.Response())
+	} else if response != nil {
+		return fmt.Errorf("unexpected response type: %T", response)
+	}
+	return nil
+}
+
+// GetDocs operation middleware
+func (sh *strictHandler) GetDocs(ctx echo.Context) error {
+	var request GetDocsRequestObject
+
+	handler := func(ctx echo.Context, request interface{}) (interface{}, error) {
+		return sh.ssi.GetDocs(ctx.Request().Context(), request.(GetDocsRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "GetDocs")
+	}
+
+	response, err := handler(ctx, request)
+
+	if err != nil {
+		return err
+	} else if validResponse, ok := response.(GetDocsResponseObject); ok {
+		return validResponse.VisitGetDocsResponse(ctx.Response())
+	} else if response != nil {
+		return fmt.Errorf("unexpected response type: %T", response)
+	}
+	return nil
 }
 
 // GetHealthz operation middleware
@@ -362,6 +7229,29 @@ func (sh *strictHandler) GetHealthz(ctx echo.Context) error {
 		return err
 	} else if validResponse, ok := response.(GetHealthzResponseObject); ok {
 		return validResponse.VisitGetHealthzResponse(ctx.Response())
+	} else if response != nil {
+		return fmt.Errorf("unexpected response type: %T", response)
+	}
+	return nil
+}
+
+// GetDescription operation middleware
+func (sh *strictHandler) GetDescription(ctx echo.Context) error {
+	var request GetDescriptionRequestObject
+
+	handler := func(ctx echo.Context, request interface{}) (interface{}, error) {
+		return sh.ssi.GetDescription(ctx.Request().Context(), request.(GetDescriptionRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "GetDescription")
+	}
+
+	response, err := handler(ctx, request)
+
+	if err != nil {
+		return err
+	} else if validResponse, ok := response.(GetDescriptionResponseObject); ok {
+		return validResponse.VisitGetDescriptionResponse(ctx.Response())
 	} else if response != nil {
 		return fmt.Errorf("unexpected response type: %T", response)
 	}

@@ -1,0 +1,44 @@
+package penstock
+
+import (
+	"context"
+	"time"
+
+	"github.com/penstock/penstock/db"
+)
+
+// WorkerInfo is a running worker: one incarnation of one process.
+type WorkerInfo struct {
+	ID          int64     `json:"id,string"`
+	Host        string    `json:"host"`
+	PID         int       `json:"pid"`
+	Version     string    `json:"version"`
+	Queues      []string  `json:"queues"`
+	Handlers    []string  `json:"handlers,omitempty"` // "queue name" each, * for any name; absent: it did not say
+	Concurrency int       `json:"concurrency"`        // jobs it runs at once, at most
+	Running     int64     `json:"running"`            // jobs it holds now
+	StartedAt   time.Time `json:"startedAt"`
+	BeatAt      time.Time `json:"beatAt"` // its last heartbeat
+}
+
+// Workers lists the workers that are registered, those of one queue or, when queue
+// is "", all, by id: the longest running first. A dead one is listed until the
+// sweeper has buried it.
+func (c *Client) Workers(ctx context.Context, queue string) ([]WorkerInfo, error) {
+	rows, err := c.queries.ListWorkers(ctx, optional(queue))
+	if err != nil {
+		return nil, translate("list workers", err)
+	}
+	workers := make([]WorkerInfo, len(rows))
+	for i, r := range rows {
+		workers[i] = workerInfo(r)
+	}
+	return workers, nil
+}
+
+func workerInfo(r db.ListWorkersRow) WorkerInfo {
+	return WorkerInfo{
+		ID: r.ID, Host: r.Host, PID: int(r.Pid), Version: r.Version, Queues: r.Queues, Handlers: r.Handlers,
+		Concurrency: int(r.Concurrency), Running: r.Running, StartedAt: r.StartedAt.UTC(), BeatAt: r.BeatAt.UTC(),
+	}
+}
