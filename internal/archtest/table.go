@@ -186,6 +186,11 @@ var Fences = []Fence{
 		"where telemetry goes is the program's choice, not the library's",
 	},
 	{
+		"charm.land",
+		[]string{"internal/top"},
+		"one command draws on the terminal",
+	},
+	{
 		"github.com/netresearch/go-cron",
 		[]string{"internal/maintain"},
 		"what a schedule means is said in one place, daylight saving included",
