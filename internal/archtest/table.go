@@ -87,6 +87,11 @@ var Table = []Row{
 		"it asks of the library what an operator asks, and looks into the tables for the truth",
 	},
 	{
+		[]string{"internal/healthtest"},
+		[]string{Root},
+		"it makes rows that are ill and asks the library what is wrong",
+	},
+	{
 		[]string{"internal/apitest"},
 		[]string{Root, "internal/api", "internal/api/openapi"},
 		"it asks over HTTP what the library was told, and holds every answer to the API's description",
