@@ -82,6 +82,14 @@ var roles = map[string]role{
 	"setBreaker":    operators,
 	"removeBreaker": operators,
 
+	"listTasks":    lookers,
+	"getTask":      lookers,
+	"setTask":      operators,
+	"pauseTask":    operators,
+	"resumeTask":   operators,
+	"runTask":      operators,
+	"listTaskRuns": lookers,
+
 	"listWorkers": lookers,
 	"getAuditLog": admins,
 }

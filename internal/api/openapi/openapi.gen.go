@@ -541,6 +541,26 @@ type RetryType = penstock.Strategy
 // State Where a job is. It is finished when completed, cancelled, expired, redriven (it died and went on as another job) or purged (it died and was deleted).
 type State = penstock.State
 
+// Task What servers and workers do for the database by the clock, one of them at a time.
+type Task = penstock.Task
+
+// TaskChange What is left out stays.
+type TaskChange = penstock.TaskChange
+
+// TaskList defines model for TaskList.
+type TaskList struct {
+	Items []Task `json:"items"`
+}
+
+// TaskOutcome It was released when its process stopped, lost when that died.
+type TaskOutcome = penstock.TaskOutcome
+
+// TaskRun defines model for TaskRun.
+type TaskRun = penstock.TaskRun
+
+// TaskRunPage defines model for TaskRunPage.
+type TaskRunPage = penstock.Page[penstock.TaskRun]
+
 // WorkerInfo One incarnation of one process.
 type WorkerInfo = penstock.WorkerInfo
 
@@ -632,6 +652,9 @@ type RetryMaxDelay = RetryDuration
 
 // Tag 1 to 128 letters, digits and . _ - : /
 type Tag = Name
+
+// TaskName 1 to 128 letters, digits and . _ - : /
+type TaskName = Name
 
 // Traceparent defines model for Traceparent.
 type Traceparent = string
@@ -907,6 +930,15 @@ type ListRedrivesParams struct {
 	Limit Limit `form:"limit,omitempty" json:"limit,omitempty"`
 }
 
+// ListTaskRunsParams defines parameters for ListTaskRuns.
+type ListTaskRunsParams struct {
+	// Limit How many items, at most.
+	Limit Limit `form:"limit,omitempty" json:"limit,omitempty"`
+
+	// Cursor The next of an earlier page of the same request.
+	Cursor Cursor `form:"cursor,omitempty" json:"cursor,omitempty"`
+}
+
 // ListWorkersParams defines parameters for ListWorkers.
 type ListWorkersParams struct {
 	// QueueName Of this queue only.
@@ -960,6 +992,9 @@ type EnqueueManyJSONRequestBody = JobRequests
 
 // SetPriorityRuleJSONRequestBody defines body for SetPriorityRule for application/json ContentType.
 type SetPriorityRuleJSONRequestBody = PriorityRuleRequest
+
+// SetTaskJSONRequestBody defines body for SetTask for application/json ContentType.
+type SetTaskJSONRequestBody = TaskChange
 
 // ServerInterface represents all server handlers.
 type ServerInterface interface {
@@ -1131,6 +1166,27 @@ type ServerInterface interface {
 	// ResumeRedrive Go on with a paused operation, or one that its canary stopped
 	// (POST /api/v1/redrives/{redriveId}/resume)
 	ResumeRedrive(ctx echo.Context, redriveId RedriveId) error
+	// ListTasks The scheduled tasks, and how their last runs went
+	// (GET /api/v1/tasks)
+	ListTasks(ctx echo.Context) error
+	// GetTask A scheduled task
+	// (GET /api/v1/tasks/{taskName})
+	GetTask(ctx echo.Context, taskName TaskName) error
+	// SetTask Change a task from its next run on
+	// (PATCH /api/v1/tasks/{taskName})
+	SetTask(ctx echo.Context, taskName TaskName) error
+	// PauseTask Keep a task from running
+	// (POST /api/v1/tasks/{taskName}/pause)
+	PauseTask(ctx echo.Context, taskName TaskName) error
+	// ResumeTask Let a paused task run again, from its next tick on
+	// (POST /api/v1/tasks/{taskName}/resume)
+	ResumeTask(ctx echo.Context, taskName TaskName) error
+	// RunTask Ask for a run, paused or not
+	// (POST /api/v1/tasks/{taskName}/run)
+	RunTask(ctx echo.Context, taskName TaskName) error
+	// ListTaskRuns The runs of a task, the newest first
+	// (GET /api/v1/tasks/{taskName}/runs)
+	ListTaskRuns(ctx echo.Context, taskName TaskName, params ListTaskRunsParams) error
 	// ListWorkers The workers that are registered
 	// (GET /api/v1/workers)
 	ListWorkers(ctx echo.Context, params ListWorkersParams) error
@@ -2620,6 +2676,127 @@ func (w *ServerInterfaceWrapper) ResumeRedrive(ctx echo.Context) error {
 	return err
 }
 
+// ListTasks converts echo context to params.
+func (w *ServerInterfaceWrapper) ListTasks(ctx echo.Context) error {
+	var err error
+
+	// Invoke the callback with all the unmarshaled arguments
+	err = w.Handler.ListTasks(ctx)
+	return err
+}
+
+// GetTask converts echo context to params.
+func (w *ServerInterfaceWrapper) GetTask(ctx echo.Context) error {
+	var err error
+	// ------------- Path parameter "taskName" -------------
+	var taskName TaskName
+
+	err = runtime.BindStyledParameterWithOptions("simple", "taskName", ctx.Param("taskName"), &taskName, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: ctx.Request().URL.RawPath == ""})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter taskName: %s", err))
+	}
+
+	// Invoke the callback with all the unmarshaled arguments
+	err = w.Handler.GetTask(ctx, taskName)
+	return err
+}
+
+// SetTask converts echo context to params.
+func (w *ServerInterfaceWrapper) SetTask(ctx echo.Context) error {
+	var err error
+	// ------------- Path parameter "taskName" -------------
+	var taskName TaskName
+
+	err = runtime.BindStyledParameterWithOptions("simple", "taskName", ctx.Param("taskName"), &taskName, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: ctx.Request().URL.RawPath == ""})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter taskName: %s", err))
+	}
+
+	// Invoke the callback with all the unmarshaled arguments
+	err = w.Handler.SetTask(ctx, taskName)
+	return err
+}
+
+// PauseTask converts echo context to params.
+func (w *ServerInterfaceWrapper) PauseTask(ctx echo.Context) error {
+	var err error
+	// ------------- Path parameter "taskName" -------------
+	var taskName TaskName
+
+	err = runtime.BindStyledParameterWithOptions("simple", "taskName", ctx.Param("taskName"), &taskName, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: ctx.Request().URL.RawPath == ""})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter taskName: %s", err))
+	}
+
+	// Invoke the callback with all the unmarshaled arguments
+	err = w.Handler.PauseTask(ctx, taskName)
+	return err
+}
+
+// ResumeTask converts echo context to params.
+func (w *ServerInterfaceWrapper) ResumeTask(ctx echo.Context) error {
+	var err error
+	// ------------- Path parameter "taskName" -------------
+	var taskName TaskName
+
+	err = runtime.BindStyledParameterWithOptions("simple", "taskName", ctx.Param("taskName"), &taskName, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: ctx.Request().URL.RawPath == ""})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter taskName: %s", err))
+	}
+
+	// Invoke the callback with all the unmarshaled arguments
+	err = w.Handler.ResumeTask(ctx, taskName)
+	return err
+}
+
+// RunTask converts echo context to params.
+func (w *ServerInterfaceWrapper) RunTask(ctx echo.Context) error {
+	var err error
+	// ------------- Path parameter "taskName" -------------
+	var taskName TaskName
+
+	err = runtime.BindStyledParameterWithOptions("simple", "taskName", ctx.Param("taskName"), &taskName, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: ctx.Request().URL.RawPath == ""})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter taskName: %s", err))
+	}
+
+	// Invoke the callback with all the unmarshaled arguments
+	err = w.Handler.RunTask(ctx, taskName)
+	return err
+}
+
+// ListTaskRuns converts echo context to params.
+func (w *ServerInterfaceWrapper) ListTaskRuns(ctx echo.Context) error {
+	var err error
+	// ------------- Path parameter "taskName" -------------
+	var taskName TaskName
+
+	err = runtime.BindStyledParameterWithOptions("simple", "taskName", ctx.Param("taskName"), &taskName, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: ctx.Request().URL.RawPath == ""})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter taskName: %s", err))
+	}
+
+	// Parameter object where we will unmarshal all parameters from the context
+	var params ListTaskRunsParams
+	// ------------- Optional query parameter "limit" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "limit", ctx.QueryParams(), &params.Limit, runtime.BindQueryParameterOptions{Type: "integer", Format: ""})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter limit: %s", err))
+	}
+
+	// ------------- Optional query parameter "cursor" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "cursor", ctx.QueryParams(), &params.Cursor, runtime.BindQueryParameterOptions{Type: "string", Format: ""})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter cursor: %s", err))
+	}
+
+	// Invoke the callback with all the unmarshaled arguments
+	err = w.Handler.ListTaskRuns(ctx, taskName, params)
+	return err
+}
+
 // ListWorkers converts echo context to params.
 func (w *ServerInterfaceWrapper) ListWorkers(ctx echo.Context) error {
 	var err error
@@ -2778,6 +2955,13 @@ func RegisterHandlersWithOptions(router EchoRouter, si ServerInterface, options 
 	router.GET(options.BaseURL+"/api/v1/queues/:queueName/breakers", wrapper.ListBreakers, options.OperationMiddlewares["listBreakers"]...)
 	router.DELETE(options.BaseURL+"/api/v1/queues/:queueName/breakers/:jobName", wrapper.RemoveBreaker, options.OperationMiddlewares["removeBreaker"]...)
 	router.PUT(options.BaseURL+"/api/v1/queues/:queueName/breakers/:jobName", wrapper.SetBreaker, options.OperationMiddlewares["setBreaker"]...)
+	router.GET(options.BaseURL+"/api/v1/tasks", wrapper.ListTasks, options.OperationMiddlewares["listTasks"]...)
+	router.GET(options.BaseURL+"/api/v1/tasks/:taskName", wrapper.GetTask, options.OperationMiddlewares["getTask"]...)
+	router.PATCH(options.BaseURL+"/api/v1/tasks/:taskName", wrapper.SetTask, options.OperationMiddlewares["setTask"]...)
+	router.POST(options.BaseURL+"/api/v1/tasks/:taskName/pause", wrapper.PauseTask, options.OperationMiddlewares["pauseTask"]...)
+	router.POST(options.BaseURL+"/api/v1/tasks/:taskName/resume", wrapper.ResumeTask, options.OperationMiddlewares["resumeTask"]...)
+	router.POST(options.BaseURL+"/api/v1/tasks/:taskName/run", wrapper.RunTask, options.OperationMiddlewares["runTask"]...)
+	router.GET(options.BaseURL+"/api/v1/tasks/:taskName/runs", wrapper.ListTaskRuns, options.OperationMiddlewares["listTaskRuns"]...)
 	router.GET(options.BaseURL+"/api/v1/workers", wrapper.ListWorkers, options.OperationMiddlewares["listWorkers"]...)
 	router.GET(options.BaseURL+"/api/v1/audit-log", wrapper.GetAuditLog, options.OperationMiddlewares["getAuditLog"]...)
 	router.GET(options.BaseURL+"/docs", wrapper.GetDocs, options.OperationMiddlewares["getDocs"]...)
@@ -5023,6 +5207,280 @@ func (response ResumeRedrivedefaultApplicationProblemPlusJSONResponse) VisitResu
 	return err
 }
 
+type ListTasksRequestObject struct {
+}
+
+type ListTasksResponseObject interface {
+	VisitListTasksResponse(w http.ResponseWriter) error
+}
+
+type ListTasks200JSONResponse TaskList
+
+func (response ListTasks200JSONResponse) VisitListTasksResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type ListTasksdefaultApplicationProblemPlusJSONResponse struct {
+	Body       Problem
+	StatusCode int
+}
+
+func (response ListTasksdefaultApplicationProblemPlusJSONResponse) VisitListTasksResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.WriteHeader(response.StatusCode)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type GetTaskRequestObject struct {
+	TaskName TaskName `json:"taskName"`
+}
+
+type GetTaskResponseObject interface {
+	VisitGetTaskResponse(w http.ResponseWriter) error
+}
+
+type GetTask200JSONResponse Task
+
+func (response GetTask200JSONResponse) VisitGetTaskResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type GetTaskdefaultApplicationProblemPlusJSONResponse struct {
+	Body       Problem
+	StatusCode int
+}
+
+func (response GetTaskdefaultApplicationProblemPlusJSONResponse) VisitGetTaskResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.WriteHeader(response.StatusCode)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type SetTaskRequestObject struct {
+	TaskName TaskName `json:"taskName"`
+	Body     *SetTaskJSONRequestBody
+}
+
+type SetTaskResponseObject interface {
+	VisitSetTaskResponse(w http.ResponseWriter) error
+}
+
+type SetTask200JSONResponse Task
+
+func (response SetTask200JSONResponse) VisitSetTaskResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type SetTaskdefaultApplicationProblemPlusJSONResponse struct {
+	Body       Problem
+	StatusCode int
+}
+
+func (response SetTaskdefaultApplicationProblemPlusJSONResponse) VisitSetTaskResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.WriteHeader(response.StatusCode)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type PauseTaskRequestObject struct {
+	TaskName TaskName `json:"taskName"`
+}
+
+type PauseTaskResponseObject interface {
+	VisitPauseTaskResponse(w http.ResponseWriter) error
+}
+
+type PauseTask200JSONResponse Task
+
+func (response PauseTask200JSONResponse) VisitPauseTaskResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type PauseTaskdefaultApplicationProblemPlusJSONResponse struct {
+	Body       Problem
+	StatusCode int
+}
+
+func (response PauseTaskdefaultApplicationProblemPlusJSONResponse) VisitPauseTaskResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.WriteHeader(response.StatusCode)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type ResumeTaskRequestObject struct {
+	TaskName TaskName `json:"taskName"`
+}
+
+type ResumeTaskResponseObject interface {
+	VisitResumeTaskResponse(w http.ResponseWriter) error
+}
+
+type ResumeTask200JSONResponse Task
+
+func (response ResumeTask200JSONResponse) VisitResumeTaskResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type ResumeTaskdefaultApplicationProblemPlusJSONResponse struct {
+	Body       Problem
+	StatusCode int
+}
+
+func (response ResumeTaskdefaultApplicationProblemPlusJSONResponse) VisitResumeTaskResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.WriteHeader(response.StatusCode)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type RunTaskRequestObject struct {
+	TaskName TaskName `json:"taskName"`
+}
+
+type RunTaskResponseObject interface {
+	VisitRunTaskResponse(w http.ResponseWriter) error
+}
+
+type RunTask200JSONResponse Task
+
+func (response RunTask200JSONResponse) VisitRunTaskResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type RunTaskdefaultApplicationProblemPlusJSONResponse struct {
+	Body       Problem
+	StatusCode int
+}
+
+func (response RunTaskdefaultApplicationProblemPlusJSONResponse) VisitRunTaskResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.WriteHeader(response.StatusCode)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type ListTaskRunsRequestObject struct {
+	TaskName TaskName `json:"taskName"`
+	Params   ListTaskRunsParams
+}
+
+type ListTaskRunsResponseObject interface {
+	VisitListTaskRunsResponse(w http.ResponseWriter) error
+}
+
+type ListTaskRuns200JSONResponse TaskRunPage
+
+func (response ListTaskRuns200JSONResponse) VisitListTaskRunsResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type ListTaskRunsdefaultApplicationProblemPlusJSONResponse struct {
+	Body       Problem
+	StatusCode int
+}
+
+func (response ListTaskRunsdefaultApplicationProblemPlusJSONResponse) VisitListTaskRunsResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.WriteHeader(response.StatusCode)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
 type ListWorkersRequestObject struct {
 	Params ListWorkersParams
 }
@@ -5345,6 +5803,27 @@ type StrictServerInterface interface {
 	// ResumeRedrive Go on with a paused operation, or one that its canary stopped
 	// (POST /api/v1/redrives/{redriveId}/resume)
 	ResumeRedrive(ctx context.Context, request ResumeRedriveRequestObject) (ResumeRedriveResponseObject, error)
+	// ListTasks The scheduled tasks, and how their last runs went
+	// (GET /api/v1/tasks)
+	ListTasks(ctx context.Context, request ListTasksRequestObject) (ListTasksResponseObject, error)
+	// GetTask A scheduled task
+	// (GET /api/v1/tasks/{taskName})
+	GetTask(ctx context.Context, request GetTaskRequestObject) (GetTaskResponseObject, error)
+	// SetTask Change a task from its next run on
+	// (PATCH /api/v1/tasks/{taskName})
+	SetTask(ctx context.Context, request SetTaskRequestObject) (SetTaskResponseObject, error)
+	// PauseTask Keep a task from running
+	// (POST /api/v1/tasks/{taskName}/pause)
+	PauseTask(ctx context.Context, request PauseTaskRequestObject) (PauseTaskResponseObject, error)
+	// ResumeTask Let a paused task run again, from its next tick on
+	// (POST /api/v1/tasks/{taskName}/resume)
+	ResumeTask(ctx context.Context, request ResumeTaskRequestObject) (ResumeTaskResponseObject, error)
+	// RunTask Ask for a run, paused or not
+	// (POST /api/v1/tasks/{taskName}/run)
+	RunTask(ctx context.Context, request RunTaskRequestObject) (RunTaskResponseObject, error)
+	// ListTaskRuns The runs of a task, the newest first
+	// (GET /api/v1/tasks/{taskName}/runs)
+	ListTaskRuns(ctx context.Context, request ListTaskRunsRequestObject) (ListTaskRunsResponseObject, error)
 	// ListWorkers The workers that are registered
 	// (GET /api/v1/workers)
 	ListWorkers(ctx context.Context, request ListWorkersRequestObject) (ListWorkersResponseObject, error)
@@ -7158,6 +7637,203 @@ func (sh *strictHandler) ResumeRedrive(ctx echo.Context, redriveId RedriveId) er
 		return err
 	} else if validResponse, ok := response.(ResumeRedriveResponseObject); ok {
 		return validResponse.VisitResumeRedriveResponse(ctx.Response())
+	} else if response != nil {
+		return fmt.Errorf("unexpected response type: %T", response)
+	}
+	return nil
+}
+
+// ListTasks operation middleware
+func (sh *strictHandler) ListTasks(ctx echo.Context) error {
+	var request ListTasksRequestObject
+
+	handler := func(ctx echo.Context, request interface{}) (interface{}, error) {
+		return sh.ssi.ListTasks(ctx.Request().Context(), request.(ListTasksRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "ListTasks")
+	}
+
+	response, err := handler(ctx, request)
+
+	if err != nil {
+		return err
+	} else if validResponse, ok := response.(ListTasksResponseObject); ok {
+		return validResponse.VisitListTasksResponse(ctx.Response())
+	} else if response != nil {
+		return fmt.Errorf("unexpected response type: %T", response)
+	}
+	return nil
+}
+
+// GetTask operation middleware
+func (sh *strictHandler) GetTask(ctx echo.Context, taskName TaskName) error {
+	var request GetTaskRequestObject
+
+	request.TaskName = taskName
+
+	handler := func(ctx echo.Context, request interface{}) (interface{}, error) {
+		return sh.ssi.GetTask(ctx.Request().Context(), request.(GetTaskRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "GetTask")
+	}
+
+	response, err := handler(ctx, request)
+
+	if err != nil {
+		return err
+	} else if validResponse, ok := response.(GetTaskResponseObject); ok {
+		return validResponse.VisitGetTaskResponse(ctx.Response())
+	} else if response != nil {
+		return fmt.Errorf("unexpected response type: %T", response)
+	}
+	return nil
+}
+
+// SetTask operation middleware
+func (sh *strictHandler) SetTask(ctx echo.Context, taskName TaskName) error {
+	var request SetTaskRequestObject
+
+	request.TaskName = taskName
+
+	var body SetTaskJSONRequestBody
+	var err error
+	if binder, ok := ctx.Echo().Binder.(*echo.DefaultBinder); ok {
+		// A request validator built on kin-openapi's openapi3filter with
+		// KeepValidatedValue leaves the value it validated on the body. Bind
+		// that value, matching member names exactly, so the handler receives
+		// what was validated instead of a second, case-insensitive decode.
+		// Otherwise bind only the request body, so that path and query
+		// parameters are not also bound into the body struct.
+		if vb, ok := ctx.Request().Body.(interface{ ValidatedValue() any }); !ok || runtime.BindJSONValue(vb.ValidatedValue(), &body) != nil {
+			err = binder.BindBody(ctx, &body)
+		}
+	} else {
+		// A custom binder is installed on the Echo instance; defer to it
+		// entirely, since echo.Binder does not expose body-only binding and
+		// the binder may do more than decode (for example call ctx.Validate).
+		err = ctx.Bind(&body)
+	}
+	if err != nil {
+		return err
+	}
+	request.Body = &body
+
+	handler := func(ctx echo.Context, request interface{}) (interface{}, error) {
+		return sh.ssi.SetTask(ctx.Request().Context(), request.(SetTaskRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "SetTask")
+	}
+
+	response, err := handler(ctx, request)
+
+	if err != nil {
+		return err
+	} else if validResponse, ok := response.(SetTaskResponseObject); ok {
+		return validResponse.VisitSetTaskResponse(ctx.Response())
+	} else if response != nil {
+		return fmt.Errorf("unexpected response type: %T", response)
+	}
+	return nil
+}
+
+// PauseTask operation middleware
+func (sh *strictHandler) PauseTask(ctx echo.Context, taskName TaskName) error {
+	var request PauseTaskRequestObject
+
+	request.TaskName = taskName
+
+	handler := func(ctx echo.Context, request interface{}) (interface{}, error) {
+		return sh.ssi.PauseTask(ctx.Request().Context(), request.(PauseTaskRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "PauseTask")
+	}
+
+	response, err := handler(ctx, request)
+
+	if err != nil {
+		return err
+	} else if validResponse, ok := response.(PauseTaskResponseObject); ok {
+		return validResponse.VisitPauseTaskResponse(ctx.Response())
+	} else if response != nil {
+		return fmt.Errorf("unexpected response type: %T", response)
+	}
+	return nil
+}
+
+// ResumeTask operation middleware
+func (sh *strictHandler) ResumeTask(ctx echo.Context, taskName TaskName) error {
+	var request ResumeTaskRequestObject
+
+	request.TaskName = taskName
+
+	handler := func(ctx echo.Context, request interface{}) (interface{}, error) {
+		return sh.ssi.ResumeTask(ctx.Request().Context(), request.(ResumeTaskRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "ResumeTask")
+	}
+
+	response, err := handler(ctx, request)
+
+	if err != nil {
+		return err
+	} else if validResponse, ok := response.(ResumeTaskResponseObject); ok {
+		return validResponse.VisitResumeTaskResponse(ctx.Response())
+	} else if response != nil {
+		return fmt.Errorf("unexpected response type: %T", response)
+	}
+	return nil
+}
+
+// RunTask operation middleware
+func (sh *strictHandler) RunTask(ctx echo.Context, taskName TaskName) error {
+	var request RunTaskRequestObject
+
+	request.TaskName = taskName
+
+	handler := func(ctx echo.Context, request interface{}) (interface{}, error) {
+		return sh.ssi.RunTask(ctx.Request().Context(), request.(RunTaskRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "RunTask")
+	}
+
+	response, err := handler(ctx, request)
+
+	if err != nil {
+		return err
+	} else if validResponse, ok := response.(RunTaskResponseObject); ok {
+		return validResponse.VisitRunTaskResponse(ctx.Response())
+	} else if response != nil {
+		return fmt.Errorf("unexpected response type: %T", response)
+	}
+	return nil
+}
+
+// ListTaskRuns operation middleware
+func (sh *strictHandler) ListTaskRuns(ctx echo.Context, taskName TaskName, params ListTaskRunsParams) error {
+	var request ListTaskRunsRequestObject
+
+	request.TaskName = taskName
+	request.Params = params
+
+	handler := func(ctx echo.Context, request interface{}) (interface{}, error) {
+		return sh.ssi.ListTaskRuns(ctx.Request().Context(), request.(ListTaskRunsRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "ListTaskRuns")
+	}
+
+	response, err := handler(ctx, request)
+
+	if err != nil {
+		return err
+	} else if validResponse, ok := response.(ListTaskRunsResponseObject); ok {
+		return validResponse.VisitListTaskRunsResponse(ctx.Response())
 	} else if response != nil {
 		return fmt.Errorf("unexpected response type: %T", response)
 	}
