@@ -7,7 +7,123 @@ package db
 
 import (
 	"context"
+	"time"
 )
+
+const history = `-- name: History :many
+SELECT at, enqueued, completed, failed, lost, snoozed, released, cancelled, expired, died, claimed, processing_ms, wait_ms, samples, waiting, scheduled, retrying, running, dead, slots, most_waiting, oldest_waiting_ms, queue, step FROM penstock.history($1::text, $2::timestamptz, coalesce($3::timestamptz, now()), $4::text)
+`
+
+type HistoryParams struct {
+	Queue *string
+	Since time.Time
+	Until *time.Time
+	Step  string
+}
+
+func (q *Queries) History(ctx context.Context, arg HistoryParams) ([]MetricSample, error) {
+	rows, err := q.db.Query(ctx, history,
+		arg.Queue,
+		arg.Since,
+		arg.Until,
+		arg.Step,
+	)
+	if err != nil {
+		return nil, err
+	}
+	defer rows.Close()
+	items := []MetricSample{}
+	for rows.Next() {
+		var i MetricSample
+		if err := rows.Scan(
+			&i.At,
+			&i.Enqueued,
+			&i.Completed,
+			&i.Failed,
+			&i.Lost,
+			&i.Snoozed,
+			&i.Released,
+			&i.Cancelled,
+			&i.Expired,
+			&i.Died,
+			&i.Claimed,
+			&i.ProcessingMs,
+			&i.WaitMs,
+			&i.Samples,
+			&i.Waiting,
+			&i.Scheduled,
+			&i.Retrying,
+			&i.Running,
+			&i.Dead,
+			&i.Slots,
+			&i.MostWaiting,
+			&i.OldestWaitingMs,
+			&i.Queue,
+			&i.Step,
+		); err != nil {
+			return nil, err
+		}
+		items = append(items, i)
+	}
+	if err := rows.Err(); err != nil {
+		return nil, err
+	}
+	return items, nil
+}
+
+const performance = `-- name: Performance :many
+SELECT metric, source, since, until, jobs, average_ms, median_ms, p95_ms, p99_ms, least_ms, most_ms, deviation_ms FROM penstock.performance($1::text, $2::text,
+    coalesce($3::timestamptz, coalesce($4::timestamptz, now()) - $5::interval),
+    coalesce($4::timestamptz, now()))
+`
+
+type PerformanceParams struct {
+	Queue string
+	Name  *string
+	Since *time.Time
+	Until *time.Time
+	Span  time.Duration
+}
+
+// From since to until (null: now), or the span before that.
+func (q *Queries) Performance(ctx context.Context, arg PerformanceParams) ([]Latency, error) {
+	rows, err := q.db.Query(ctx, performance,
+		arg.Queue,
+		arg.Name,
+		arg.Since,
+		arg.Until,
+		arg.Span,
+	)
+	if err != nil {
+		return nil, err
+	}
+	defer rows.Close()
+	items := []Latency{}
+	for rows.Next() {
+		var i Latency
+		if err := rows.Scan(
+			&i.Metric,
+			&i.Source,
+			&i.Since,
+			&i.Until,
+			&i.Jobs,
+			&i.AverageMs,
+			&i.MedianMs,
+			&i.P95Ms,
+			&i.P99Ms,
+			&i.LeastMs,
+			&i.MostMs,
+			&i.DeviationMs,
+		); err != nil {
+			return nil, err
+		}
+		items = append(items, i)
+	}
+	if err := rows.Err(); err != nil {
+		return nil, err
+	}
+	return items, nil
+}
 
 const pruneMetrics = `-- name: PruneMetrics :one
 SELECT penstock.prune_metrics($1::integer)::integer AS pruned
@@ -18,6 +134,68 @@ func (q *Queries) PruneMetrics(ctx context.Context, maxRows int32) (int32, error
 	var pruned int32
 	err := row.Scan(&pruned)
 	return pruned, err
+}
+
+const queueMetrics = `-- name: QueueMetrics :many
+SELECT queue, at, since, state_at, waiting, scheduled, retrying, due, running, dead, slots, enqueued, completed, failed, lost, snoozed, released, cancelled, expired, died, success_rate, failure_rate, average_processing_ms, average_wait_ms, oldest_waiting_ms, throughput, jobs_per_hour, arrival_rate, drain_rate, drain_seconds, capacity, utilisation FROM penstock.queue_metrics($1::text, $2::interval)
+`
+
+type QueueMetricsParams struct {
+	Queue *string
+	Span  time.Duration
+}
+
+func (q *Queries) QueueMetrics(ctx context.Context, arg QueueMetricsParams) ([]QueueFigures, error) {
+	rows, err := q.db.Query(ctx, queueMetrics, arg.Queue, arg.Span)
+	if err != nil {
+		return nil, err
+	}
+	defer rows.Close()
+	items := []QueueFigures{}
+	for rows.Next() {
+		var i QueueFigures
+		if err := rows.Scan(
+			&i.Queue,
+			&i.At,
+			&i.Since,
+			&i.StateAt,
+			&i.Waiting,
+			&i.Scheduled,
+			&i.Retrying,
+			&i.Due,
+			&i.Running,
+			&i.Dead,
+			&i.Slots,
+			&i.Enqueued,
+			&i.Completed,
+			&i.Failed,
+			&i.Lost,
+			&i.Snoozed,
+			&i.Released,
+			&i.Cancelled,
+			&i.Expired,
+			&i.Died,
+			&i.SuccessRate,
+			&i.FailureRate,
+			&i.AverageProcessingMs,
+			&i.AverageWaitMs,
+			&i.OldestWaitingMs,
+			&i.Throughput,
+			&i.JobsPerHour,
+			&i.ArrivalRate,
+			&i.DrainRate,
+			&i.DrainSeconds,
+			&i.Capacity,
+			&i.Utilisation,
+		); err != nil {
+			return nil, err
+		}
+		items = append(items, i)
+	}
+	if err := rows.Err(); err != nil {
+		return nil, err
+	}
+	return items, nil
 }
 
 const rollUpMetrics = `-- name: RollUpMetrics :one

@@ -124,6 +124,21 @@ type ErrorGroup struct {
 	Resolved bool
 }
 
+type Latency struct {
+	Metric      string
+	Source      string
+	Since       time.Time
+	Until       time.Time
+	Jobs        int64
+	AverageMs   *float64
+	MedianMs    *float64
+	P95Ms       *float64
+	P99Ms       *float64
+	LeastMs     *float64
+	MostMs      *float64
+	DeviationMs *float64
+}
+
 type Lease struct {
 	JobID        int64
 	Queue        string
@@ -141,6 +156,38 @@ type Lease struct {
 	OriginID     *int64
 	Generation   int16
 	TraceContext *string
+}
+
+type MetricSample struct {
+	// Where the minute, hour or day starts (UTC). A time without a row is one in which nothing was seen, not zero.
+	At        time.Time
+	Enqueued  int64
+	Completed int64
+	// Attempts; died: the jobs that one of these, or a lost one, laid in the dead letter queue.
+	Failed    int64
+	Lost      int64
+	Snoozed   int64
+	Released  int64
+	Cancelled int64
+	Expired   int64
+	Died      int64
+	// Attempts that ended after a claim; wait_ms sums up how long they had been due by then.
+	Claimed int64
+	// The time from claim to end of the attempts that completed, summed up.
+	ProcessingMs float64
+	WaitMs       float64
+	// How often the state was looked at; waiting to slots are the means of that, null if never.
+	Samples         int32
+	Waiting         *float64
+	Scheduled       *float64
+	Retrying        *float64
+	Running         *float64
+	Dead            *float64
+	Slots           *float64
+	MostWaiting     *int64
+	OldestWaitingMs *float64
+	Queue           string
+	Step            string
 }
 
 type PriorityLevel struct {
@@ -168,6 +215,41 @@ type Queue struct {
 	DefaultPriority int16
 	// Weight a waiting job gains per second in a claim's eyes; 0: none. A job is overtaken only by those enqueued less than (difference in weight / aging) seconds after it.
 	Aging float64
+}
+
+type QueueFigures struct {
+	Queue               *string
+	At                  time.Time
+	Since               time.Time
+	StateAt             time.Time
+	Waiting             int64
+	Scheduled           int64
+	Retrying            int64
+	Due                 int64
+	Running             int64
+	Dead                int64
+	Slots               int32
+	Enqueued            int64
+	Completed           int64
+	Failed              int64
+	Lost                int64
+	Snoozed             int64
+	Released            int64
+	Cancelled           int64
+	Expired             int64
+	Died                int64
+	SuccessRate         *float64
+	FailureRate         *float64
+	AverageProcessingMs *float64
+	AverageWaitMs       *float64
+	OldestWaitingMs     *float64
+	Throughput          float64
+	JobsPerHour         float64
+	ArrivalRate         float64
+	DrainRate           float64
+	DrainSeconds        *float64
+	Capacity            *float64
+	Utilisation         *float64
 }
 
 type Redrive struct {

@@ -8,3 +8,15 @@ SELECT coalesce(penstock.roll_up_metrics(), -1)::integer AS hours;
 
 -- name: PruneMetrics :one
 SELECT penstock.prune_metrics(@max_rows::integer)::integer AS pruned;
+
+-- name: QueueMetrics :many
+SELECT * FROM penstock.queue_metrics(sqlc.narg(queue)::text, @span::interval);
+
+-- name: Performance :many
+-- From since to until (null: now), or the span before that.
+SELECT * FROM penstock.performance(@queue::text, sqlc.narg(name)::text,
+    coalesce(sqlc.narg(since)::timestamptz, coalesce(sqlc.narg(until)::timestamptz, now()) - @span::interval),
+    coalesce(sqlc.narg(until)::timestamptz, now()));
+
+-- name: History :many
+SELECT * FROM penstock.history(sqlc.narg(queue)::text, @since::timestamptz, coalesce(sqlc.narg(until)::timestamptz, now()), @step::text);

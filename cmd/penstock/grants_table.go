@@ -124,6 +124,13 @@ var functions = []functionGrant{
 	{"audit_task()", nobody},
 	{"audit_token()", nobody},
 	{"bucket_ms(integer)", operator | reporter},
+	{"queue_metrics(text, interval)", operator | reporter},
+	{"performance(text, text, timestamp with time zone, timestamp with time zone)", operator | reporter},
+	{"history(text, timestamp with time zone, timestamp with time zone, text)", operator | reporter},
+	{"cover(timestamp with time zone, timestamp with time zone)", nobody},
+	{"sampled_since(timestamp with time zone, interval)", nobody},
+	{"states_of(text)", nobody},
+	{"summed(penstock.metric_samples[], text)", nobody},
 	{"canary_passed(penstock.redrives)", nobody},
 	{"check_filter(jsonb, text[], text[], text[])", nobody},
 	{"check_name(text, text, bigint)", nobody},
@@ -290,6 +297,8 @@ var relations = []relationGrant{
 	{"replies", nil}, // may hold data: only the functions touch it
 
 	{"endings", nil},
+	{"latencies", nil},
+	{"queue_figures", nil},
 	{"retry_previews", nil},
 	{"verifications", nil},
 }

@@ -13,7 +13,9 @@ var backlogScenario = Scenario{
 	Short: "Claim with nothing else waiting, with a long backlog, and with much scheduled",
 	Long: `Works off 100,000 jobs (or --jobs, if that is less) on an empty queue; on one where
 --jobs wait; on one where --jobs are scheduled for tomorrow; and on an empty one again,
-to tell drift from effect. The backlogs stay in their tables until the end.`,
+to tell drift from effect. The backlogs stay in their tables until the end. What is
+compared is how long claims took: a worker also counts what waits for the metrics, at
+most a twentieth of the time but at once when it starts, which weighs on a short run.`,
 	Usual: Load{Jobs: 1_000_000, Concurrency: 100, PayloadBytes: 100},
 	run:   (*bench).backlog,
 }
@@ -24,6 +26,7 @@ const probeJobs = 100_000
 func (b *bench) backlog(ctx context.Context) error {
 	backlog, probe := b.load.Jobs, min(probeJobs, b.load.Jobs)
 	tomorrow := func(job *penstock.NewJob) { job.Delay = 24 * time.Hour }
+	var micros []float64 // that a claim took for a job, by row
 	for _, c := range []struct {
 		name, queue        string
 		waiting, scheduled int
@@ -48,13 +51,14 @@ func (b *bench) backlog(ctx context.Context) error {
 		}
 		row.Name = c.name
 		b.report.Rows = append(b.report.Rows, row)
-		b.report.find("Claims with %s cost %.1f µs a job.", c.name, perClaim.micros)
+		micros = append(micros, perClaim.micros)
+		b.report.find("Claims with %s took %.1f µs a job.", c.name, perClaim.micros)
 	}
 	rows := b.report.Rows
 	b.report.headline(rows[1])
-	none := mean(rows[0].JobsPerSecond, rows[3].JobsPerSecond)
-	for _, row := range rows[1:3] {
-		b.report.amount("against an empty queue, "+row.Name, 100*row.JobsPerSecond/none, "%")
+	none := mean(micros[0], micros[3])
+	for i, row := range rows[1:3] {
+		b.report.amount("against an empty queue, "+row.Name, 100*none/micros[i+1], "%")
 	}
 	b.report.find("No job has more than one completed attempt, and each has one or waits.")
 	return nil

@@ -15,7 +15,12 @@ import (
 	"github.com/penstock/penstock/internal/postgres"
 )
 
-func TestMain(m *testing.M) { dbtest.Main(m) }
+func TestMain(m *testing.M) {
+	for _, time := range []*time.Duration{&limitRowsFor, &limitCommitsFor, &mostCeiling, &settling} {
+		*time /= 10
+	}
+	dbtest.Main(m)
+}
 
 // little is a load that any machine bears in a second, with what the scenario has no
 // use for left out.

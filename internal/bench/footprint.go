@@ -80,10 +80,7 @@ had because of it.`,
 	run:   (*bench).idle,
 }
 
-const (
-	idleQueues = 50
-	settling   = 2 * time.Second
-)
+const idleQueues = 50
 
 func (b *bench) idle(ctx context.Context) error {
 	var queues []string

@@ -25,10 +25,14 @@ type Limits struct {
 	After  Limit `json:"after"`
 }
 
-const (
+const limitBatch = 1000
+
+// Tests, whose figures nobody reads, take a tenth of these times.
+var (
 	limitRowsFor    = 600 * time.Millisecond
 	limitCommitsFor = 400 * time.Millisecond
-	limitBatch      = 1000
+	mostCeiling     = 4 * time.Second // bounds each of steady's ceilings
+	settling        = 2 * time.Second // of idle's worker
 )
 
 // measureLimit takes a second.

@@ -24,9 +24,6 @@ Before and after, SQL alone does the same for up to four seconds: the ceiling.`,
 	run:   (*bench).steady,
 }
 
-// mostCeiling bounds the time of each ceiling.
-const mostCeiling = 4 * time.Second
-
 // backpressure is the backlog at which an enqueuer without a rate waits.
 const backpressure = 20_000
 

@@ -1,0 +1,73 @@
+package main
+
+import (
+	"fmt"
+	"io"
+	"strings"
+	"time"
+
+	"github.com/penstock/penstock"
+)
+
+const (
+	chartBars  = 60 // a chart's width, on any screen
+	barHeights = "▁▂▃▄▅▆▇█"
+)
+
+// chartStep is what one bar of a chart of the window stands for, and where it starts.
+func chartStep(m penstock.QueueMetrics) (penstock.Step, time.Time) {
+	for _, s := range []struct {
+		step penstock.Step
+		size time.Duration
+	}{{penstock.StepMinute, time.Minute}, {penstock.StepHour, time.Hour}} {
+		if time.Duration(m.Window) <= (chartBars+1)*s.size {
+			return s.step, m.At.Truncate(s.size).Add(-(chartBars - 1) * s.size)
+		}
+	}
+	return penstock.StepDay, m.At.Truncate(24 * time.Hour).Add(-(chartBars - 1) * 24 * time.Hour)
+}
+
+// stepSize is the time that a step sums up.
+func stepSize(s penstock.Step) time.Duration {
+	switch s {
+	case penstock.StepMinute:
+		return time.Minute
+	case penstock.StepHour:
+		return time.Hour
+	}
+	return 24 * time.Hour
+}
+
+// writeSparkline draws what completed, step by step up to now, on one line; a step of which
+// nothing is known stays blank. Nothing is drawn of fewer than two.
+func writeSparkline(out io.Writer, d *deps, history []penstock.Sample, step penstock.Step, now time.Time) error {
+	if len(history) < 2 {
+		return nil
+	}
+	line, most := sparkline(history, stepSize(step), now)
+	_, err := fmt.Fprintf(out, "\n%s  %s\n%s\n", d.screen.paint(faint, "completed by the "+string(step)),
+		d.screen.paint(faint, "at most "+thousands(most)), d.screen.paint(cyan, line))
+	return err
+}
+
+// sparkline has a bar for each step of the history's end, the one of now the last.
+func sparkline(history []penstock.Sample, size time.Duration, now time.Time) (line string, most int64) {
+	bars := []rune(strings.Repeat(" ", chartBars))
+	heights := []rune(barHeights)
+	for _, s := range history {
+		most = max(most, s.Completed)
+	}
+	last := now.Truncate(size)
+	for _, s := range history {
+		place := chartBars - 1 - int(last.Sub(s.At)/size)
+		if place < 0 || place >= chartBars {
+			continue
+		}
+		height := int64(0)
+		if s.Completed > 0 { // the lowest bar is nothing, any other something
+			height = 1 + (s.Completed-1)*int64(len(heights)-1)/most
+		}
+		bars[place] = heights[min(height, int64(len(heights)-1))]
+	}
+	return strings.TrimRight(strings.TrimLeft(string(bars), " "), " "), most
+}
