@@ -90,6 +90,11 @@ var roles = map[string]role{
 	"runTask":      operators,
 	"listTaskRuns": lookers,
 
+	"getMetrics":     lookers,
+	"getAllMetrics":  lookers,
+	"getPerformance": lookers,
+	"getHistory":     lookers,
+
 	"listWorkers": lookers,
 	"getAuditLog": admins,
 }

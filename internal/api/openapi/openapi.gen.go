@@ -49,6 +49,9 @@ func (e ReadinessStatus) Valid() bool {
 	}
 }
 
+// AllMetrics defines model for AllMetrics.
+type AllMetrics = penstock.AllMetrics
+
 // AttemptInfo defines model for AttemptInfo.
 type AttemptInfo = penstock.AttemptInfo
 
@@ -297,6 +300,9 @@ type JobsChanged struct {
 // Jsonpath defines model for Jsonpath.
 type Jsonpath = string
 
+// Latency Milliseconds; null without any.
+type Latency = penstock.Latency
+
 // Liveness defines model for Liveness.
 type Liveness struct {
 	Status LivenessStatus `json:"status"`
@@ -307,6 +313,9 @@ type LivenessStatus string
 
 // MaxAttempts Runs, the first included.
 type MaxAttempts = int
+
+// Metrics How a queue does, its state now and what happened in the window. Rates of what did not happen are null.
+type Metrics = penstock.Metrics
 
 // Moment As RFC 3339 writes it.
 //
@@ -321,6 +330,9 @@ type NameOrAll = string
 
 // Next The `cursor` of the next page; absent at the end. A page can be short, even empty, and still have one.
 type Next = string
+
+// Performance How long attempts took.
+type Performance = penstock.Performance
 
 // Policy How the failing jobs of a queue and name are retried.
 type Policy = penstock.Policy
@@ -447,6 +459,9 @@ type QueueList struct {
 	Items []QueueInfo `json:"items"`
 }
 
+// QueueMetrics defines model for QueueMetrics.
+type QueueMetrics = penstock.QueueMetrics
+
 // Readiness defines model for Readiness.
 type Readiness struct {
 	Status ReadinessStatus `json:"status"`
@@ -538,6 +553,14 @@ type RetryStrategy = penstock.RetryStrategy
 // RetryType How the delay grows. A custom one comes from the handler.
 type RetryType = penstock.Strategy
 
+// Sample What happened in a minute, an hour or a day, and the mean of the state that was seen; null when nobody looked.
+type Sample = penstock.Sample
+
+// SampleList defines model for SampleList.
+type SampleList struct {
+	Items []Sample `json:"items"`
+}
+
 // State Where a job is. It is finished when completed, cancelled, expired, redriven (it died and went on as another job) or purged (it died and was deleted).
 type State = penstock.State
 
@@ -607,6 +630,11 @@ type FailedTo = Moment
 // Fingerprint defines model for Fingerprint.
 type Fingerprint = string
 
+// From As RFC 3339 writes it.
+//
+// Examples: 2026-01-31T12:00:00Z
+type From = Moment
+
 // GroupFingerprint defines model for GroupFingerprint.
 type GroupFingerprint = string
 
@@ -650,14 +678,25 @@ type RetryMaxAttempts = MaxAttempts
 // RetryMaxDelay Milliseconds, up to 366 days.
 type RetryMaxDelay = RetryDuration
 
+// Step defines model for Step.
+type Step = penstock.Step
+
 // Tag 1 to 128 letters, digits and . _ - : /
 type Tag = Name
 
 // TaskName 1 to 128 letters, digits and . _ - : /
 type TaskName = Name
 
+// To As RFC 3339 writes it.
+//
+// Examples: 2026-01-31T12:00:00Z
+type To = Moment
+
 // Traceparent defines model for Traceparent.
 type Traceparent = string
+
+// Window defines model for Window.
+type Window = int64
 
 // BadRequest An error as RFC 9457 shapes it.
 type BadRequest = Problem
@@ -804,6 +843,12 @@ type PreviewPolicyParams struct {
 	Jitter   *RetryJitter   `form:"jitter,omitempty" json:"jitter,omitempty"`
 }
 
+// GetAllMetricsParams defines parameters for GetAllMetrics.
+type GetAllMetricsParams struct {
+	// Window Milliseconds up to now, 1 minute to 731 days; an hour by default.
+	Window Window `form:"window,omitempty" json:"window,omitempty"`
+}
+
 // ListDeadJobsParams defines parameters for ListDeadJobs.
 type ListDeadJobsParams struct {
 	// Limit How many items, at most.
@@ -909,6 +954,15 @@ type PurgeDeadJobsParams struct {
 	Data Data `form:"data,omitempty" json:"data,omitempty"`
 }
 
+// GetHistoryParams defines parameters for GetHistory.
+type GetHistoryParams struct {
+	From From `form:"from,omitempty" json:"from,omitempty"`
+
+	// To Now by default.
+	To   To   `form:"to,omitempty" json:"to,omitempty"`
+	Step Step `form:"step,omitempty" json:"step,omitempty"`
+}
+
 // EnqueueParams defines parameters for Enqueue.
 type EnqueueParams struct {
 	// Traceparent W3C trace context; jobs enqueued by the request carry it to their handlers.
@@ -919,6 +973,25 @@ type EnqueueParams struct {
 type EnqueueManyParams struct {
 	// Traceparent W3C trace context; jobs enqueued by the request carry it to their handlers.
 	Traceparent Traceparent `json:"traceparent,omitempty"`
+}
+
+// GetMetricsParams defines parameters for GetMetrics.
+type GetMetricsParams struct {
+	// Window Milliseconds up to now, 1 minute to 731 days; an hour by default.
+	Window Window `form:"window,omitempty" json:"window,omitempty"`
+}
+
+// GetPerformanceParams defines parameters for GetPerformance.
+type GetPerformanceParams struct {
+	// Window Milliseconds up to now, 1 minute to 731 days; an hour by default.
+	Window Window `form:"window,omitempty" json:"window,omitempty"`
+
+	// Name Jobs of this name.
+	Name Name `form:"name,omitempty" json:"name,omitempty"`
+	From From `form:"from,omitempty" json:"from,omitempty"`
+
+	// To Now by default.
+	To To `form:"to,omitempty" json:"to,omitempty"`
 }
 
 // ListRedrivesParams defines parameters for ListRedrives.
@@ -1070,6 +1143,9 @@ type ServerInterface interface {
 	// ListQueues The queues that hold jobs or have settings of their own
 	// (GET /api/v1/queues)
 	ListQueues(ctx echo.Context) error
+	// GetAllMetrics How all queues do, together and each
+	// (GET /api/v1/queues/metrics/all)
+	GetAllMetrics(ctx echo.Context, params GetAllMetricsParams) error
 	// GetQueue A queue's settings and how many jobs it holds
 	// (GET /api/v1/queues/{queueName})
 	GetQueue(ctx echo.Context, queueName QueueName) error
@@ -1127,15 +1203,24 @@ type ServerInterface interface {
 	// RedriveJob Send a dead job back to its queue
 	// (POST /api/v1/queues/{queueName}/dlq/{dlqItemId}/retry)
 	RedriveJob(ctx echo.Context, queueName QueueName, dlqItemId DlqItemId) error
+	// GetHistory A queue's samples over time, the oldest first
+	// (GET /api/v1/queues/{queueName}/history)
+	GetHistory(ctx echo.Context, queueName AnyQueue, params GetHistoryParams) error
 	// Enqueue Add a job
 	// (POST /api/v1/queues/{queueName}/jobs)
 	Enqueue(ctx echo.Context, queueName QueueName, params EnqueueParams) error
 	// EnqueueMany Add up to 10,000 jobs, all or none
 	// (POST /api/v1/queues/{queueName}/jobs/batch)
 	EnqueueMany(ctx echo.Context, queueName QueueName, params EnqueueManyParams) error
+	// GetMetrics How a queue does
+	// (GET /api/v1/queues/{queueName}/metrics)
+	GetMetrics(ctx echo.Context, queueName QueueName, params GetMetricsParams) error
 	// PauseQueue Stop handing out a queue's jobs
 	// (POST /api/v1/queues/{queueName}/pause)
 	PauseQueue(ctx echo.Context, queueName QueueName) error
+	// GetPerformance How long a queue's attempts took
+	// (GET /api/v1/queues/{queueName}/performance)
+	GetPerformance(ctx echo.Context, queueName QueueName, params GetPerformanceParams) error
 	// GetPriorityDistribution How many jobs wait and run at each weight
 	// (GET /api/v1/queues/{queueName}/priority-distribution)
 	GetPriorityDistribution(ctx echo.Context, queueName AnyQueue) error
@@ -1826,6 +1911,24 @@ func (w *ServerInterfaceWrapper) ListQueues(ctx echo.Context) error {
 	return err
 }
 
+// GetAllMetrics converts echo context to params.
+func (w *ServerInterfaceWrapper) GetAllMetrics(ctx echo.Context) error {
+	var err error
+
+	// Parameter object where we will unmarshal all parameters from the context
+	var params GetAllMetricsParams
+	// ------------- Optional query parameter "window" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "window", ctx.QueryParams(), &params.Window, runtime.BindQueryParameterOptions{Type: "integer", Format: "int64"})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter window: %s", err))
+	}
+
+	// Invoke the callback with all the unmarshaled arguments
+	err = w.Handler.GetAllMetrics(ctx, params)
+	return err
+}
+
 // GetQueue converts echo context to params.
 func (w *ServerInterfaceWrapper) GetQueue(ctx echo.Context) error {
 	var err error
@@ -2403,6 +2506,45 @@ func (w *ServerInterfaceWrapper) RedriveJob(ctx echo.Context) error {
 	return err
 }
 
+// GetHistory converts echo context to params.
+func (w *ServerInterfaceWrapper) GetHistory(ctx echo.Context) error {
+	var err error
+	// ------------- Path parameter "queueName" -------------
+	var queueName AnyQueue
+
+	err = runtime.BindStyledParameterWithOptions("simple", "queueName", ctx.Param("queueName"), &queueName, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: ctx.Request().URL.RawPath == ""})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter queueName: %s", err))
+	}
+
+	// Parameter object where we will unmarshal all parameters from the context
+	var params GetHistoryParams
+	// ------------- Optional query parameter "from" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "from", ctx.QueryParams(), &params.From, runtime.BindQueryParameterOptions{Type: "string", Format: "date-time"})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter from: %s", err))
+	}
+
+	// ------------- Optional query parameter "to" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "to", ctx.QueryParams(), &params.To, runtime.BindQueryParameterOptions{Type: "string", Format: "date-time"})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter to: %s", err))
+	}
+
+	// ------------- Optional query parameter "step" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "step", ctx.QueryParams(), &params.Step, runtime.BindQueryParameterOptions{Type: "string", Format: ""})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter step: %s", err))
+	}
+
+	// Invoke the callback with all the unmarshaled arguments
+	err = w.Handler.GetHistory(ctx, queueName, params)
+	return err
+}
+
 // Enqueue converts echo context to params.
 func (w *ServerInterfaceWrapper) Enqueue(ctx echo.Context) error {
 	var err error
@@ -2475,6 +2617,31 @@ func (w *ServerInterfaceWrapper) EnqueueMany(ctx echo.Context) error {
 	return err
 }
 
+// GetMetrics converts echo context to params.
+func (w *ServerInterfaceWrapper) GetMetrics(ctx echo.Context) error {
+	var err error
+	// ------------- Path parameter "queueName" -------------
+	var queueName QueueName
+
+	err = runtime.BindStyledParameterWithOptions("simple", "queueName", ctx.Param("queueName"), &queueName, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: ctx.Request().URL.RawPath == ""})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter queueName: %s", err))
+	}
+
+	// Parameter object where we will unmarshal all parameters from the context
+	var params GetMetricsParams
+	// ------------- Optional query parameter "window" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "window", ctx.QueryParams(), &params.Window, runtime.BindQueryParameterOptions{Type: "integer", Format: "int64"})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter window: %s", err))
+	}
+
+	// Invoke the callback with all the unmarshaled arguments
+	err = w.Handler.GetMetrics(ctx, queueName, params)
+	return err
+}
+
 // PauseQueue converts echo context to params.
 func (w *ServerInterfaceWrapper) PauseQueue(ctx echo.Context) error {
 	var err error
@@ -2488,6 +2655,52 @@ func (w *ServerInterfaceWrapper) PauseQueue(ctx echo.Context) error {
 
 	// Invoke the callback with all the unmarshaled arguments
 	err = w.Handler.PauseQueue(ctx, queueName)
+	return err
+}
+
+// GetPerformance converts echo context to params.
+func (w *ServerInterfaceWrapper) GetPerformance(ctx echo.Context) error {
+	var err error
+	// ------------- Path parameter "queueName" -------------
+	var queueName QueueName
+
+	err = runtime.BindStyledParameterWithOptions("simple", "queueName", ctx.Param("queueName"), &queueName, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: ctx.Request().URL.RawPath == ""})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter queueName: %s", err))
+	}
+
+	// Parameter object where we will unmarshal all parameters from the context
+	var params GetPerformanceParams
+	// ------------- Optional query parameter "window" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "window", ctx.QueryParams(), &params.Window, runtime.BindQueryParameterOptions{Type: "integer", Format: "int64"})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter window: %s", err))
+	}
+
+	// ------------- Optional query parameter "name" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "name", ctx.QueryParams(), &params.Name, runtime.BindQueryParameterOptions{Type: "string", Format: ""})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter name: %s", err))
+	}
+
+	// ------------- Optional query parameter "from" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "from", ctx.QueryParams(), &params.From, runtime.BindQueryParameterOptions{Type: "string", Format: "date-time"})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter from: %s", err))
+	}
+
+	// ------------- Optional query parameter "to" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "to", ctx.QueryParams(), &params.To, runtime.BindQueryParameterOptions{Type: "string", Format: "date-time"})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter to: %s", err))
+	}
+
+	// Invoke the callback with all the unmarshaled arguments
+	err = w.Handler.GetPerformance(ctx, queueName, params)
 	return err
 }
 
@@ -2962,6 +3175,10 @@ func RegisterHandlersWithOptions(router EchoRouter, si ServerInterface, options 
 	router.POST(options.BaseURL+"/api/v1/tasks/:taskName/resume", wrapper.ResumeTask, options.OperationMiddlewares["resumeTask"]...)
 	router.POST(options.BaseURL+"/api/v1/tasks/:taskName/run", wrapper.RunTask, options.OperationMiddlewares["runTask"]...)
 	router.GET(options.BaseURL+"/api/v1/tasks/:taskName/runs", wrapper.ListTaskRuns, options.OperationMiddlewares["listTaskRuns"]...)
+	router.GET(options.BaseURL+"/api/v1/queues/metrics/all", wrapper.GetAllMetrics, options.OperationMiddlewares["getAllMetrics"]...)
+	router.GET(options.BaseURL+"/api/v1/queues/:queueName/metrics", wrapper.GetMetrics, options.OperationMiddlewares["getMetrics"]...)
+	router.GET(options.BaseURL+"/api/v1/queues/:queueName/performance", wrapper.GetPerformance, options.OperationMiddlewares["getPerformance"]...)
+	router.GET(options.BaseURL+"/api/v1/queues/:queueName/history", wrapper.GetHistory, options.OperationMiddlewares["getHistory"]...)
 	router.GET(options.BaseURL+"/api/v1/workers", wrapper.ListWorkers, options.OperationMiddlewares["listWorkers"]...)
 	router.GET(options.BaseURL+"/api/v1/audit-log", wrapper.GetAuditLog, options.OperationMiddlewares["getAuditLog"]...)
 	router.GET(options.BaseURL+"/docs", wrapper.GetDocs, options.OperationMiddlewares["getDocs"]...)
@@ -3943,6 +4160,45 @@ func (response ListQueuesdefaultApplicationProblemPlusJSONResponse) VisitListQue
 	return err
 }
 
+type GetAllMetricsRequestObject struct {
+	Params GetAllMetricsParams
+}
+
+type GetAllMetricsResponseObject interface {
+	VisitGetAllMetricsResponse(w http.ResponseWriter) error
+}
+
+type GetAllMetrics200JSONResponse AllMetrics
+
+func (response GetAllMetrics200JSONResponse) VisitGetAllMetricsResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type GetAllMetricsdefaultApplicationProblemPlusJSONResponse struct {
+	Body       Problem
+	StatusCode int
+}
+
+func (response GetAllMetricsdefaultApplicationProblemPlusJSONResponse) VisitGetAllMetricsResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.WriteHeader(response.StatusCode)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
 type GetQueueRequestObject struct {
 	QueueName QueueName `json:"queueName"`
 }
@@ -4690,6 +4946,46 @@ func (response RedriveJobdefaultApplicationProblemPlusJSONResponse) VisitRedrive
 	return err
 }
 
+type GetHistoryRequestObject struct {
+	QueueName AnyQueue `json:"queueName"`
+	Params    GetHistoryParams
+}
+
+type GetHistoryResponseObject interface {
+	VisitGetHistoryResponse(w http.ResponseWriter) error
+}
+
+type GetHistory200JSONResponse SampleList
+
+func (response GetHistory200JSONResponse) VisitGetHistoryResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type GetHistorydefaultApplicationProblemPlusJSONResponse struct {
+	Body       Problem
+	StatusCode int
+}
+
+func (response GetHistorydefaultApplicationProblemPlusJSONResponse) VisitGetHistoryResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.WriteHeader(response.StatusCode)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
 type EnqueueRequestObject struct {
 	QueueName QueueName `json:"queueName"`
 	Params    EnqueueParams
@@ -4781,6 +5077,46 @@ func (response EnqueueManydefaultApplicationProblemPlusJSONResponse) VisitEnqueu
 	return err
 }
 
+type GetMetricsRequestObject struct {
+	QueueName QueueName `json:"queueName"`
+	Params    GetMetricsParams
+}
+
+type GetMetricsResponseObject interface {
+	VisitGetMetricsResponse(w http.ResponseWriter) error
+}
+
+type GetMetrics200JSONResponse QueueMetrics
+
+func (response GetMetrics200JSONResponse) VisitGetMetricsResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type GetMetricsdefaultApplicationProblemPlusJSONResponse struct {
+	Body       Problem
+	StatusCode int
+}
+
+func (response GetMetricsdefaultApplicationProblemPlusJSONResponse) VisitGetMetricsResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.WriteHeader(response.StatusCode)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
 type PauseQueueRequestObject struct {
 	QueueName QueueName `json:"queueName"`
 }
@@ -4809,6 +5145,46 @@ type PauseQueuedefaultApplicationProblemPlusJSONResponse struct {
 }
 
 func (response PauseQueuedefaultApplicationProblemPlusJSONResponse) VisitPauseQueueResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.WriteHeader(response.StatusCode)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type GetPerformanceRequestObject struct {
+	QueueName QueueName `json:"queueName"`
+	Params    GetPerformanceParams
+}
+
+type GetPerformanceResponseObject interface {
+	VisitGetPerformanceResponse(w http.ResponseWriter) error
+}
+
+type GetPerformance200JSONResponse Performance
+
+func (response GetPerformance200JSONResponse) VisitGetPerformanceResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type GetPerformancedefaultApplicationProblemPlusJSONResponse struct {
+	Body       Problem
+	StatusCode int
+}
+
+func (response GetPerformancedefaultApplicationProblemPlusJSONResponse) VisitGetPerformanceResponse(w http.ResponseWriter) error {
 
 	var buf bytes.Buffer
 	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
@@ -5707,6 +6083,9 @@ type StrictServerInterface interface {
 	// ListQueues The queues that hold jobs or have settings of their own
 	// (GET /api/v1/queues)
 	ListQueues(ctx context.Context, request ListQueuesRequestObject) (ListQueuesResponseObject, error)
+	// GetAllMetrics How all queues do, together and each
+	// (GET /api/v1/queues/metrics/all)
+	GetAllMetrics(ctx context.Context, request GetAllMetricsRequestObject) (GetAllMetricsResponseObject, error)
 	// GetQueue A queue's settings and how many jobs it holds
 	// (GET /api/v1/queues/{queueName})
 	GetQueue(ctx context.Context, request GetQueueRequestObject) (GetQueueResponseObject, error)
@@ -5764,15 +6143,24 @@ type StrictServerInterface interface {
 	// RedriveJob Send a dead job back to its queue
 	// (POST /api/v1/queues/{queueName}/dlq/{dlqItemId}/retry)
 	RedriveJob(ctx context.Context, request RedriveJobRequestObject) (RedriveJobResponseObject, error)
+	// GetHistory A queue's samples over time, the oldest first
+	// (GET /api/v1/queues/{queueName}/history)
+	GetHistory(ctx context.Context, request GetHistoryRequestObject) (GetHistoryResponseObject, error)
 	// Enqueue Add a job
 	// (POST /api/v1/queues/{queueName}/jobs)
 	Enqueue(ctx context.Context, request EnqueueRequestObject) (EnqueueResponseObject, error)
 	// EnqueueMany Add up to 10,000 jobs, all or none
 	// (POST /api/v1/queues/{queueName}/jobs/batch)
 	EnqueueMany(ctx context.Context, request EnqueueManyRequestObject) (EnqueueManyResponseObject, error)
+	// GetMetrics How a queue does
+	// (GET /api/v1/queues/{queueName}/metrics)
+	GetMetrics(ctx context.Context, request GetMetricsRequestObject) (GetMetricsResponseObject, error)
 	// PauseQueue Stop handing out a queue's jobs
 	// (POST /api/v1/queues/{queueName}/pause)
 	PauseQueue(ctx context.Context, request PauseQueueRequestObject) (PauseQueueResponseObject, error)
+	// GetPerformance How long a queue's attempts took
+	// (GET /api/v1/queues/{queueName}/performance)
+	GetPerformance(ctx context.Context, request GetPerformanceRequestObject) (GetPerformanceResponseObject, error)
 	// GetPriorityDistribution How many jobs wait and run at each weight
 	// (GET /api/v1/queues/{queueName}/priority-distribution)
 	GetPriorityDistribution(ctx context.Context, request GetPriorityDistributionRequestObject) (GetPriorityDistributionResponseObject, error)
@@ -6614,6 +7002,31 @@ func (sh *strictHandler) ListQueues(ctx echo.Context) error {
 	return nil
 }
 
+// GetAllMetrics operation middleware
+func (sh *strictHandler) GetAllMetrics(ctx echo.Context, params GetAllMetricsParams) error {
+	var request GetAllMetricsRequestObject
+
+	request.Params = params
+
+	handler := func(ctx echo.Context, request interface{}) (interface{}, error) {
+		return sh.ssi.GetAllMetrics(ctx.Request().Context(), request.(GetAllMetricsRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "GetAllMetrics")
+	}
+
+	response, err := handler(ctx, request)
+
+	if err != nil {
+		return err
+	} else if validResponse, ok := response.(GetAllMetricsResponseObject); ok {
+		return validResponse.VisitGetAllMetricsResponse(ctx.Response())
+	} else if response != nil {
+		return fmt.Errorf("unexpected response type: %T", response)
+	}
+	return nil
+}
+
 // GetQueue operation middleware
 func (sh *strictHandler) GetQueue(ctx echo.Context, queueName QueueName) error {
 	var request GetQueueRequestObject
@@ -7240,6 +7653,32 @@ func (sh *strictHandler) RedriveJob(ctx echo.Context, queueName QueueName, dlqIt
 	return nil
 }
 
+// GetHistory operation middleware
+func (sh *strictHandler) GetHistory(ctx echo.Context, queueName AnyQueue, params GetHistoryParams) error {
+	var request GetHistoryRequestObject
+
+	request.QueueName = queueName
+	request.Params = params
+
+	handler := func(ctx echo.Context, request interface{}) (interface{}, error) {
+		return sh.ssi.GetHistory(ctx.Request().Context(), request.(GetHistoryRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "GetHistory")
+	}
+
+	response, err := handler(ctx, request)
+
+	if err != nil {
+		return err
+	} else if validResponse, ok := response.(GetHistoryResponseObject); ok {
+		return validResponse.VisitGetHistoryResponse(ctx.Response())
+	} else if response != nil {
+		return fmt.Errorf("unexpected response type: %T", response)
+	}
+	return nil
+}
+
 // Enqueue operation middleware
 func (sh *strictHandler) Enqueue(ctx echo.Context, queueName QueueName, params EnqueueParams) error {
 	var request EnqueueRequestObject
@@ -7343,6 +7782,32 @@ func (sh *strictHandler) EnqueueMany(ctx echo.Context, queueName QueueName, para
 	return nil
 }
 
+// GetMetrics operation middleware
+func (sh *strictHandler) GetMetrics(ctx echo.Context, queueName QueueName, params GetMetricsParams) error {
+	var request GetMetricsRequestObject
+
+	request.QueueName = queueName
+	request.Params = params
+
+	handler := func(ctx echo.Context, request interface{}) (interface{}, error) {
+		return sh.ssi.GetMetrics(ctx.Request().Context(), request.(GetMetricsRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "GetMetrics")
+	}
+
+	response, err := handler(ctx, request)
+
+	if err != nil {
+		return err
+	} else if validResponse, ok := response.(GetMetricsResponseObject); ok {
+		return validResponse.VisitGetMetricsResponse(ctx.Response())
+	} else if response != nil {
+		return fmt.Errorf("unexpected response type: %T", response)
+	}
+	return nil
+}
+
 // PauseQueue operation middleware
 func (sh *strictHandler) PauseQueue(ctx echo.Context, queueName QueueName) error {
 	var request PauseQueueRequestObject
@@ -7362,6 +7827,32 @@ func (sh *strictHandler) PauseQueue(ctx echo.Context, queueName QueueName) error
 		return err
 	} else if validResponse, ok := response.(PauseQueueResponseObject); ok {
 		return validResponse.VisitPauseQueueResponse(ctx.Response())
+	} else if response != nil {
+		return fmt.Errorf("unexpected response type: %T", response)
+	}
+	return nil
+}
+
+// GetPerformance operation middleware
+func (sh *strictHandler) GetPerformance(ctx echo.Context, queueName QueueName, params GetPerformanceParams) error {
+	var request GetPerformanceRequestObject
+
+	request.QueueName = queueName
+	request.Params = params
+
+	handler := func(ctx echo.Context, request interface{}) (interface{}, error) {
+		return sh.ssi.GetPerformance(ctx.Request().Context(), request.(GetPerformanceRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "GetPerformance")
+	}
+
+	response, err := handler(ctx, request)
+
+	if err != nil {
+		return err
+	} else if validResponse, ok := response.(GetPerformanceResponseObject); ok {
+		return validResponse.VisitGetPerformanceResponse(ctx.Response())
 	} else if response != nil {
 		return fmt.Errorf("unexpected response type: %T", response)
 	}
