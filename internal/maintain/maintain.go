@@ -11,6 +11,7 @@ package maintain
 
 import (
 	"context"
+	"math/rand/v2"
 	"sync"
 	"time"
 
@@ -112,7 +113,15 @@ func (m *maintainer) buryDead(ctx context.Context) error {
 		m.vigil.interrupted()
 		return err
 	}
-	for _, suspect := range m.vigil.watch(time.Now(), beats) {
+	start := time.Now()
+	suspects := m.vigil.watch(start, beats)
+	// Sweepers that meet many dead at once take different ones, and poll again in between:
+	// a poll that comes late counts as a sleep, and every wait would start over.
+	rand.Shuffle(len(suspects), func(i, k int) { suspects[i], suspects[k] = suspects[k], suspects[i] })
+	for _, suspect := range suspects {
+		if time.Since(start) > mostGap/2 {
+			break
+		}
 		lost, err := m.queries.Bury(ctx, db.BuryParams{WorkerID: suspect.ID, Beat: suspect.Beat})
 		if err != nil {
 			m.vigil.interrupted()

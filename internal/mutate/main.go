@@ -66,7 +66,7 @@ func run(ctx context.Context, duration time.Duration, seed uint64, only string) 
 // prove returns the first violation that a proof of the mutant found; empty: none.
 func prove(ctx context.Context, m proof.Mutant, dir, sound string, duration time.Duration, seed uint64) (string, error) {
 	program := sound
-	args := []string{"proof", "--duration", duration.String(), "--lease", "3s", "--seed", fmt.Sprint(seed), "--jobs", fmt.Sprint(int(duration.Seconds() * 500))}
+	args := []string{"proof", "--duration", duration.String(), "--lease", "3s", "--seed", fmt.Sprint(seed), "--jobs", fmt.Sprint(int(duration.Seconds() * 500)), "--keep", filepath.Join(dir, "histories", m.Name)}
 	if m.File != "" {
 		overlay, err := mutated(m, dir)
 		if err != nil {

@@ -10,7 +10,7 @@ import (
 // Limits are what the timed promises allow.
 type Limits struct {
 	Lease      time.Duration // of the workers
-	Rescue     time.Duration // P9: from a worker's death to its jobs' return, Postgres being up
+	Rescue     time.Duration // P9: from a worker's death to its jobs' return, while somebody watches
 	FirstClaim time.Duration // from the moment Postgres takes connections
 	PassedOver time.Duration // P10: how long claims may pass over a job that should go first
 }
@@ -68,7 +68,7 @@ type judge struct {
 	lives  map[int64]Incarnation
 	killed map[int]time.Time // when a process was
 	heals  []time.Time       // when Postgres took connections again, sorted
-	calm   []time.Time       // when a fault ended that may have interrupted every sweeper, sorted
+	watch  []Span            // when a sweeper watched without interruption, in order
 	firsts []time.Time       // the first lease after each of heals; zero: none
 	flows  []flow
 	order  order
@@ -125,8 +125,9 @@ func (j *judge) hear(e Event) {
 }
 
 // know takes what is known beside the histories; hearing is over.
-func (j *judge) know(faults []Fault, incarnations []Incarnation) {
+func (j *judge) know(faults []Fault, incarnations []Incarnation, sweepers []Span) {
 	j.faults = faults
+	j.watch = watches(sweepers, faults)
 	for _, i := range incarnations {
 		j.lives[i.ID] = i
 	}
@@ -137,15 +138,11 @@ func (j *judge) know(faults []Fault, incarnations []Incarnation) {
 		if f.Down {
 			j.heals = append(j.heals, f.To)
 		}
-		if f.Process == 0 && (f.Down || f.Mute) {
-			j.calm = append(j.calm, f.To)
-		}
 		if f.Flows != "" {
 			j.flows = append(j.flows, flow{Fault: f, last: f.From})
 		}
 	}
 	slices.SortFunc(j.heals, time.Time.Compare)
-	slices.SortFunc(j.calm, time.Time.Compare)
 	j.firsts = make([]time.Time, len(j.heals))
 	slices.SortStableFunc(j.notes, func(a, b note) int { return cmp.Or(cmp.Compare(a.job, b.job), a.at.Compare(b.at)) })
 }

@@ -18,6 +18,10 @@ func (j *judge) hearEnqueue(e Event) {
 			j.asked[n] = a
 		}
 		switch e.Kind {
+		case Invoke:
+			if a.kind == Fail { // asked again, with the same key
+				a.kind = Invoke
+			}
 		case OK:
 			if a.kind == OK {
 				if a.id == e.IDs[i] {

@@ -51,8 +51,36 @@ func (w *flow) saw(s *Step) {
 	}
 }
 
-// sawRescue measures from the death of the worker, or from when Postgres was last
-// reachable for everybody: sweepers count anew after an interruption.
+// watches cuts the lives of sweepers where something may have interrupted them: they
+// count anew then, because those they watch may have been unable to beat as well.
+func watches(sweepers []Span, faults []Fault) (all []Span) {
+	for _, s := range sweepers {
+		cuts := []Fault{}
+		for _, f := range faults {
+			if f.hits(s.Process) && (f.Down || f.Mute || f.Breaks) && !f.To.Before(s.From) && f.From.Before(s.To) {
+				cuts = append(cuts, f)
+			}
+		}
+		slices.SortFunc(cuts, func(a, b Fault) int { return a.From.Compare(b.From) })
+		from := s.From
+		for _, f := range cuts {
+			if f.From.After(from) {
+				all = append(all, Span{s.Process, from, f.From})
+			}
+			if f.To.After(from) {
+				from = f.To
+			}
+		}
+		if s.To.After(from) {
+			all = append(all, Span{s.Process, from, s.To})
+		}
+	}
+	slices.SortFunc(all, func(a, b Span) int { return a.From.Compare(b.From) })
+	return all
+}
+
+// sawRescue measures from the death of the worker, or from when the sweeper that has
+// watched for longest began to. It was late if one watched for long enough before.
 func (f *file) sawRescue(s *Step) {
 	j := f.judge
 	lease := f.leases[s.Attempt]
@@ -66,18 +94,31 @@ func (f *file) sawRescue(s *Step) {
 	if lease.Committed.After(since) {
 		since = lease.Committed
 	}
-	if at, _ := slices.BinarySearchFunc(j.calm, s.At, time.Time.Compare); at > 0 && j.calm[at-1].After(since) {
-		since = j.calm[at-1]
+	if s.At.Before(since) {
+		return // by the burial of somebody who was dead in another way before
 	}
-	for _, fault := range j.faults { // still under way: nothing is measured
-		if fault.Process == 0 && (fault.Down || fault.Mute) && fault.overlaps(since, s.At) {
+	measured := false
+	for _, w := range j.watch {
+		if w.From.After(s.At) {
+			break
+		}
+		from := since
+		if w.From.After(from) {
+			from = w.From
+		}
+		if !measured && w.To.After(s.At) {
+			measured = true
+			j.verdict.Rescues = append(j.verdict.Rescues, s.At.Sub(from))
+		}
+		to := w.To
+		if s.At.Before(to) {
+			to = s.At
+		}
+		if watched := to.Sub(from); watched > j.limits.Rescue {
+			f.broken("P9", "late rescue", fmt.Sprintf("process %d watched for %.1f s after its worker's death before attempt %d was given back",
+				w.Process, watched.Seconds(), s.Attempt))
 			return
 		}
-	}
-	took := s.At.Sub(since)
-	j.verdict.Rescues = append(j.verdict.Rescues, took)
-	if took > j.limits.Rescue {
-		f.broken("P9", "late rescue", fmt.Sprintf("attempt %d was given back %.1f s after its worker's death, Postgres being up", s.Attempt, took.Seconds()))
 	}
 }
 

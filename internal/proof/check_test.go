@@ -105,7 +105,7 @@ func (s *scene) verdict() *Verdict {
 	if !s.lived {
 		faults = append([]Fault{{Process: 2, Kills: true, From: at(1e6), To: at(1e6)}}, faults...)
 	}
-	j.know(faults, s.lives)
+	j.know(faults, s.lives, []Span{{9, at(-100), at(1e5)}})
 	j.drained, j.healed, j.living = true, at(s.healed), s.living
 	jobs := map[int64][]Step{}
 	for _, step := range s.steps {
@@ -126,20 +126,21 @@ func (s *scene) verdict() *Verdict {
 func TestTheJudgeAcquitsGoodHistories(t *testing.T) {
 	t.Parallel()
 	for name, s := range map[string]*scene{
-		"nothing happened":                            {},
-		"a process lives and is told of every end":    new(scene).done(0, 1).survives(),
-		"a job is enqueued, claimed, run, completed":  new(scene).done(0, 1),
-		"an enqueue without an answer is there":       new(scene).done(0, 1).asks(2, Unknown, 0).born(0, 2, 2).leases(1, 2, 1, 5).runs(1, 2, 1).says(1, 2, 1, "completed").ends(2, 2, 1, 5, "completed"),
-		"an enqueue without an answer is not there":   new(scene).asks(1, Unknown, 0),
-		"a refused enqueue is not there":              new(scene).asks(1, Fail, 0),
-		"a keyed enqueue is told the same id twice":   new(scene).done(0, 1).asks(1, OK, 1),
-		"a failed attempt is retried":                 new(scene).asks(1, OK, 1).born(0, 1, 1).leases(1, 1, 1, 5).runs(1, 1, 1).says(2, 1, 1, "failed").ends(2, 1, 1, 5, "failed", Waits).leases(3, 1, 2, 5).runs(3, 1, 2).says(4, 1, 2, "completed").ends(4, 1, 2, 5, "completed"),
-		"a completion whose reply was lost":           new(scene).asks(1, OK, 1).born(0, 1, 1).leases(1, 1, 1, 5).runs(1, 1, 1).says(1, 1, 1, "completed").ends(2, 1, 1, 5, "completed"),
-		"a stale completion is refused":               new(scene).asks(1, OK, 1).born(0, 1, 1).leases(1, 1, 1, 5).runs(1, 1, 1).ends(17, 1, 1, 5, "lost", Waits).leases(18, 1, 2, 6).runs(18, 1, 2).says(19, 1, 1, "completed").told(19, 1, 1, Fail, "completed").says(20, 1, 2, "completed").ends(20, 1, 2, 6, "completed"),
-		"a dead job is redriven":                      new(scene).asks(1, OK, 1).born(0, 1, 1).leases(1, 1, 1, 5).runs(1, 1, 1).says(1, 1, 1, "dead").ends(2, 1, 1, 5, "failed", Died).commits(3, Step{What: Left, Job: 1}, Step{What: Departed, Job: 1, Outcome: "redriven"}).commits(3, Step{What: Enqueued, Job: 2, N: 1, Origin: 1}, Step{What: Waits, Job: 2}).commits(4, Step{What: Taken, Job: 2}, Step{What: Noted, Job: 2, Attempt: 1, Outcome: "cancelled"}),
-		"a dead job stays":                            new(scene).asks(1, OK, 1).born(0, 1, 1).leases(1, 1, 1, 5).runs(1, 1, 1).says(1, 1, 1, "dead").ends(2, 1, 1, 5, "failed", Died),
-		"an effect commits with its completion":       new(scene).done(0, 1).affects(1, 1),
-		"a handler completed, and after a lost reply": new(scene).done(0, 1).says(2.05, 1, 1, "failed"),
+		"nothing happened":                                         {},
+		"a process lives and is told of every end":                 new(scene).done(0, 1).survives(),
+		"a job is enqueued, claimed, run, completed":               new(scene).done(0, 1),
+		"an enqueue without an answer is there":                    new(scene).done(0, 1).asks(2, Unknown, 0).born(0, 2, 2).leases(1, 2, 1, 5).runs(1, 2, 1).says(1, 2, 1, "completed").ends(2, 2, 1, 5, "completed"),
+		"an enqueue without an answer is not there":                new(scene).asks(1, Unknown, 0),
+		"an enqueue is refused, and asked again without an answer": new(scene).asks(1, Fail, 0).asks(1, Invoke, 0).born(0, 1, 1).leases(1, 1, 1, 5).runs(1, 1, 1).says(1, 1, 1, "completed").ends(2, 1, 1, 5, "completed"),
+		"a refused enqueue is not there":                           new(scene).asks(1, Fail, 0),
+		"a keyed enqueue is told the same id twice":                new(scene).done(0, 1).asks(1, OK, 1),
+		"a failed attempt is retried":                              new(scene).asks(1, OK, 1).born(0, 1, 1).leases(1, 1, 1, 5).runs(1, 1, 1).says(2, 1, 1, "failed").ends(2, 1, 1, 5, "failed", Waits).leases(3, 1, 2, 5).runs(3, 1, 2).says(4, 1, 2, "completed").ends(4, 1, 2, 5, "completed"),
+		"a completion whose reply was lost":                        new(scene).asks(1, OK, 1).born(0, 1, 1).leases(1, 1, 1, 5).runs(1, 1, 1).says(1, 1, 1, "completed").ends(2, 1, 1, 5, "completed"),
+		"a stale completion is refused":                            new(scene).asks(1, OK, 1).born(0, 1, 1).leases(1, 1, 1, 5).runs(1, 1, 1).ends(17, 1, 1, 5, "lost", Waits).leases(18, 1, 2, 6).runs(18, 1, 2).says(19, 1, 1, "completed").told(19, 1, 1, Fail, "completed").says(20, 1, 2, "completed").ends(20, 1, 2, 6, "completed"),
+		"a dead job is redriven":                                   new(scene).asks(1, OK, 1).born(0, 1, 1).leases(1, 1, 1, 5).runs(1, 1, 1).says(1, 1, 1, "dead").ends(2, 1, 1, 5, "failed", Died).commits(3, Step{What: Left, Job: 1}, Step{What: Departed, Job: 1, Outcome: "redriven"}).commits(3, Step{What: Enqueued, Job: 2, N: 1, Origin: 1}, Step{What: Waits, Job: 2}).commits(4, Step{What: Taken, Job: 2}, Step{What: Noted, Job: 2, Attempt: 1, Outcome: "cancelled"}),
+		"a dead job stays":                                         new(scene).asks(1, OK, 1).born(0, 1, 1).leases(1, 1, 1, 5).runs(1, 1, 1).says(1, 1, 1, "dead").ends(2, 1, 1, 5, "failed", Died),
+		"an effect commits with its completion":                    new(scene).done(0, 1).affects(1, 1),
+		"a handler completed, and after a lost reply":              new(scene).done(0, 1).says(2.05, 1, 1, "failed"),
 		"a killed worker is buried": {lives: []Incarnation{{ID: 5, Process: 2, Beats: 9, Buried: true, Ended: at(30)}}, faults: []Fault{
 			{Process: 2, Kills: true, From: at(10), To: at(10)},
 		}},

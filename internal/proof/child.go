@@ -81,7 +81,6 @@ func runChild(s setup, orders *bufio.Scanner, serve func(context.Context, string
 	}
 	cfg.MaxConns = 8
 	cfg.ConnConfig.ConnectTimeout = 5 * time.Second
-	cfg.ConnConfig.RuntimeParams["application_name"] = fmt.Sprintf("proof %s %d", s.Role, s.Process)
 	pool, err := pgxpool.NewWithConfig(context.Background(), cfg)
 	if err != nil {
 		return err

@@ -104,10 +104,17 @@ type Fault struct {
 	Process int    // whose; 0: everybody's
 	Kills   bool   // the process is gone for good
 	Mute    bool   // the processes may have been unable to beat
+	Breaks  bool   // of the process's connections some broke: its sweeper may count anew
 	Down    bool   // Postgres took no connections
 	Hides   bool   // rows were locked that claims pass over
 	Flows   string // a queue whose claims must go on throughout
 	Note    string
+}
+
+// Span is the life of a process that sweeps: a worker or a server.
+type Span struct {
+	Process  int
+	From, To time.Time
 }
 
 func (f Fault) hits(process int) bool { return f.Process == 0 || f.Process == process }

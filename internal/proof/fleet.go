@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"math/rand/v2"
+	"net/url"
 	"os/exec"
 	"path/filepath"
 	"strconv"
@@ -27,11 +28,12 @@ type fleet struct {
 	stopped bool           // nothing is spawned any more
 	crashed func(*process) // told of a process that a failpoint ended
 
-	mu   sync.Mutex // guards what follows
-	next int
-	live map[int]*process
-	pids map[int]int // the process of each pid there ever was
-	dead []string    // what exited and was neither killed nor told to
+	mu    sync.Mutex // guards what follows
+	next  int
+	live  map[int]*process
+	pids  map[int]int // the process of each pid there ever was
+	swept []Span      // the lives of workers and servers that have ended
+	dead  []string    // what exited and was neither killed nor told to
 }
 
 // process is one child.
@@ -70,6 +72,9 @@ func (l *lastWords) String() string {
 	return string(bytes.TrimSpace(l.text))
 }
 
+// appName names a process's sessions by its role and number.
+const appName = "proof %s %d"
+
 func newFleet(opts *Options, dir, host string) *fleet {
 	return &fleet{opts: opts, dir: dir, host: host, live: map[int]*process{}, pids: map[int]int{}}
 }
@@ -96,6 +101,7 @@ func (f *fleet) spawn(role string) error {
 		Role: role, Process: p.number, Seed: f.opts.Seed, URL: "postgres://postgres@/postgres?host=" + p.proxy.Dir() + query,
 		History: filepath.Join(f.dir, "history"), Lease: f.opts.Lease, Rate: f.rate, Most: f.most,
 	}
+	s.URL += "&application_name=" + url.QueryEscape(fmt.Sprintf(appName, role, p.number))
 	line, err := json.Marshal(s)
 	if err != nil {
 		return err
@@ -127,6 +133,9 @@ func (f *fleet) attend(p *process) {
 	p.proxy.Close()
 	f.mu.Lock()
 	delete(f.live, p.number)
+	if p.role != "producer" {
+		f.swept = append(f.swept, Span{p.number, p.started, time.Now()})
+	}
 	again := !p.ending && p.role == "server" && time.Since(p.started) < serverPatience
 	if !p.ending && p.cmd.ProcessState.ExitCode() == failpoint.ExitCode {
 		again = true
@@ -254,6 +263,19 @@ func (f *fleet) died() []string {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	return append([]string(nil), f.dead...)
+}
+
+// sweepers are the lives of all that look after others, so far.
+func (f *fleet) sweepers() []Span {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	all := append([]Span(nil), f.swept...)
+	for _, p := range f.live {
+		if p.role != "producer" {
+			all = append(all, Span{p.number, p.started, time.Now()})
+		}
+	}
+	return all
 }
 
 func (f *fleet) processOf() map[int]int {

@@ -37,7 +37,7 @@ func paces(lease time.Duration) []pace {
 		{&longFreeze{}, 45 * s, lease + 4*s, lease + 8*s},
 		{&crash{}, 30 * s, 0, s / 2},
 		{&outage{}, 200 * s, lease + 2*s, lease + 5*s},
-		{&terminate{}, 5 * s, 0, 0},
+		{&terminate{}, 10 * s, 0, 0},
 		{&cut{}, 5 * s, 0, 0},
 		{&slow{}, 20 * s, 2 * s, 6 * s},
 		{&swallow{}, 30 * s, s, lease + 4*s},

@@ -122,7 +122,7 @@ func (*drop) Start(_ context.Context, a *arena, rng *rand.Rand) error {
 		return errNobody
 	}
 	statement := droppable[rng.IntN(len(droppable))]
-	a.fault(Fault{Nemesis: "drop reply", Process: p.number, Note: statement})()
+	a.fault(Fault{Nemesis: "drop reply", Process: p.number, Breaks: true, Note: statement})()
 	p.proxy.Forget() // what nothing has met by now
 	if strings.HasPrefix(statement, "penstock.") {
 		p.proxy.CutRows(statement) // most claims bring nothing

@@ -2,6 +2,7 @@ package proof
 
 import (
 	"context"
+	"fmt"
 	"math/rand/v2"
 
 	"github.com/jackc/pgx/v5"
@@ -52,21 +53,29 @@ type terminate struct{ instant }
 func (*terminate) Name() string { return "terminate" }
 
 func (*terminate) Start(ctx context.Context, a *arena, rng *rand.Rand) error {
-	rows, err := a.pool.Query(ctx, `SELECT pid FROM pg_stat_activity
+	rows, err := a.pool.Query(ctx, `SELECT pid, application_name FROM pg_stat_activity
 		WHERE application_name LIKE 'proof %' AND backend_type = 'client backend' ORDER BY pid`)
 	if err != nil {
 		return err
 	}
-	pids, err := pgx.CollectRows(rows, pgx.RowTo[int32])
+	type session struct {
+		PID int32
+		App string
+	}
+	sessions, err := pgx.CollectRows(rows, pgx.RowToStructByPos[session])
 	if err != nil {
 		return err
 	}
-	if len(pids) == 0 {
+	if len(sessions) == 0 {
 		return errNobody
 	}
-	a.fault(Fault{Nemesis: "terminate"})()
-	for range 1 + rng.IntN(5) {
-		if err := a.exec(ctx, "SELECT pg_terminate_backend($1)", pids[rng.IntN(len(pids))]); err != nil {
+	for range 1 + rng.IntN(3) {
+		s := sessions[rng.IntN(len(sessions))]
+		var role string
+		var number int
+		_, _ = fmt.Sscanf(s.App, appName, &role, &number) // they all bear it
+		a.fault(Fault{Nemesis: "terminate", Process: number, Breaks: true, Note: role})()
+		if err := a.exec(ctx, "SELECT pg_terminate_backend($1)", s.PID); err != nil {
 			return err
 		}
 	}

@@ -50,7 +50,7 @@ func (*isolation) Name() string { return "isolation default" }
 
 func (i *isolation) Start(ctx context.Context, a *arena, rng *rand.Rand) error {
 	level := []string{"serializable", "repeatable read"}[rng.IntN(2)]
-	i.end = a.fault(Fault{Nemesis: i.Name(), Note: level})
+	i.end = a.fault(Fault{Nemesis: i.Name(), Breaks: true, Note: level})
 	return i.set(ctx, a, "ALTER DATABASE postgres SET default_transaction_isolation = '"+level+"'")
 }
 

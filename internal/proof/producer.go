@@ -184,6 +184,7 @@ func (p *producer) keyed(ctx context.Context, rng *rand.Rand, n int64, job penst
 		if err == nil && rng.IntN(4) > 0 {
 			return
 		}
+		p.history.write(Event{Op: OpEnqueue, Kind: Invoke, N: n, Count: 1})
 	}
 }
 

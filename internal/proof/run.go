@@ -98,7 +98,7 @@ func (r *run) act(ctx context.Context, chosen []pace) error {
 	a.fleet.most = int64(r.opts.Jobs) // a killed producer's successor makes up for it
 	roles := map[string]int{"worker": r.opts.Workers, "producer": producers}
 	if r.opts.Serve {
-		roles["server"] = 1
+		roles["server"] = 2
 	}
 	for role, n := range roles {
 		for range n {
@@ -233,6 +233,9 @@ func operate(ctx context.Context, a *arena) {
 func (r *run) judge(ctx context.Context) error {
 	r.opts.Stage("judging")
 	j := newJudge(limitsFor(r.opts.Lease))
+	if r.opts.Failpoint > 0 {
+		j.limits.Rescue *= 2 // a poll that fails has its sweeper count anew
+	}
 	j.twoClocks = r.opts.place.twoClocks
 	if err := readHistories(filepath.Join(r.dir, "history"), j.hear); err != nil {
 		return err
@@ -241,7 +244,7 @@ func (r *run) judge(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	j.know(r.arena.log(), lives)
+	j.know(r.arena.log(), lives, r.arena.fleet.sweepers())
 	j.drained, j.healed, j.living = r.drained, r.healed, r.living
 	if err := readTrail(ctx, r.arena.pool, j.see); err != nil {
 		return err
