@@ -331,7 +331,7 @@ type NameOrAll = string
 // Next The `cursor` of the next page; absent at the end. A page can be short, even empty, and still have one.
 type Next = string
 
-// Performance How long attempts took.
+// Performance How long attempts took: processingTime from claim to end and totalTime from due to end, of what completed; waitTime from due to claim, of all that were claimed.
 type Performance = penstock.Performance
 
 // Policy How the failing jobs of a queue and name are retried.
