@@ -124,6 +124,51 @@ type ErrorGroup struct {
 	Resolved bool
 }
 
+// Holds no rows: a type. An empty queue is the database. detail may quote a query.
+type HealthIssue struct {
+	Queue          string
+	Code           string
+	Severity       string
+	Message        string
+	Figure         float64
+	Threshold      float64
+	Unit           string
+	Recommendation string
+	Detail         *string
+}
+
+type HealthReport struct {
+	ID int64
+	At time.Time
+	// Empty: the database.
+	Queue  string
+	Status string
+	Issues json.RawMessage
+}
+
+// Rates are of the attempts within span, when these are least_attempts or more. wait_share of the jobs start within wait_objective. dead: jobs that died within an hour. load: arrivals beside what the live slots can do. slowdown: the P95 beside that of the week. spike: jobs dead of one error within span.
+type HealthThreshold struct {
+	Queue               string
+	Span                *time.Duration
+	LeastAttempts       *int32
+	WaitObjective       *time.Duration
+	WaitShare           *float64
+	SuccessRateWarning  *float64
+	SuccessRateCritical *float64
+	LoadWarning         *float64
+	LoadCritical        *float64
+	DeadWarning         *int32
+	DeadCritical        *int32
+	RunningWarning      *time.Duration
+	RunningCritical     *time.Duration
+	CrashWarning        *float64
+	CrashCritical       *float64
+	SlowdownWarning     *float64
+	SlowdownCritical    *float64
+	SpikeWarning        *int32
+	SpikeCritical       *int32
+}
+
 type Latency struct {
 	Metric      string
 	Source      string

@@ -16,6 +16,10 @@ const (
 	exitFailed   = 1
 	exitUsage    = 2 // the call itself is wrong; repeating it cannot help
 	exitNotFound = 3 // no such job, dead job, redrive, task or token
+
+	// Of penstock health, whose answer is on stdout then.
+	exitWarning  = 1
+	exitCritical = 2
 )
 
 // usageError is a call that is wrong whatever the state of the database.
@@ -32,9 +36,15 @@ func usagef(format string, args ...any) error {
 
 // exitCode is the one place where errors become exit codes.
 func exitCode(err error) int {
+	var sick unwell
 	switch {
 	case err == nil:
 		return exitDone
+	case errors.As(err, &sick): // as monitoring systems read it
+		if sick.status == penstock.StatusCritical {
+			return exitCritical
+		}
+		return exitWarning
 	case errors.As(err, &usageError{}), errors.Is(err, penstock.ErrInvalidArgument):
 		return exitUsage
 	case errors.Is(err, penstock.ErrJobNotFound), errors.Is(err, penstock.ErrDeadJobNotFound),
@@ -47,7 +57,7 @@ func exitCode(err error) int {
 
 // complain writes what failed and what mends it.
 func (d *deps) complain(err error) {
-	if err == nil {
+	if err == nil || errors.As(err, new(unwell)) { // what is wrong has been printed
 		return
 	}
 	text := strings.TrimPrefix(plainLines(err.Error()), "penstock: ")

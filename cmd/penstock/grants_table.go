@@ -55,6 +55,12 @@ var functions = []functionGrant{
 	{"set_task(text, text, text, boolean, jsonb)", operator},
 	{"run_task(text)", operator},
 
+	{"queue_health(text)", operator | reporter},
+	{"database_health()", operator},
+	{"report_health(interval)", worker},
+	{"effective_thresholds(text)", operator | reporter},
+	{"set_health_thresholds(text, jsonb)", operator},
+
 	{"cancel(bigint)", operator},
 	{"dead_letter(bigint, text)", operator},
 	{"reprioritize(bigint, text)", operator},
@@ -175,6 +181,8 @@ var functions = []functionGrant{
 	{"settle(text, bigint[], integer[], text[], text[], text[], text[], jsonb[], interval[])", nobody},
 	{"settle_all(penstock.running[], text, text, text)", nobody},
 	{"task_backoff(integer)", nobody},
+	{"health_status(text[])", nobody},
+	{"sampled_p95(text, text, timestamp with time zone, timestamp with time zone)", nobody},
 	{"token_facts(penstock.api_tokens)", nobody},
 	{"wake(text)", nobody},
 }
@@ -271,6 +279,8 @@ var relations = []relationGrant{
 		{"SELECT (name, description, schedule, time_zone, paused, settings, limits, next_run_at, asked_at, attempt, runner, " +
 			"started_at, lease_until, finished_at, duration, outcome, succeeded_at, consecutive_failures, runs, failures)", reporter},
 	}},
+	{"health_thresholds", []tableGrant{{"SELECT", operator | reporter}}},
+	{"health_reports", []tableGrant{{"SELECT", operator | reporter}}},
 	{"task_runs", []tableGrant{
 		{"SELECT", operator},
 		{"SELECT (id, task, attempt, due_at, started_at, finished_at, outcome, runner)", reporter},
@@ -297,6 +307,7 @@ var relations = []relationGrant{
 	{"replies", nil}, // may hold data: only the functions touch it
 
 	{"endings", nil},
+	{"health_issues", nil},
 	{"latencies", nil},
 	{"queue_figures", nil},
 	{"retry_previews", nil},

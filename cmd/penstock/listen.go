@@ -7,7 +7,12 @@ import (
 	"net"
 	"net/http"
 
+	"github.com/jackc/pgx/v5/pgxpool"
+	"go.uber.org/zap"
+
+	"github.com/penstock/penstock"
 	"github.com/penstock/penstock/internal/api"
+	"github.com/penstock/penstock/internal/postgres"
 )
 
 // listen opens what the settings ask to be served.
@@ -69,15 +74,38 @@ func (s *server) listeners() (all []func(context.Context) error) {
 	}
 	if s.listener != nil {
 		deps.Loopback = onLoopback(s.listener)
-		serve(s.listener, api.New(deps))
+		serve(s.listener, s.telling.traced(api.New(deps)))
 		s.listener = nil
 	}
 	if s.admin != nil {
 		deps.Loopback = onLoopback(s.admin)
-		serve(s.admin, api.NewAdmin(deps, nil))
+		serve(s.admin, api.NewAdmin(deps, s.telling.scraped(s.client, s.pool)))
 		s.admin = nil
 	}
 	return all
+}
+
+// serveAdmin serves a worker's metrics and profiles until stop, which is to be called
+// once the worker has drained: its last minutes are worth a scrape.
+func serveAdmin(ctx context.Context, address string, telling *telemetry, client *penstock.Client, pool *pgxpool.Pool) (stop func(), err error) {
+	listener, err := new(net.ListenConfig).Listen(ctx, "tcp", address)
+	if err != nil {
+		return nil, fmt.Errorf("%w: choose another address with --admin-listen", err)
+	}
+	handler := api.NewAdmin(api.Deps{
+		Client: client, Log: telling.log, Loopback: onLoopback(listener),
+		Ready: func(ctx context.Context) error { return postgres.Check(ctx, pool) },
+	}, telling.scraped(client, pool))
+	serving, end := context.WithCancel(context.WithoutCancel(ctx))
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		if err := api.Serve(serving, listener, handler, api.ServeConfig{Log: telling.log}); err != nil {
+			telling.log.Error("metrics are not served any more", zap.Error(err))
+		}
+	}()
+	telling.log.Info("metrics and profiles", zap.String("listen", listener.Addr().String()))
+	return func() { end(); <-done }, nil
 }
 
 // baseURL is where a client on this machine reaches the address.

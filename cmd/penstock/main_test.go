@@ -136,6 +136,8 @@ func TestWrongCallsAreUsageErrors(t *testing.T) {
 		{"a task set to nothing", []string{"task", "set", "prune"}, "--schedule, --time-zone or --setting"},
 		{"a schedule that a shell left empty", []string{"task", "set", "prune", "--schedule", "", "--time-zone", "UTC"}, "--schedule was given without a value"},
 		{"a task of no name", []string{"task", "run"}, "accepts 1 arg(s)"},
+		{"health set to nothing", []string{"health", "set", "q"}, "say what to set"},
+		{"a threshold there is not", []string{"health", "set", "q", "--reset", "mood"}, "--reset takes"},
 		{"a pause of nothing", []string{"queue", "pause", ""}, "an argument is empty"},
 	} {
 		t.Run(c.name, func(t *testing.T) {
@@ -168,7 +170,7 @@ func TestWithoutADatabaseCommandsSayHowToGetOne(t *testing.T) {
 }
 
 func TestHelpAndVersionNeedNoDatabase(t *testing.T) {
-	for _, args := range [][]string{{}, {"--help"}, {"work", "--help"}, {"job"}, {"dlq"}, {"queue"}, {"dlq", "redrive", "--help"}, {"policy"}, {"rule"}, {"level"}, {"tag"}, {"breaker"}, {"task"}, {"migrate"}, {"version"}, {"version", "--json"}, {"completion", "bash"}, {"migrate", "sql"}} {
+	for _, args := range [][]string{{}, {"--help"}, {"work", "--help"}, {"job"}, {"dlq"}, {"queue"}, {"dlq", "redrive", "--help"}, {"policy"}, {"rule"}, {"level"}, {"tag"}, {"breaker"}, {"task"}, {"health", "--help"}, {"migrate"}, {"version"}, {"version", "--json"}, {"completion", "bash"}, {"migrate", "sql"}} {
 		got := command(t, []string{"DATABASE_URL=not a url"}, "", args...)
 		require.Equal(t, exitDone, got.code, got.stderr)
 		require.NotEmpty(t, got.stdout)

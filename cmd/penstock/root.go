@@ -75,8 +75,8 @@ PostgreSQL, and the other commands talk to that one while it runs.`,
 	root.SetOut(d.stdout)
 	root.SetErr(d.stderr)
 	root.AddCommand(
-		newServe(d), newWork(d), newEnqueue(d), newJob(d), newDLQ(d),
-		newQueue(d), newPolicy(d), newRule(d), newLevel(d), newTag(d), newBreaker(d), newTask(d), newAudit(d), newToken(d),
+		newServe(d), newWork(d), newTop(d), newEnqueue(d), newJob(d), newDLQ(d),
+		newQueue(d), newPolicy(d), newRule(d), newLevel(d), newTag(d), newBreaker(d), newTask(d), newHealth(d), newAudit(d), newToken(d),
 		newStats(d), newVerify(d), newImport(d),
 		newMigrate(d), newGrants(d), newURL(d), newConfig(d), newBench(d), newProof(d), newDoctor(d), newVersion(d),
 	)

@@ -40,11 +40,11 @@ func stateColour(word string) colour {
 	switch word {
 	case "running":
 		return cyan
-	case "completed", "ready", "done", "resolved", "redriven":
+	case "completed", "ready", "done", "resolved", "redriven", "healthy":
 		return green
-	case "retrying", "lost", "expired", "cancelling", "paused":
+	case "retrying", "lost", "expired", "cancelling", "paused", "warning":
 		return yellow
-	case "dead", "failed", "exhausted", "non_retryable", "crash_loop", "timeout", "stopped":
+	case "dead", "failed", "exhausted", "non_retryable", "crash_loop", "timeout", "stopped", "critical":
 		return red
 	}
 	return ""

@@ -66,6 +66,7 @@ type server struct {
 	admin    net.Listener // of metrics and profiles; nil without one
 	tls      *tls.Config  // nil without one
 	url      string       // of the API, for this machine; empty without one
+	telling  *telemetry
 	client   *penstock.Client
 	database *postgres.Database
 	pool     *pgxpool.Pool
@@ -81,7 +82,11 @@ func runServe(ctx context.Context, d *deps, cfg config.Config) (err error) {
 	d.interrupts.stopped(func() {
 		s.log.Info("draining: requests and jobs under way go on to their end, a second signal ends at once")
 	})
-	s.log.Info("serving", zap.String("listen", s.url), zap.String("version", buildVersion()),
+	admin := ""
+	if s.admin != nil {
+		admin = s.baseURL(s.admin.Addr())
+	}
+	s.log.Info("serving", zap.String("listen", s.url), zap.String("admin", admin), zap.String("version", buildVersion()),
 		zap.Bool("private_postgres", s.database.Server != nil), zap.Int64s("applied_migrations", s.applied))
 	if cfg.LogFormat != "json" { // who asks for machine's logs gets nothing else
 		if err := s.greet(ctx); err != nil {
@@ -106,7 +111,10 @@ func (s *server) open(ctx context.Context) (err error) {
 	if err := s.migrate(ctx); err != nil {
 		return err
 	}
-	if s.client, err = penstock.NewClient(s.pool, penstock.Config{Logger: s.log}); err != nil {
+	if s.telling, err = newTelemetry(ctx, s.d, s.log); err != nil {
+		return err
+	}
+	if s.client, err = s.telling.client(s.pool, s.log); err != nil {
 		return err
 	}
 	return s.checkExposure(ctx)
@@ -180,7 +188,7 @@ func (s *server) run(ctx context.Context) error {
 		part(func() error { return serve(ctx) })
 	}
 	if s.cfg.Maintenance {
-		parts.Go(func() { maintain.Run(ctx, s.pool, maintain.Config{Log: s.log}) })
+		parts.Go(func() { maintain.Run(ctx, s.pool, maintain.Config{Log: s.log, Buried: s.telling.metrics.Buried}) })
 	}
 	if s.cfg.Demo {
 		part(func() error { return s.runDemo(ctx) })
@@ -197,7 +205,7 @@ func (s *server) run(ctx context.Context) error {
 // runDemo logs warnings only: hundreds of attempts fail by design, and their lines would
 // tear the demo's own apart on a terminal.
 func (s *server) runDemo(ctx context.Context) error {
-	client, err := penstock.NewClient(s.pool, penstock.Config{Logger: s.log.WithOptions(zap.IncreaseLevel(zap.WarnLevel))})
+	client, err := s.telling.client(s.pool, s.log.WithOptions(zap.IncreaseLevel(zap.WarnLevel)))
 	if err != nil {
 		return err
 	}
@@ -215,6 +223,9 @@ func (s *server) close() error {
 		if l != nil {
 			errs = append(errs, l.Close())
 		}
+	}
+	if s.telling != nil {
+		s.telling.close()
 	}
 	if s.pool != nil {
 		s.pool.Close()

@@ -2,13 +2,16 @@ package main
 
 import (
 	"context"
+	"net/http"
 	"time"
 
 	"github.com/jackc/pgx/v5/pgxpool"
+	"github.com/labstack/echo/v4"
 	"go.opentelemetry.io/otel/trace"
 	"go.uber.org/zap"
 
 	"github.com/penstock/penstock"
+	"github.com/penstock/penstock/internal/api"
 	"github.com/penstock/penstock/internal/metrics"
 	"github.com/penstock/penstock/penstockotel"
 )
@@ -44,8 +47,8 @@ func newTelemetry(ctx context.Context, d *deps, log *zap.Logger) (*telemetry, er
 }
 
 // client is a client of pool whose doings are told.
-func (t *telemetry) client(pool *pgxpool.Pool) (*penstock.Client, error) {
-	cfg := penstock.Config{Logger: t.log, Hooks: t.metrics.Hooks()}
+func (t *telemetry) client(pool *pgxpool.Pool, log *zap.Logger) (*penstock.Client, error) {
+	cfg := penstock.Config{Logger: log, Hooks: t.metrics.Hooks()}
 	if t.tracing != nil {
 		cfg.Hooks = cfg.Hooks.And(t.tracing.Hooks())
 		cfg.EnqueueMiddleware = []penstock.EnqueueMiddleware{t.tracing.Enqueue}
@@ -59,6 +62,22 @@ func (t *telemetry) middleware() []penstock.Middleware {
 		return nil
 	}
 	return []penstock.Middleware{t.tracing.Attempt}
+}
+
+// traced is the API with a span for each request, if traces are wanted.
+func (t *telemetry) traced(e *echo.Echo) http.Handler {
+	if t.provider == nil {
+		return e
+	}
+	return api.Traced(e, t.provider)
+}
+
+// scraped is what answers scrapes: this process, its pool, and the queues as client sees
+// them. It may be called once.
+func (t *telemetry) scraped(client *penstock.Client, pool *pgxpool.Pool) http.Handler {
+	t.metrics.WatchPool(pool)
+	t.metrics.WatchQueues(client)
+	return t.metrics.Handler()
 }
 
 // close delivers the traces that are left.

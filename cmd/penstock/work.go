@@ -45,7 +45,7 @@ second signal kills them and exits at once; their jobs run again elsewhere.`,
   penstock work --queue mail --drain -- sh -c 'jq -r .to | xargs ./send'`,
 	}
 	flags := cmd.Flags()
-	config.Bind(flags, config.DatabaseURL, config.DataDir, config.LogLevel, config.LogFormat)
+	config.Bind(flags, config.DatabaseURL, config.DataDir, config.AdminListen, config.LogLevel, config.LogFormat)
 	flags.StringArrayVar(&f.queues, "queue", nil, "a queue to work; may be repeated")
 	flags.IntVar(&f.concurrency, "concurrency", runtime.NumCPU(), "commands at once for each queue, 1 to 10000")
 	flags.Var(&f.timeout, "timeout", "how long a command may take, for jobs that do not say (default: 5m)")
@@ -99,7 +99,7 @@ func runWork(ctx context.Context, d *deps, cfg config.Config, f workFlags, comma
 		return err
 	}
 	defer telling.close()
-	client, err := telling.client(pool)
+	client, err := telling.client(pool, log)
 	if err != nil {
 		return err
 	}
@@ -112,6 +112,15 @@ func runWork(ctx context.Context, d *deps, cfg config.Config, f workFlags, comma
 	})
 	if err != nil {
 		return err
+	}
+
+	if cfg.AdminListen != "" {
+		stop, err := serveAdmin(ctx, cfg.AdminListen, telling, client, pool)
+		if err != nil {
+			return err
+		}
+		defer stop()
+		telling.metrics.WatchWorker(worker)
 	}
 
 	commands := newCommands(path, command, d.environ, log)

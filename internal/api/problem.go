@@ -113,6 +113,10 @@ var answers = []struct {
 		status: http.StatusNotFound, code: "redrive_not_found", title: "Redrive not found",
 		detail: "There is no such redrive, or the token does not cover its queue.",
 	}},
+	{penstock.ErrTaskNotFound, answer{
+		status: http.StatusNotFound, code: "task_not_found", title: "Task not found",
+		detail: "There is no scheduled task of that name.",
+	}},
 	{penstock.ErrTokenNotFound, answer{
 		status: http.StatusNotFound, code: "token_not_found", title: "Token not found",
 		detail: "There is no such token, or it can no longer be used.",

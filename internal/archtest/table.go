@@ -87,6 +87,11 @@ var Table = []Row{
 		"it asks of the library what an operator asks, and looks into the tables for the truth",
 	},
 	{
+		[]string{"internal/healthtest"},
+		[]string{Root},
+		"it makes rows that are ill and asks the library what is wrong",
+	},
+	{
 		[]string{"internal/apitest"},
 		[]string{Root, "internal/api", "internal/api/openapi"},
 		"it asks over HTTP what the library was told, and holds every answer to the API's description",
@@ -179,6 +184,11 @@ var Fences = []Fence{
 		"go.opentelemetry.io/otel/exporters",
 		[]string{"internal/metrics", "cmd/penstock"},
 		"where telemetry goes is the program's choice, not the library's",
+	},
+	{
+		"charm.land",
+		[]string{"internal/top"},
+		"one command draws on the terminal",
 	},
 	{
 		"github.com/netresearch/go-cron",

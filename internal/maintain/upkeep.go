@@ -25,6 +25,7 @@ func (m *maintainer) tasks() map[string]task {
 	return map[string]task{
 		"dlq-purge":       m.purgeDead,
 		"dlq-retries":     m.retryDead,
+		"health-reports":  m.reportHealth,
 		"metrics-cleanup": m.cleanUpMetrics,
 		"metrics-rollup":  m.rollUpMetrics,
 		"metrics-sample":  m.sampleMetrics,
@@ -107,6 +108,20 @@ func (m *maintainer) prune(ctx context.Context, settings json.RawMessage) (any, 
 		forgotten[p.what] = n
 	}
 	return forgotten, nil
+}
+
+// reportHealth keeps a report of every queue and of the database.
+func (m *maintainer) reportHealth(ctx context.Context, settings json.RawMessage) (any, error) {
+	var set struct {
+		Retention float64 `json:"retention"` // milliseconds
+	}
+	if err := json.Unmarshal(settings, &set); err != nil {
+		return nil, fmt.Errorf("read the settings of health-reports: %w", err)
+	}
+	ctx, cancel := context.WithTimeout(ctx, callTimeout)
+	defer cancel()
+	n, err := m.queries.ReportHealth(ctx, time.Duration(set.Retention*float64(time.Millisecond)))
+	return counts{"reports": int(n)}, err
 }
 
 // partitions makes the days ahead and drops what is past retention. A lock that is

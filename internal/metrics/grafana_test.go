@@ -168,7 +168,7 @@ func TestEveryExpressionAsksForWhatIsExposed(t *testing.T) {
 
 // unasked is what is exposed for a closer look than a dashboard's.
 var unasked = map[string]bool{
-	"penstock_samples_read_seconds": true, "penstock_pool_acquires_total": true, "penstock_pool_connections_opened_total": true,
+	"penstock_queue_slots": true, "penstock_task_runs_total": true, "penstock_samples_read_seconds": true, "penstock_pool_acquires_total": true, "penstock_pool_connections_opened_total": true,
 }
 
 // TestPrometheusTakesEveryExpression asks Prometheus itself, where its promtool is.

@@ -50,6 +50,8 @@ func TestAScrapeShowsWhatTheWorkloadDid(t *testing.T) {
 		`penstock_queue_jobs{queue="mail",state="scheduled"} 1`,
 		`penstock_queue_jobs{queue="mail",state="dead"} 1`,
 		`penstock_queue_paused{queue="mail"} 1`,
+		`penstock_queue_slots{queue="mail"} 10`,
+		`penstock_task_paused{task="dlq-purge"} 0`,
 		`penstock_worker_concurrency{queue="mail"} 10`,
 		`penstock_worker_jobs{queue="mail",stage="running"} 0`,
 		`penstock_pool_max_connections 10`,
@@ -69,6 +71,7 @@ func TestAScrapeShowsWhatTheWorkloadDid(t *testing.T) {
 		`penstock_heartbeat_duration_seconds_count `,
 		`penstock_fetcher_wakeups_total{by="poll",queue="mail"} `,
 		`penstock_pool_acquires_total `,
+		`penstock_queue_oldest_age_seconds{queue="mail"} `,
 	} {
 		require.True(t, strings.Contains(text, risen) && !strings.Contains(text, risen+"0\n"), risen)
 	}
@@ -117,7 +120,7 @@ type fakeRead struct {
 	hold  chan struct{} // when set, a read waits for it or for its limit
 }
 
-func (f *fakeRead) read(ctx context.Context) ([]penstock.QueueInfo, error) {
+func (f *fakeRead) read(ctx context.Context) (seen, error) {
 	f.mu.Lock()
 	f.reads++
 	err, hold := f.err, f.hold
@@ -126,10 +129,10 @@ func (f *fakeRead) read(ctx context.Context) ([]penstock.QueueInfo, error) {
 		select {
 		case <-hold:
 		case <-ctx.Done():
-			return nil, ctx.Err()
+			return seen{}, ctx.Err()
 		}
 	}
-	return []penstock.QueueInfo{{Counts: penstock.QueueCounts{Waiting: 7}, QueueSettings: penstock.QueueSettings{Queue: "mail"}}}, err
+	return seen{queues: []penstock.QueueSample{{Counts: penstock.QueueCounts{Queue: "mail", Waiting: 7}}}}, err
 }
 
 func TestScrapesShareOneReadInTenSeconds(t *testing.T) {

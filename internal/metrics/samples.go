@@ -1,7 +1,9 @@
 package metrics
 
 import (
+	"cmp"
 	"context"
+	"slices"
 	"sync"
 	"time"
 
@@ -13,7 +15,21 @@ import (
 // WatchQueues shows what the database's queues hold, whichever process works them. It
 // may be called once.
 func (m *Metrics) WatchQueues(client *penstock.Client) {
-	m.registry.MustRegister(newSamples(m.queues, client.Queues))
+	m.registry.MustRegister(newSamples(m.queues, func(ctx context.Context) (seen, error) { return look(ctx, client) }))
+}
+
+// seen is what one read found.
+type seen struct {
+	queues []penstock.QueueSample
+	tasks  []penstock.Task
+}
+
+func look(ctx context.Context, client *penstock.Client) (s seen, err error) {
+	if s.queues, err = client.QueueSamples(ctx); err != nil {
+		return s, err
+	}
+	s.tasks, err = client.Tasks(ctx)
+	return s, err
 }
 
 const (
@@ -26,13 +42,13 @@ const (
 // old, up is 0, and the next try comes 10 s later like any other.
 type samples struct {
 	queues *queues
-	read   func(context.Context) ([]penstock.QueueInfo, error)
+	read   func(context.Context) (seen, error)
 	now    func() time.Time
 
 	// mu guards what follows, and is held while reading: scrapes that come meanwhile
 	// wait for that and share it.
 	mu     sync.Mutex
-	last   []penstock.QueueInfo
+	last   seen
 	tried  time.Time
 	took   time.Duration
 	up     bool
@@ -40,19 +56,32 @@ type samples struct {
 }
 
 var (
-	queueJobs   = describe("queue_jobs", "Jobs of the queue by state, finished ones left out. Read at most every 10 s.", "queue", "state")
+	queueJobs   = describe("queue_jobs", "Jobs of the queue by state, finished ones left out, as they were last counted.", "queue", "state")
+	queueOldest = describe("queue_oldest_age_seconds", "How long the first of the queue's due jobs has been due; 0: none is.", "queue")
+	queueSlots  = describe("queue_slots", "How many jobs of the queue all live workers run at once.", "queue")
 	queuePaused = describe("queue_paused", "Whether the queue is paused.", "queue")
 	samplesUp   = describe("samples_up", "Whether the last read of the queues' state succeeded; while it is 0, their gauges are absent.")
 	samplesTook = describe("samples_read_seconds", "How long the last read of the queues' state took.")
+	samplesAge  = describe("samples_age_seconds", "How old the oldest of the queues' samples was when read; servers and workers take them every 10 s.")
 	samplesErrs = describe("samples_read_errors_total", "Reads of the queues' state that failed or took longer than 3 s.")
+
+	taskRuns      = describe("task_runs_total", "Runs of the scheduled task that ended, in all processes.", "task")
+	taskFailures  = describe("task_failures_total", "Runs of the scheduled task that failed.", "task")
+	taskPaused    = describe("task_paused", "Whether the scheduled task is paused.", "task")
+	taskSucceeded = describe("task_last_success_timestamp_seconds", "When the scheduled task last succeeded; absent: never.", "task")
+	taskDue       = describe("task_due_timestamp_seconds", "When the scheduled task is to run next; absent while it is paused.", "task")
+	taskTook      = describe("task_duration_seconds", "How long the scheduled task's last run took.", "task")
 )
 
-func newSamples(q *queues, read func(context.Context) ([]penstock.QueueInfo, error)) *samples {
+func newSamples(q *queues, read func(context.Context) (seen, error)) *samples {
 	return &samples{queues: q, read: read, now: time.Now}
 }
 
 func (*samples) Describe(out chan<- *prometheus.Desc) {
-	for _, d := range []*prometheus.Desc{queueJobs, queuePaused, samplesUp, samplesTook, samplesErrs} {
+	for _, d := range []*prometheus.Desc{
+		queueJobs, queueOldest, queueSlots, queuePaused, samplesUp, samplesTook, samplesAge, samplesErrs,
+		taskRuns, taskFailures, taskPaused, taskSucceeded, taskDue, taskTook,
+	} {
 		out <- d
 	}
 }
@@ -66,13 +95,19 @@ func (s *samples) Collect(out chan<- prometheus.Metric) {
 	}
 	gauge(samplesUp, oneIf(s.up))
 	gauge(samplesTook, s.took.Seconds())
+	if len(s.last.queues) > 0 {
+		gauge(samplesAge, slices.MaxFunc(s.last.queues, byAge).Age.Seconds())
+	}
 	for label, q := range s.byLabel() {
-		gauge(queuePaused, oneIf(q.Paused), label)
-		gauge(queueJobs, float64(q.Counts.Waiting), label, string(penstock.Waiting))
-		gauge(queueJobs, float64(q.Counts.Scheduled), label, string(penstock.Scheduled))
-		gauge(queueJobs, float64(q.Counts.Retrying), label, string(penstock.Retrying))
-		gauge(queueJobs, float64(q.Counts.Running), label, string(penstock.Running))
-		gauge(queueJobs, float64(q.Counts.Dead), label, string(penstock.DeadState))
+		gauge(queuePaused, oneIf(q.paused), label)
+		gauge(queueOldest, q.oldest.Seconds(), label)
+		gauge(queueSlots, float64(q.slots), label)
+		for state, jobs := range q.jobs {
+			gauge(queueJobs, float64(jobs), label, string(state))
+		}
+	}
+	for _, task := range s.last.tasks {
+		s.collectTask(task, gauge, out)
 	}
 	out <- prometheus.MustNewConstMetric(samplesErrs, prometheus.CounterValue, s.failed)
 }
@@ -89,27 +124,60 @@ func (s *samples) refresh() {
 	s.tried, s.took = start, s.now().Sub(start)
 	s.last, s.up = last, err == nil
 	if err != nil {
-		s.last = nil
+		s.last = seen{}
 		s.failed++
 	}
 }
 
+// collectTask shows a task; its name is one of those that this binary knows.
+func (s *samples) collectTask(task penstock.Task, gauge func(*prometheus.Desc, float64, ...string), out chan<- prometheus.Metric) {
+	out <- prometheus.MustNewConstMetric(taskRuns, prometheus.CounterValue, float64(task.Runs), task.Name)
+	out <- prometheus.MustNewConstMetric(taskFailures, prometheus.CounterValue, float64(task.Failures), task.Name)
+	gauge(taskPaused, oneIf(task.Paused), task.Name)
+	if task.SucceededAt != nil {
+		gauge(taskSucceeded, float64(task.SucceededAt.UnixMilli())/1000, task.Name)
+	}
+	if task.NextRunAt != nil {
+		gauge(taskDue, float64(task.NextRunAt.UnixMilli())/1000, task.Name)
+	}
+	if task.Duration != nil {
+		gauge(taskTook, time.Duration(*task.Duration).Seconds(), task.Name)
+	}
+}
+
+// labelled is what the queues of a label hold together.
+type labelled struct {
+	jobs   map[penstock.State]int64
+	oldest time.Duration
+	slots  int
+	paused bool
+}
+
 // byLabel sums up the queues that share a label. REQUIRES: mu.
-func (s *samples) byLabel() map[string]penstock.QueueInfo {
-	all := map[string]penstock.QueueInfo{}
-	for _, q := range s.last {
-		label := s.queues.label(q.Queue)
-		sum := all[label]
-		sum.Paused = sum.Paused || q.Paused
-		sum.Counts.Waiting += q.Counts.Waiting
-		sum.Counts.Scheduled += q.Counts.Scheduled
-		sum.Counts.Retrying += q.Counts.Retrying
-		sum.Counts.Running += q.Counts.Running
-		sum.Counts.Dead += q.Counts.Dead
-		all[label] = sum
+func (s *samples) byLabel() map[string]*labelled {
+	all := map[string]*labelled{}
+	of := func(queue string) *labelled {
+		label := s.queues.label(queue)
+		if all[label] == nil {
+			all[label] = &labelled{jobs: map[penstock.State]int64{}}
+		}
+		return all[label]
+	}
+	for _, q := range s.last.queues {
+		sum, n := of(q.Counts.Queue), q.Counts
+		sum.jobs[penstock.Waiting] += n.Waiting
+		sum.jobs[penstock.Scheduled] += n.Scheduled
+		sum.jobs[penstock.Retrying] += n.Retrying
+		sum.jobs[penstock.Running] += n.Running
+		sum.jobs[penstock.DeadState] += n.Dead
+		sum.oldest = max(sum.oldest, q.OldestWaitingAge)
+		sum.slots += q.Slots
+		sum.paused = sum.paused || q.Paused
 	}
 	return all
 }
+
+func byAge(a, b penstock.QueueSample) int { return cmp.Compare(a.Age, b.Age) }
 
 func oneIf(yes bool) float64 {
 	if yes {

@@ -65,7 +65,27 @@ func work(t *testing.T) worked {
 	require.NoError(t, client.PauseQueue(t.Context(), "mail"))
 	enqueue(t, client, penstock.NewJob{Name: "welcome"})
 	enqueue(t, client, penstock.NewJob{Name: "welcome", Delay: time.Hour})
+	sampled(t, d)
+	asked, err := client.RunTask(t.Context(), "prune")
+	require.NoError(t, err)
+	_, err = client.AwaitTaskRun(t.Context(), "prune", asked)
+	require.NoError(t, err)
 	return worked{m, client}
+}
+
+// sampled has the queues counted, which upkeep would do within ten seconds.
+func sampled(t *testing.T, d *dbtest.DB) {
+	t.Helper()
+	require.Eventually(t, func() bool { // the worker's own upkeep may be at it
+		_, err := d.Pool.Exec(t.Context(), `UPDATE penstock.sampling SET next_look_at = '-infinity'`)
+		require.NoError(t, err)
+		_, err = d.Pool.Exec(t.Context(), `SELECT penstock.sample_metrics()`)
+		require.NoError(t, err)
+		var waiting int
+		require.NoError(t, d.Pool.QueryRow(t.Context(),
+			`SELECT coalesce(sum(waiting), 0) FROM penstock.queue_states WHERE queue = 'mail'`).Scan(&waiting))
+		return waiting == 1
+	}, 30*time.Second, 50*time.Millisecond)
 }
 
 func await[T any](t *testing.T, what string, c <-chan T) {

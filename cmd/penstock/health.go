@@ -1,0 +1,238 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"github.com/penstock/penstock"
+)
+
+// unwell is the end of `penstock health` when something is wrong: the answer has been
+// printed, and the exit code repeats it for scripts.
+type unwell struct{ status penstock.HealthStatus }
+
+func (u unwell) Error() string { return "health: " + string(u.status) }
+
+func newHealth(d *deps) *cobra.Command {
+	cmd := &cobra.Command{
+		Use:   "health [QUEUE]",
+		Short: "Tell what is wrong with the queues and the database, and what to do about it",
+		Long: `Tell what is wrong with the queues and the database, and what to do about it.
+
+The exit code is 0 when all is healthy, 1 for a warning and 2 when something is
+critical. These two are also the codes of a command that failed and of a wrong call:
+then nothing is printed on stdout, and stderr says why.`,
+		Args: queueArgs(0, 1), ValidArgsFunction: inOrder(d.queueNames),
+	}
+	cmd.AddCommand(newHealthReports(d), newHealthThresholds(d), newHealthSet(d))
+	return asking(d, cmd, func(ctx context.Context, client *penstock.Client, args []string, asJSON bool) error {
+		if len(args) == 1 {
+			h, err := client.Health(ctx, args[0])
+			if err != nil {
+				return err
+			}
+			return answerHealth(d, h, h.Status, []penstock.Health{h}, asJSON)
+		}
+		all, err := client.AllHealth(ctx)
+		if err != nil {
+			return err
+		}
+		return answerHealth(d, all, all.Status, append([]penstock.Health{all.Database}, all.Queues...), asJSON)
+	})
+}
+
+func answerHealth(d *deps, document any, status penstock.HealthStatus, list []penstock.Health, asJSON bool) error {
+	var err error
+	if asJSON {
+		err = writeJSON(d.stdout, document)
+	} else {
+		err = writeHealth(d.stdout, d, list)
+	}
+	if err == nil && status != penstock.StatusHealthy {
+		err = unwell{status}
+	}
+	return err
+}
+
+func writeHealth(out io.Writer, d *deps, list []penstock.Health) error {
+	overview := table{heads: []string{"QUEUE", "HEALTH", "WAITING", "RUNNING", "DEAD", "ISSUES"}}
+	for _, h := range list {
+		var codes []string
+		for _, i := range h.Issues {
+			codes = append(codes, i.Code)
+		}
+		name, waiting, running, dead := text(h.Queue), grouped(h.Metrics.Waiting), grouped(h.Metrics.Running), grouped(h.Metrics.Dead)
+		if h.Queue == "" {
+			name, waiting.text, running.text, dead.text = dimmed("(database)"), "", "", ""
+		}
+		overview.add(name, state(string(h.Status)), waiting, running, dead, text(strings.Join(codes, ", ")))
+	}
+	if err := overview.write(out, d.screen); err != nil {
+		return err
+	}
+	for _, h := range list {
+		for _, i := range h.Issues {
+			where := h.Queue
+			if where == "" {
+				where = "database"
+			}
+			indent := "  "
+			fmt.Fprintf(out, "\n%s %s: %s\n", d.screen.paint(stateColour(string(i.Severity)), string(i.Severity)), plain(where), plain(i.Message))
+			if i.Detail != "" {
+				fmt.Fprintln(out, indent+d.screen.paint(faint, wrap(plain(i.Detail), d.screen.width, len(indent))))
+			}
+			if _, err := fmt.Fprintln(out, indent+wrap(plain(i.Recommendation), d.screen.width, len(indent))); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
+}
+
+func newHealthReports(d *deps) *cobra.Command {
+	var p paging
+	cmd := &cobra.Command{
+		Use: "reports [QUEUE]", Short: "List the health reports that are kept, the newest first",
+		Args: queueArgs(0, 1), ValidArgsFunction: inOrder(d.queueNames),
+		PreRunE: func(cmd *cobra.Command, _ []string) error { return p.begin(cmd, d.now()) },
+	}
+	p.bind(cmd)
+	return asking(d, cmd, func(ctx context.Context, client *penstock.Client, args []string, asJSON bool) error {
+		page, err := client.HealthReports(ctx, first(args), p.limit, p.cursor)
+		if err != nil {
+			return err
+		}
+		if asJSON {
+			return writeJSON(d.stdout, struct {
+				Reports []penstock.HealthReport `json:"reports"`
+				Next    string                  `json:"next,omitempty"`
+			}{page.Items, page.Next})
+		}
+		if len(page.Items) == 0 {
+			_, err := fmt.Fprintln(d.stdout, "No report is kept yet: the task health-reports makes them.")
+			return err
+		}
+		list := table{heads: []string{"WHEN", "QUEUE", "HEALTH", "ISSUES"}}
+		for _, r := range page.Items {
+			name := text(r.Queue)
+			if r.Queue == "" {
+				name = dimmed("(database)")
+			}
+			var messages []string
+			for _, i := range r.Issues {
+				messages = append(messages, i.Message)
+			}
+			list.add(dimmed(ago(r.At, d.now())), name, state(string(r.Status)), text(strings.Join(messages, "; ")))
+		}
+		if err := list.write(d.stdout, d.screen); err != nil {
+			return err
+		}
+		return writeNext(d.stdout, len(page.Items), page.Next)
+	})
+}
+
+// thresholdFlags are the thresholds by their flags: durations, and the others.
+var (
+	spanThresholds   = []string{"span", "wait-objective", "running-warning", "running-critical"}
+	numberThresholds = []string{
+		"least-attempts", "wait-share", "success-rate-warning", "success-rate-critical", "load-warning",
+		"load-critical", "dead-warning", "dead-critical", "crash-warning", "crash-critical", "slowdown-warning",
+		"slowdown-critical", "spike-warning", "spike-critical",
+	}
+)
+
+func newHealthThresholds(d *deps) *cobra.Command {
+	cmd := &cobra.Command{
+		Use: "thresholds QUEUE", Short: "Show what a queue's health is held against ('*': every queue)",
+		Args: queueArgs(1, 1), ValidArgsFunction: inOrder(d.queueNames),
+	}
+	return asking(d, cmd, func(ctx context.Context, client *penstock.Client, args []string, asJSON bool) error {
+		return runHealthThresholds(ctx, d, client, args[0], asJSON)
+	})
+}
+
+func runHealthThresholds(ctx context.Context, d *deps, client *penstock.Client, queue string, asJSON bool) error {
+	t, err := client.HealthThresholds(ctx, queue)
+	if err != nil {
+		return err
+	}
+	if asJSON {
+		return writeJSON(d.stdout, t)
+	}
+	both := func(warning, critical any) cell { return text(fmt.Sprintf("%v, critical %v", warning, critical)) }
+	var f facts
+	f.add("queue", text(t.Queue))
+	f.add("looks at", text(fmt.Sprintf("the last %s, of %d attempts or more", exact(time.Duration(t.Span)), t.LeastAttempts)))
+	f.add("wait objective", text(fmt.Sprintf("%s start within %s", percent(t.WaitShare), exact(time.Duration(t.WaitObjective)))))
+	f.add("success rate below", both(percent(t.SuccessRateWarning), percent(t.SuccessRateCritical)))
+	f.add("load", both(t.LoadWarning, t.LoadCritical))
+	f.add("dead in an hour", both(t.DeadWarning, t.DeadCritical))
+	f.add("running for", both(exact(time.Duration(t.RunningWarning)), exact(time.Duration(t.RunningCritical))))
+	f.add("crashes", both(percent(t.CrashWarning), percent(t.CrashCritical)))
+	f.add("P95 beside its week", both(t.SlowdownWarning, t.SlowdownCritical))
+	f.add("dead of one error", both(t.SpikeWarning, t.SpikeCritical))
+	return f.write(d.stdout, d.screen, "")
+}
+
+func newHealthSet(d *deps) *cobra.Command {
+	spans, numbers := map[string]*wait{}, map[string]*float64{}
+	var reset []string
+	change := map[string]*float64{}
+	cmd := &cobra.Command{
+		Use: "set QUEUE", Short: "Change what a queue's health is held against, and show it",
+		Long: `Change what a queue's health is held against, and show it. What is not given stays.
+QUEUE '*' is what every queue falls back on.`,
+		Example: `  penstock health set process-tts --wait-objective 2s --wait-share 0.95
+  penstock health set '*' --dead-warning 50 --dead-critical 500
+  penstock health set process-tts --reset wait-objective`,
+		Args: queueArgs(1, 1), ValidArgsFunction: inOrder(d.queueNames),
+	}
+	for _, name := range spanThresholds {
+		spans[name] = new(wait)
+		cmd.Flags().Var(spans[name], name, "a duration such as 30s")
+	}
+	for _, name := range numberThresholds {
+		numbers[name] = cmd.Flags().Float64(name, 0, "a number")
+	}
+	cmd.Flags().StringSliceVar(&reset, "reset", nil, "leave a threshold to that of every queue, by its flag's name; may be repeated")
+	cmd.PreRunE = func(*cobra.Command, []string) error {
+		argument := func(flag string) string { return strings.ReplaceAll(flag, "-", "_") }
+		for name, w := range spans {
+			if cmd.Flags().Changed(name) {
+				ms := float64(time.Duration(*w)) / float64(time.Millisecond)
+				change[argument(name)] = &ms
+			}
+		}
+		for name, n := range numbers {
+			if cmd.Flags().Changed(name) {
+				change[argument(name)] = n
+			}
+		}
+		known := append(slices.Clone(spanThresholds), numberThresholds...)
+		for _, name := range reset {
+			if !slices.Contains(known, name) {
+				return usagef("health set: --reset takes %s, got %q", strings.Join(slices.Sorted(slices.Values(known)), ", "), name)
+			}
+			if _, set := change[argument(name)]; set {
+				return usagef("health set: --%s is both set and reset; leave one out", name)
+			}
+			change[argument(name)] = nil
+		}
+		if len(change) == 0 {
+			return usagef("health set: say what to set, such as --wait-objective 2s, or what to --reset")
+		}
+		return nil
+	}
+	return asking(d, cmd, func(ctx context.Context, client *penstock.Client, args []string, asJSON bool) error {
+		if err := client.SetHealthThresholds(ctx, args[0], change); err != nil {
+			return err
+		}
+		return runHealthThresholds(ctx, d, client, args[0], asJSON)
+	})
+}

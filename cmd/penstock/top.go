@@ -1,0 +1,59 @@
+package main
+
+import (
+	"context"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"github.com/penstock/penstock"
+	"github.com/penstock/penstock/internal/config"
+	"github.com/penstock/penstock/internal/top"
+)
+
+func newTop(d *deps) *cobra.Command {
+	var every wait
+	cmd := &cobra.Command{
+		Use:   "top",
+		Short: "Watch the queues live, and act on them",
+		Long: `Watch the queues live: what waits, runs, retries and is dead, with its trend; what
+died, by error. Keys sort, filter, pause and resume queues, open a queue's dead letter
+queue and redrive a job of it; ? lists them.
+
+It needs a terminal of at least 80 by 24. Programs ask "penstock queue list --json".`,
+		Args: cobra.NoArgs,
+	}
+	config.Bind(cmd.Flags(), config.DatabaseURL, config.DataDir)
+	cmd.Flags().Var(&every, "every", "how long to wait between reads (default: 2s)")
+	cmd.RunE = func(cmd *cobra.Command, _ []string) error {
+		if !d.asks || !d.screen.terminal {
+			return usagef(`top: this is not a terminal; programs ask "penstock queue list --json"`)
+		}
+		if every != 0 && time.Duration(every) < 100*time.Millisecond {
+			return usagef("top: --every must be at least 100ms, got %s", every.String())
+		}
+		cfg, err := d.load(cmd)
+		if err != nil {
+			return err
+		}
+		return runTop(cmd.Context(), d, cfg, time.Duration(every))
+	}
+	return cmd
+}
+
+func runTop(ctx context.Context, d *deps, cfg config.Config, every time.Duration) error {
+	pool, err := connect(ctx, cfg)
+	if err != nil {
+		return err
+	}
+	defer pool.Close()
+	client, err := penstock.NewClient(pool, penstock.Config{})
+	if err != nil {
+		return err
+	}
+	at := pool.Config().ConnConfig
+	return top.Run(ctx, top.Options{
+		Client: client.As(clip(plain(d.variable("USER")), 128)), Where: at.Host + "/" + at.Database,
+		Every: every, In: d.stdin, Out: d.stdout, Environ: d.environ,
+	})
+}

@@ -1,0 +1,241 @@
+package penstock
+
+import (
+	"cmp"
+	"context"
+	"encoding/json"
+	"fmt"
+	"slices"
+	"time"
+
+	"github.com/penstock/penstock/db"
+)
+
+// HealthStatus is how a queue or the database is.
+type HealthStatus string
+
+// The worst issue there is decides.
+const (
+	StatusHealthy  HealthStatus = "healthy"
+	StatusWarning  HealthStatus = "warning"
+	StatusCritical HealthStatus = "critical"
+)
+
+// HealthIssue is something that is wrong. Codes are stable: of queues success_rate,
+// waiting_long, late_starts, overload, no_worker, dead_growth, running_long,
+// crash_rate, slowdown, error_spike and paused; of the database xmin_horizon,
+// dead_tuples, notify_queue, partitions_ahead, transaction_age, task_failing and
+// tasks_overdue.
+type HealthIssue struct {
+	Code           string       `json:"code"`
+	Severity       HealthStatus `json:"severity"` // warning or critical
+	Message        string       `json:"message"`
+	Figure         float64      `json:"figure"`
+	Threshold      float64      `json:"threshold"` // what the figure is held against
+	Unit           string       `json:"unit"`      // share (0–1), ratio, ms, jobs, jobs/hour …
+	Recommendation string       `json:"recommendation"`
+	Detail         string       `json:"detail,omitempty"` // a query or an error, which may quote data
+}
+
+// Health is the health of one queue, or of the database when Queue is "".
+type Health struct {
+	Queue           string        `json:"queueName,omitempty"`
+	Status          HealthStatus  `json:"status"`
+	Issues          []HealthIssue `json:"issues"` // the worst first
+	Recommendations []string      `json:"recommendations"`
+	Metrics         QueueCounts   `json:"metrics"` // nothing, of the database
+}
+
+// HealthOverview is the health of everything.
+type HealthOverview struct {
+	Status   HealthStatus `json:"status"` // the worst there is
+	Database Health       `json:"database"`
+	Queues   []Health     `json:"queues"` // by name
+}
+
+// Health tells the health of one queue: what it did of late, by its samples, and what
+// waits, runs and is dead now, held against its thresholds. A queue nobody uses is
+// healthy. It reads all that waits, runs or is dead.
+func (c *Client) Health(ctx context.Context, queue string) (Health, error) {
+	rows, err := c.queries.QueueHealth(ctx, &queue)
+	if err != nil {
+		return Health{}, translate("read health", err)
+	}
+	h := health(queue, rows)
+	counts, err := c.Counts(ctx, queue)
+	if err != nil {
+		return Health{}, err
+	}
+	h.Metrics = QueueCounts{Queue: queue}
+	if len(counts) == 1 {
+		h.Metrics = counts[0]
+	}
+	return h, nil
+}
+
+// AllHealth tells the health of every queue that holds jobs, has settings or has
+// something wrong, and of the database with its scheduled tasks.
+func (c *Client) AllHealth(ctx context.Context) (HealthOverview, error) {
+	all := HealthOverview{Queues: []Health{}}
+	queues, err := c.Queues(ctx)
+	if err != nil {
+		return all, err
+	}
+	rows, err := c.queries.QueueHealth(ctx, nil)
+	if err != nil {
+		return all, translate("read health", err)
+	}
+	database, err := c.queries.DatabaseHealth(ctx)
+	if err != nil {
+		return all, translate("read health", err)
+	}
+	byQueue := map[string][]db.HealthIssue{}
+	for _, r := range rows {
+		byQueue[r.Queue] = append(byQueue[r.Queue], r)
+	}
+	all.Database = health("", database)
+	all.Status = all.Database.Status
+	for _, q := range queues {
+		h := health(q.Queue, byQueue[q.Queue])
+		h.Metrics = q.Counts
+		h.Metrics.Queue = q.Queue
+		all.Queues = append(all.Queues, h)
+		delete(byQueue, q.Queue)
+	}
+	for queue, issues := range byQueue { // of a queue that has only workers
+		h := health(queue, issues)
+		h.Metrics.Queue = queue
+		all.Queues = append(all.Queues, h)
+	}
+	slices.SortFunc(all.Queues, func(a, b Health) int { return cmp.Compare(a.Queue, b.Queue) })
+	for _, h := range all.Queues {
+		all.Status = worse(all.Status, h.Status)
+	}
+	return all, nil
+}
+
+var severities = []HealthStatus{StatusHealthy, StatusWarning, StatusCritical}
+
+func worse(a, b HealthStatus) HealthStatus {
+	return severities[max(slices.Index(severities, a), slices.Index(severities, b), 0)]
+}
+
+func health(queue string, rows []db.HealthIssue) Health {
+	h := Health{Queue: queue, Status: StatusHealthy, Issues: []HealthIssue{}, Recommendations: []string{}}
+	for _, r := range rows {
+		h.Issues = append(h.Issues, HealthIssue{
+			r.Code, HealthStatus(r.Severity), r.Message, r.Figure, r.Threshold, r.Unit, r.Recommendation, value(r.Detail),
+		})
+	}
+	h.sum()
+	return h
+}
+
+// sum puts the issues in order and draws from them what follows.
+func (h *Health) sum() {
+	slices.SortStableFunc(h.Issues, func(a, b HealthIssue) int {
+		return cmp.Or(slices.Index(severities, b.Severity)-slices.Index(severities, a.Severity), cmp.Compare(a.Code, b.Code))
+	})
+	for _, i := range h.Issues {
+		h.Status = worse(h.Status, i.Severity)
+		if !slices.Contains(h.Recommendations, i.Recommendation) {
+			h.Recommendations = append(h.Recommendations, i.Recommendation)
+		}
+	}
+}
+
+// HealthReport is the health of a queue, or of the database when Queue is "", at a
+// moment. It has no details.
+type HealthReport struct {
+	ID     int64         `json:"id,string"`
+	At     time.Time     `json:"at"`
+	Queue  string        `json:"queueName,omitempty"`
+	Status HealthStatus  `json:"status"`
+	Issues []HealthIssue `json:"issues"`
+}
+
+// HealthReports lists the reports that the task health-reports keeps, every five
+// minutes unless it says otherwise, the newest first; queue "" is everything.
+func (c *Client) HealthReports(ctx context.Context, queue string, limit int, at string) (Page[HealthReport], error) {
+	page := Page[HealthReport]{Items: []HealthReport{}}
+	n, err := pageSize(limit)
+	if err != nil {
+		return page, err
+	}
+	digest := queryDigest("health reports", queue)
+	key, err := readCursor(at, digest)
+	if err != nil {
+		return page, err
+	}
+	p := db.ListHealthReportsParams{Queue: optional(queue), RowLimit: n}
+	if key != nil {
+		p.BeforeID = &key.ID
+	}
+	rows, err := c.queries.ListHealthReports(ctx, p)
+	if err != nil {
+		return page, translate("list health reports", err)
+	}
+	for _, r := range rows {
+		report := HealthReport{ID: r.ID, At: r.At.UTC(), Queue: r.Queue, Status: HealthStatus(r.Status)}
+		if err := json.Unmarshal(r.Issues, &report.Issues); err != nil {
+			return page, fmt.Errorf("read health report %d: %w", r.ID, err)
+		}
+		page.Items = append(page.Items, report)
+	}
+	if len(rows) == int(n) {
+		page.Next = cursor{Query: digest, ID: rows[n-1].ID}.String()
+	}
+	return page, nil
+}
+
+// HealthThresholds is what a queue is held against. A share is 0–1.
+type HealthThresholds struct {
+	Queue               string       `json:"queueName"`           // * is every queue
+	Span                Milliseconds `json:"span"`                // rates are of the attempts within it; 1 m to 1 d
+	LeastAttempts       int          `json:"leastAttempts"`       // fewer say nothing
+	WaitObjective       Milliseconds `json:"waitObjective"`       // WaitShare of the jobs start within it
+	WaitShare           float64      `json:"waitShare"`           //
+	SuccessRateWarning  float64      `json:"successRateWarning"`  // below
+	SuccessRateCritical float64      `json:"successRateCritical"` //
+	LoadWarning         float64      `json:"loadWarning"`         // arrivals beside what the slots can do
+	LoadCritical        float64      `json:"loadCritical"`        //
+	DeadWarning         int          `json:"deadWarning"`         // jobs that died within an hour
+	DeadCritical        int          `json:"deadCritical"`        //
+	RunningWarning      Milliseconds `json:"runningWarning"`      // an attempt that runs longer
+	RunningCritical     Milliseconds `json:"runningCritical"`     //
+	CrashWarning        float64      `json:"crashWarning"`        // share of attempts lost with their worker
+	CrashCritical       float64      `json:"crashCritical"`       //
+	SlowdownWarning     float64      `json:"slowdownWarning"`     // P95 beside that of the week
+	SlowdownCritical    float64      `json:"slowdownCritical"`    //
+	SpikeWarning        int          `json:"spikeWarning"`        // jobs that died of one error within Span
+	SpikeCritical       int          `json:"spikeCritical"`       //
+}
+
+// HealthThresholds tells what a queue is held against, its own or those of every queue.
+func (c *Client) HealthThresholds(ctx context.Context, queue string) (HealthThresholds, error) {
+	r, err := c.queries.GetHealthThresholds(ctx, queue)
+	if err != nil {
+		return HealthThresholds{}, translate("get health thresholds", err)
+	}
+	return HealthThresholds{
+		queue, Milliseconds(value(r.Span)), int(value(r.LeastAttempts)), Milliseconds(value(r.WaitObjective)), value(r.WaitShare),
+		value(r.SuccessRateWarning), value(r.SuccessRateCritical), value(r.LoadWarning), value(r.LoadCritical),
+		int(value(r.DeadWarning)), int(value(r.DeadCritical)), Milliseconds(value(r.RunningWarning)), Milliseconds(value(r.RunningCritical)),
+		value(r.CrashWarning), value(r.CrashCritical), value(r.SlowdownWarning), value(r.SlowdownCritical),
+		int(value(r.SpikeWarning)), int(value(r.SpikeCritical)),
+	}, nil
+}
+
+// SetHealthThresholds changes thresholds of a queue (* is every queue), named as in
+// SQL: span, wait_objective, dead_critical …; durations are milliseconds, and nil
+// takes a queue's own away. Errors: *ArgumentError.
+func (c *Client) SetHealthThresholds(ctx context.Context, queue string, thresholds map[string]*float64) error {
+	text, err := json.Marshal(thresholds)
+	if err != nil {
+		return refuse("thresholds", "finite numbers", err)
+	}
+	err = c.acting(ctx, func(q *db.Queries) error {
+		return q.SetHealthThresholds(ctx, db.SetHealthThresholdsParams{Queue: queue, Thresholds: text})
+	})
+	return translate("set health thresholds", err)
+}

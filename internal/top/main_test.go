@@ -1,0 +1,9 @@
+package top
+
+import (
+	"testing"
+
+	"github.com/penstock/penstock/internal/dbtest"
+)
+
+func TestMain(m *testing.M) { dbtest.Main(m) }

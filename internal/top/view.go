@@ -1,0 +1,237 @@
+package top
+
+import (
+	"fmt"
+	"strings"
+	"time"
+
+	tea "charm.land/bubbletea/v2"
+	"charm.land/lipgloss/v2"
+
+	"github.com/penstock/penstock"
+)
+
+const (
+	headerLines = 3
+	footerLines = 1
+	wide        = 110 // columns from which there is room for more
+	tall        = 34  // lines from which what died is shown below the queues
+	groupLines  = 11
+)
+
+func (m *model) View() tea.View {
+	v := tea.NewView(strings.Join(m.lines(time.Now()), "\n"))
+	v.AltScreen = true
+	v.WindowTitle = "penstock top"
+	return v
+}
+
+// lines is the whole screen, each line as wide as the terminal.
+func (m *model) lines(now time.Time) []string {
+	lines := []string{m.title(now), m.totals(), m.message()}
+	switch m.screen {
+	case helpScreen:
+		lines = append(lines, m.help()...)
+	case groupsScreen:
+		lines = append(lines, m.groupTable(m.row, now).lines(m.width, m.listHeight())...)
+	case deadScreen:
+		lines = append(lines, m.deadTable(now).lines(m.width, m.listHeight())...)
+		if len(m.state.dead) == 0 && m.state.of == m.deadQueue {
+			lines = append(lines, faint.Render("  Nothing is dead here."))
+		}
+	default:
+		if !m.state.at.IsZero() && len(m.queues()) == 0 {
+			lines = append(lines, "", faint.Render("  No queue to show."))
+			break
+		}
+		lines = append(lines, m.queueTable().lines(m.width, m.listHeight())...)
+		lines = append(lines, m.diedBelow(now)...)
+	}
+	for len(lines) < m.height-footerLines {
+		lines = append(lines, "")
+	}
+	lines = append(lines[:max(m.height-footerLines, 0)], m.footer())
+	for i := range lines {
+		lines[i] = fit(lines[i], m.width)
+	}
+	return lines
+}
+
+// listHeight is how many lines the list on the screen may have, its head included.
+func (m *model) listHeight() int {
+	height := m.height - headerLines - footerLines
+	if m.screen == queuesScreen && m.height >= tall {
+		height -= groupLines
+	}
+	return max(height, 2)
+}
+
+func (m *model) title(now time.Time) string {
+	status := good.Render("● ") + "live"
+	switch {
+	case m.err != nil && m.state.at.IsZero():
+		status = bad.Render("● no answer yet: trying again")
+	case m.err != nil:
+		status = bad.Render(fmt.Sprintf("● no answer, %s old: trying again", span(m.stale(now))))
+	case m.state.at.IsZero():
+		status = faint.Render("● reading")
+	}
+	return apart(bold.Render("penstock top")+"  "+faint.Render(clean(m.options.Where)), status+"  "+now.Format(time.TimeOnly), m.width)
+}
+
+func (m *model) totals() string {
+	var sum penstock.QueueCounts
+	paused := 0
+	for _, q := range m.state.queues {
+		sum.Waiting += q.Counts.Waiting
+		sum.Running += q.Counts.Running
+		sum.Retrying += q.Counts.Retrying
+		sum.Scheduled += q.Counts.Scheduled
+		sum.Dead += q.Counts.Dead
+		if q.Paused {
+			paused++
+		}
+	}
+	fact := func(n int64, word string, style lipgloss.Style) string {
+		if n == 0 {
+			style = plain
+		}
+		return style.Render(count(n)) + faint.Render(" "+word)
+	}
+	all := []string{
+		fact(sum.Waiting, "waiting", bold), fact(sum.Running, "running", accent), fact(sum.Retrying, "retrying", warn),
+		fact(sum.Scheduled, "scheduled", plain), fact(sum.Dead, "dead", bad),
+		fact(int64(paused), "paused", warn),
+	}
+	return strings.Join(all, "   ")
+}
+
+// message is the line under the totals: a question, what was done, the filter.
+func (m *model) message() string {
+	switch {
+	case m.question != nil:
+		return warn.Render(m.question.text)
+	case m.typing:
+		return accent.Render("filter: ") + m.filter + "▏"
+	case m.note != "" && m.noteBad:
+		return bad.Render(clean(m.note))
+	case m.note != "":
+		return good.Render(clean(m.note))
+	case m.err != nil:
+		return faint.Render(clean(m.err.Error()))
+	case m.screen == deadScreen:
+		return bold.Render("dead letter queue of " + m.deadQueue)
+	case m.screen == groupsScreen:
+		return bold.Render("what died, by error")
+	case m.filter != "":
+		return faint.Render("filter: ") + m.filter
+	}
+	return ""
+}
+
+func (m *model) footer() string {
+	hints := map[screen]string{
+		queuesScreen: "s sort: " + sorts[m.sort].name + "  / filter  p pause  enter dead letters  e errors  ? help  q quit",
+		groupsScreen: "↑↓ select  enter dead letters of its queue  esc back  ? help  q quit",
+		deadScreen:   "↑↓ select  r redrive  esc back  ? help  q quit",
+		helpScreen:   "esc back  q quit",
+	}
+	return faint.Render(hints[m.screen])
+}
+
+func (m *model) help() []string {
+	lines := make([]string, len(keys))
+	for i, k := range keys {
+		lines[i] = "  " + accent.Render(fit(k[0], 12)) + k[1]
+	}
+	return lines
+}
+
+// nonzero is a number that stands out only if it is one.
+func nonzero(n int64, style lipgloss.Style) cell {
+	if n == 0 {
+		return cell{"–", faint}
+	}
+	return cell{count(n), style}
+}
+
+func (m *model) queueTable() table {
+	t := table{columns: []column{
+		{head: "QUEUE", stretches: true},
+		{head: "WAITING", right: true},
+		{head: "TREND"},
+		{head: "RUNNING", right: true},
+		{head: "RETRYING", right: true},
+		{head: "SCHEDULED", right: true},
+		{head: "DEAD", right: true},
+	}}
+	trend := 8
+	if m.width >= wide {
+		trend = 30
+	}
+	shown := m.queues()
+	t.selected = m.current(shown)
+	for _, q := range shown {
+		name := cell{q.Queue, plain}
+		if q.Paused {
+			name = cell{q.Queue + " (paused)", warn}
+		}
+		n := q.Counts
+		t.rows = append(t.rows, []cell{
+			name, nonzero(n.Waiting, bold),
+			{spark(m.history[q.Queue], trend), accent},
+			nonzero(n.Running, accent),
+			nonzero(n.Retrying, warn), nonzero(n.Scheduled, plain), nonzero(n.Dead, bad),
+		})
+	}
+	return t
+}
+
+func (m *model) groupTable(selected int, now time.Time) table {
+	t := table{selected: selected, columns: []column{
+		{head: "JOBS", right: true}, {head: "QUEUE"}, {head: "CLASS"}, {head: "LAST", right: true}, {head: "ERROR", stretches: true},
+	}}
+	for _, g := range m.state.groups {
+		class := cell{clean(g.Class), bad}
+		if g.Resolved {
+			class = cell{clean(g.Class) + " (resolved)", good}
+		}
+		t.rows = append(t.rows, []cell{
+			{count(g.Jobs), bold}, {g.Queue, plain}, class, {span(max(now.Sub(g.LastSeen), 0)), plain}, {clean(g.Example), plain},
+		})
+	}
+	return t
+}
+
+// diedBelow fills the lower part of a tall screen.
+func (m *model) diedBelow(now time.Time) []string {
+	if m.height < tall || len(m.state.groups) == 0 {
+		return nil
+	}
+	lines := []string{"", bold.Render("What died, by error")}
+	return append(lines, m.groupTable(-1, now).lines(m.width, groupLines-2)...)
+}
+
+func (m *model) deadTable(now time.Time) table {
+	t := table{selected: m.row, columns: []column{
+		{head: "JOB", right: true},
+		{head: "NAME"},
+		{head: "REASON"},
+		{head: "CLASS"},
+		{head: "ATTEMPTS", right: true},
+		{head: "DIED", right: true},
+		{head: "ERROR", stretches: true},
+	}}
+	for _, d := range m.state.dead {
+		t.rows = append(t.rows, []cell{
+			{fmt.Sprint(d.JobID), plain},
+			{clean(d.Name), plain},
+			{d.Reason, warn},
+			{clean(d.ErrorClass), bad},
+			{fmt.Sprint(d.Attempts), plain},
+			{span(max(now.Sub(d.FailedAt), 0)), plain},
+			{clean(d.Error), plain},
+		})
+	}
+	return t
+}
