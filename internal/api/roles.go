@@ -82,14 +82,13 @@ var roles = map[string]role{
 	"setBreaker":    operators,
 	"removeBreaker": operators,
 
-<<<<<<< HEAD
 	"registerWorker": workers,
 	"removeWorker":   workers,
 	"claimJobs":      workers,
 	"heartbeat":      workers,
 	"finishAttempts": workers,
 	"noteProgress":   workers,
-=======
+
 	"listTasks":    lookers,
 	"getTask":      lookers,
 	"setTask":      operators,
@@ -102,7 +101,6 @@ var roles = map[string]role{
 	"getAllMetrics":  lookers,
 	"getPerformance": lookers,
 	"getHistory":     lookers,
->>>>>>> main
 
 	"listWorkers": lookers,
 	"getAuditLog": admins,

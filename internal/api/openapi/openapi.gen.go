@@ -769,15 +769,13 @@ type To = Moment
 // Traceparent defines model for Traceparent.
 type Traceparent = string
 
-<<<<<<< HEAD
+// Window defines model for Window.
+type Window = int64
+
 // WorkerId A whole number that fits a double, as text.
 //
 // Examples: 2063100000000042
 type WorkerId = Id
-=======
-// Window defines model for Window.
-type Window = int64
->>>>>>> main
 
 // BadRequest An error as RFC 9457 shapes it.
 type BadRequest = Problem
@@ -1147,7 +1145,9 @@ type EnqueueManyJSONRequestBody = JobRequests
 // SetPriorityRuleJSONRequestBody defines body for SetPriorityRule for application/json ContentType.
 type SetPriorityRuleJSONRequestBody = PriorityRuleRequest
 
-<<<<<<< HEAD
+// SetTaskJSONRequestBody defines body for SetTask for application/json ContentType.
+type SetTaskJSONRequestBody = TaskChange
+
 // RegisterWorkerJSONRequestBody defines body for RegisterWorker for application/json ContentType.
 type RegisterWorkerJSONRequestBody = Registration
 
@@ -1162,10 +1162,6 @@ type HeartbeatJSONRequestBody = Heartbeat
 
 // NoteProgressJSONRequestBody defines body for NoteProgress for application/json ContentType.
 type NoteProgressJSONRequestBody = ProgressRequest
-=======
-// SetTaskJSONRequestBody defines body for SetTask for application/json ContentType.
-type SetTaskJSONRequestBody = TaskChange
->>>>>>> main
 
 // ServerInterface represents all server handlers.
 type ServerInterface interface {
