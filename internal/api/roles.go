@@ -82,6 +82,19 @@ var roles = map[string]role{
 	"setBreaker":    operators,
 	"removeBreaker": operators,
 
+	"listTasks":    lookers,
+	"getTask":      lookers,
+	"setTask":      operators,
+	"pauseTask":    operators,
+	"resumeTask":   operators,
+	"runTask":      operators,
+	"listTaskRuns": lookers,
+
+	"getMetrics":     lookers,
+	"getAllMetrics":  lookers,
+	"getPerformance": lookers,
+	"getHistory":     lookers,
+
 	"listWorkers": lookers,
 	"getAuditLog": admins,
 }
