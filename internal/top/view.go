@@ -102,8 +102,11 @@ func (m *model) totals() string {
 	}
 	all := []string{
 		fact(sum.Waiting, "waiting", bold), fact(sum.Running, "running", accent), fact(sum.Retrying, "retrying", warn),
-		fact(sum.Scheduled, "scheduled", plain), fact(sum.Dead, "dead", bad),
+		fact(sum.Dead, "dead", bad),
 		faint.Render("in ") + rate(sum.ArrivalRate).text, faint.Render("out ") + rate(sum.Throughput).text + faint.Render("/s"),
+	}
+	if m.width >= wide {
+		all = append(all, fact(sum.Scheduled, "scheduled", plain))
 	}
 	if paused > 0 {
 		all = append(all, warn.Render(count(int64(paused))+" paused"))
@@ -165,6 +168,8 @@ func rate(perSecond float64) cell {
 	switch {
 	case perSecond == 0:
 		return cell{"–", faint}
+	case perSecond < 0.05:
+		return cell{"<0.1", plain}
 	case perSecond < 10:
 		return cell{fmt.Sprintf("%.1f", perSecond), plain}
 	}
