@@ -82,6 +82,13 @@ var roles = map[string]role{
 	"setBreaker":    operators,
 	"removeBreaker": operators,
 
+	"registerWorker": workers,
+	"removeWorker":   workers,
+	"claimJobs":      workers,
+	"heartbeat":      workers,
+	"finishAttempts": workers,
+	"noteProgress":   workers,
+
 	"listTasks":    lookers,
 	"getTask":      lookers,
 	"setTask":      operators,

@@ -93,6 +93,24 @@ type Cancelled struct {
 	Result penstock.CancelResult `json:"result"`
 }
 
+// ClaimRequest defines model for ClaimRequest.
+type ClaimRequest struct {
+	// ClaimId The client's own, another for each claim.
+	ClaimId string `json:"claimId"`
+	Limit   int    `json:"limit,omitempty"`
+
+	// Queues Of those it registered for, in this order; left out, all of them.
+	Queues []Name `json:"queues,omitempty"`
+
+	// Wait Milliseconds to wait for the first job.
+	Wait int `json:"wait,omitempty"`
+}
+
+// Claimed defines model for Claimed.
+type Claimed struct {
+	Jobs []RemoteJob `json:"jobs"`
+}
+
 // Class The name of a kind of error, such as ValidationError.
 type Class = string
 
@@ -167,6 +185,27 @@ type FieldError struct {
 	// Pointer Where in the request: a JSON pointer into the body (/priority/weight; empty for all of it), or the name of a parameter or header.
 	Pointer string `json:"pointer"`
 }
+
+// FinishRequest defines model for FinishRequest.
+type FinishRequest struct {
+	Attempts []RemoteEnd `json:"attempts"`
+}
+
+// Finished defines model for Finished.
+type Finished struct {
+	Attempts []RemoteEnding `json:"attempts"`
+}
+
+// Heartbeat defines model for Heartbeat.
+type Heartbeat struct {
+	Held []HeldAttempt `json:"held,omitempty"`
+}
+
+// HeartbeatReply defines model for HeartbeatReply.
+type HeartbeatReply = penstock.HeartbeatReply
+
+// HeldAttempt defines model for HeldAttempt.
+type HeldAttempt = penstock.HeldAttempt
 
 // Id A whole number that fits a double, as text.
 //
@@ -311,6 +350,11 @@ type Liveness struct {
 // LivenessStatus defines model for Liveness.Status.
 type LivenessStatus string
 
+// LostAttempts defines model for LostAttempts.
+type LostAttempts struct {
+	Lost Ids `json:"lost"`
+}
+
 // MaxAttempts Runs, the first included.
 type MaxAttempts = int
 
@@ -430,6 +474,14 @@ type Problem struct {
 	Type string `json:"type"`
 }
 
+// ProgressNote defines model for ProgressNote.
+type ProgressNote = penstock.ProgressNote
+
+// ProgressRequest defines model for ProgressRequest.
+type ProgressRequest struct {
+	Attempts []ProgressNote `json:"attempts"`
+}
+
 // Purged defines model for Purged.
 type Purged struct {
 	// More There was no time for all of them.
@@ -513,6 +565,28 @@ type RedrivenJob struct {
 	// Success Always true; a failure is a problem.
 	Success bool `json:"success"`
 }
+
+// Registered defines model for Registered.
+type Registered struct {
+	// HeartbeatInterval Milliseconds between heartbeats.
+	HeartbeatInterval int    `json:"heartbeatInterval"`
+	Id                IdText `json:"id"`
+
+	// Lease Milliseconds of silence after which it is buried.
+	Lease int `json:"lease"`
+}
+
+// Registration defines model for Registration.
+type Registration = penstock.Registration
+
+// RemoteEnd defines model for RemoteEnd.
+type RemoteEnd = penstock.RemoteEnd
+
+// RemoteEnding defines model for RemoteEnding.
+type RemoteEnding = penstock.RemoteEnding
+
+// RemoteJob A leased job, and the attempt that its end must name.
+type RemoteJob = penstock.RemoteJob
 
 // ReprioritizeRequest defines model for ReprioritizeRequest.
 type ReprioritizeRequest struct {
@@ -697,6 +771,11 @@ type Traceparent = string
 
 // Window defines model for Window.
 type Window = int64
+
+// WorkerId A whole number that fits a double, as text.
+//
+// Examples: 2063100000000042
+type WorkerId = Id
 
 // BadRequest An error as RFC 9457 shapes it.
 type BadRequest = Problem
@@ -1069,6 +1148,21 @@ type SetPriorityRuleJSONRequestBody = PriorityRuleRequest
 // SetTaskJSONRequestBody defines body for SetTask for application/json ContentType.
 type SetTaskJSONRequestBody = TaskChange
 
+// RegisterWorkerJSONRequestBody defines body for RegisterWorker for application/json ContentType.
+type RegisterWorkerJSONRequestBody = Registration
+
+// ClaimJobsJSONRequestBody defines body for ClaimJobs for application/json ContentType.
+type ClaimJobsJSONRequestBody = ClaimRequest
+
+// FinishAttemptsJSONRequestBody defines body for FinishAttempts for application/json ContentType.
+type FinishAttemptsJSONRequestBody = FinishRequest
+
+// HeartbeatJSONRequestBody defines body for Heartbeat for application/json ContentType.
+type HeartbeatJSONRequestBody = Heartbeat
+
+// NoteProgressJSONRequestBody defines body for NoteProgress for application/json ContentType.
+type NoteProgressJSONRequestBody = ProgressRequest
+
 // ServerInterface represents all server handlers.
 type ServerInterface interface {
 	// GetAuditLog Who changed what, the newest first
@@ -1275,6 +1369,24 @@ type ServerInterface interface {
 	// ListWorkers The workers that are registered
 	// (GET /api/v1/workers)
 	ListWorkers(ctx echo.Context, params ListWorkersParams) error
+	// RegisterWorker Register a worker
+	// (POST /api/v1/workers)
+	RegisterWorker(ctx echo.Context) error
+	// RemoveWorker Leave
+	// (DELETE /api/v1/workers/{workerId})
+	RemoveWorker(ctx echo.Context, workerId WorkerId) error
+	// ClaimJobs Lease due jobs, waiting for the first
+	// (POST /api/v1/workers/{workerId}/claim)
+	ClaimJobs(ctx echo.Context, workerId WorkerId) error
+	// FinishAttempts Complete, fail, snooze, release or cancel attempts
+	// (POST /api/v1/workers/{workerId}/finish)
+	FinishAttempts(ctx echo.Context, workerId WorkerId) error
+	// Heartbeat Keep the leases, and learn what to cancel
+	// (POST /api/v1/workers/{workerId}/heartbeat)
+	Heartbeat(ctx echo.Context, workerId WorkerId) error
+	// NoteProgress Note how far attempts are
+	// (POST /api/v1/workers/{workerId}/progress)
+	NoteProgress(ctx echo.Context, workerId WorkerId) error
 	// GetDocs This description as a page
 	// (GET /docs)
 	GetDocs(ctx echo.Context) error
@@ -3028,6 +3140,95 @@ func (w *ServerInterfaceWrapper) ListWorkers(ctx echo.Context) error {
 	return err
 }
 
+// RegisterWorker converts echo context to params.
+func (w *ServerInterfaceWrapper) RegisterWorker(ctx echo.Context) error {
+	var err error
+
+	// Invoke the callback with all the unmarshaled arguments
+	err = w.Handler.RegisterWorker(ctx)
+	return err
+}
+
+// RemoveWorker converts echo context to params.
+func (w *ServerInterfaceWrapper) RemoveWorker(ctx echo.Context) error {
+	var err error
+	// ------------- Path parameter "workerId" -------------
+	var workerId WorkerId
+
+	err = runtime.BindStyledParameterWithOptions("simple", "workerId", ctx.Param("workerId"), &workerId, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: ctx.Request().URL.RawPath == ""})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter workerId: %s", err))
+	}
+
+	// Invoke the callback with all the unmarshaled arguments
+	err = w.Handler.RemoveWorker(ctx, workerId)
+	return err
+}
+
+// ClaimJobs converts echo context to params.
+func (w *ServerInterfaceWrapper) ClaimJobs(ctx echo.Context) error {
+	var err error
+	// ------------- Path parameter "workerId" -------------
+	var workerId WorkerId
+
+	err = runtime.BindStyledParameterWithOptions("simple", "workerId", ctx.Param("workerId"), &workerId, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: ctx.Request().URL.RawPath == ""})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter workerId: %s", err))
+	}
+
+	// Invoke the callback with all the unmarshaled arguments
+	err = w.Handler.ClaimJobs(ctx, workerId)
+	return err
+}
+
+// FinishAttempts converts echo context to params.
+func (w *ServerInterfaceWrapper) FinishAttempts(ctx echo.Context) error {
+	var err error
+	// ------------- Path parameter "workerId" -------------
+	var workerId WorkerId
+
+	err = runtime.BindStyledParameterWithOptions("simple", "workerId", ctx.Param("workerId"), &workerId, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: ctx.Request().URL.RawPath == ""})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter workerId: %s", err))
+	}
+
+	// Invoke the callback with all the unmarshaled arguments
+	err = w.Handler.FinishAttempts(ctx, workerId)
+	return err
+}
+
+// Heartbeat converts echo context to params.
+func (w *ServerInterfaceWrapper) Heartbeat(ctx echo.Context) error {
+	var err error
+	// ------------- Path parameter "workerId" -------------
+	var workerId WorkerId
+
+	err = runtime.BindStyledParameterWithOptions("simple", "workerId", ctx.Param("workerId"), &workerId, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: ctx.Request().URL.RawPath == ""})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter workerId: %s", err))
+	}
+
+	// Invoke the callback with all the unmarshaled arguments
+	err = w.Handler.Heartbeat(ctx, workerId)
+	return err
+}
+
+// NoteProgress converts echo context to params.
+func (w *ServerInterfaceWrapper) NoteProgress(ctx echo.Context) error {
+	var err error
+	// ------------- Path parameter "workerId" -------------
+	var workerId WorkerId
+
+	err = runtime.BindStyledParameterWithOptions("simple", "workerId", ctx.Param("workerId"), &workerId, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: ctx.Request().URL.RawPath == ""})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter workerId: %s", err))
+	}
+
+	// Invoke the callback with all the unmarshaled arguments
+	err = w.Handler.NoteProgress(ctx, workerId)
+	return err
+}
+
 // GetDocs converts echo context to params.
 func (w *ServerInterfaceWrapper) GetDocs(ctx echo.Context) error {
 	var err error
@@ -3180,6 +3381,12 @@ func RegisterHandlersWithOptions(router EchoRouter, si ServerInterface, options 
 	router.GET(options.BaseURL+"/api/v1/queues/:queueName/performance", wrapper.GetPerformance, options.OperationMiddlewares["getPerformance"]...)
 	router.GET(options.BaseURL+"/api/v1/queues/:queueName/history", wrapper.GetHistory, options.OperationMiddlewares["getHistory"]...)
 	router.GET(options.BaseURL+"/api/v1/workers", wrapper.ListWorkers, options.OperationMiddlewares["listWorkers"]...)
+	router.POST(options.BaseURL+"/api/v1/workers", wrapper.RegisterWorker, options.OperationMiddlewares["registerWorker"]...)
+	router.DELETE(options.BaseURL+"/api/v1/workers/:workerId", wrapper.RemoveWorker, options.OperationMiddlewares["removeWorker"]...)
+	router.POST(options.BaseURL+"/api/v1/workers/:workerId/claim", wrapper.ClaimJobs, options.OperationMiddlewares["claimJobs"]...)
+	router.POST(options.BaseURL+"/api/v1/workers/:workerId/heartbeat", wrapper.Heartbeat, options.OperationMiddlewares["heartbeat"]...)
+	router.POST(options.BaseURL+"/api/v1/workers/:workerId/finish", wrapper.FinishAttempts, options.OperationMiddlewares["finishAttempts"]...)
+	router.POST(options.BaseURL+"/api/v1/workers/:workerId/progress", wrapper.NoteProgress, options.OperationMiddlewares["noteProgress"]...)
 	router.GET(options.BaseURL+"/api/v1/audit-log", wrapper.GetAuditLog, options.OperationMiddlewares["getAuditLog"]...)
 	router.GET(options.BaseURL+"/docs", wrapper.GetDocs, options.OperationMiddlewares["getDocs"]...)
 	router.GET(options.BaseURL+"/openapi.yaml", wrapper.GetDescription, options.OperationMiddlewares["getDescription"]...)
@@ -5896,6 +6103,246 @@ func (response ListWorkersdefaultApplicationProblemPlusJSONResponse) VisitListWo
 	return err
 }
 
+type RegisterWorkerRequestObject struct {
+	Body *RegisterWorkerJSONRequestBody
+}
+
+type RegisterWorkerResponseObject interface {
+	VisitRegisterWorkerResponse(w http.ResponseWriter) error
+}
+
+type RegisterWorker201ResponseHeaders struct {
+	Location string
+}
+
+type RegisterWorker201JSONResponse struct {
+	Body    Registered
+	Headers RegisterWorker201ResponseHeaders
+}
+
+func (response RegisterWorker201JSONResponse) VisitRegisterWorkerResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.Header().Set("Location", fmt.Sprint(response.Headers.Location))
+	w.WriteHeader(201)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type RegisterWorkerdefaultApplicationProblemPlusJSONResponse struct {
+	Body       Problem
+	StatusCode int
+}
+
+func (response RegisterWorkerdefaultApplicationProblemPlusJSONResponse) VisitRegisterWorkerResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.WriteHeader(response.StatusCode)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type RemoveWorkerRequestObject struct {
+	WorkerId WorkerId `json:"workerId"`
+}
+
+type RemoveWorkerResponseObject interface {
+	VisitRemoveWorkerResponse(w http.ResponseWriter) error
+}
+
+type RemoveWorker204Response struct {
+}
+
+func (response RemoveWorker204Response) VisitRemoveWorkerResponse(w http.ResponseWriter) error {
+	w.WriteHeader(204)
+	return nil
+}
+
+type RemoveWorkerdefaultApplicationProblemPlusJSONResponse struct {
+	Body       Problem
+	StatusCode int
+}
+
+func (response RemoveWorkerdefaultApplicationProblemPlusJSONResponse) VisitRemoveWorkerResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.WriteHeader(response.StatusCode)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type ClaimJobsRequestObject struct {
+	WorkerId WorkerId `json:"workerId"`
+	Body     *ClaimJobsJSONRequestBody
+}
+
+type ClaimJobsResponseObject interface {
+	VisitClaimJobsResponse(w http.ResponseWriter) error
+}
+
+type ClaimJobs200JSONResponse Claimed
+
+func (response ClaimJobs200JSONResponse) VisitClaimJobsResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type ClaimJobsdefaultApplicationProblemPlusJSONResponse struct {
+	Body       Problem
+	StatusCode int
+}
+
+func (response ClaimJobsdefaultApplicationProblemPlusJSONResponse) VisitClaimJobsResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.WriteHeader(response.StatusCode)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type FinishAttemptsRequestObject struct {
+	WorkerId WorkerId `json:"workerId"`
+	Body     *FinishAttemptsJSONRequestBody
+}
+
+type FinishAttemptsResponseObject interface {
+	VisitFinishAttemptsResponse(w http.ResponseWriter) error
+}
+
+type FinishAttempts200JSONResponse Finished
+
+func (response FinishAttempts200JSONResponse) VisitFinishAttemptsResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type FinishAttemptsdefaultApplicationProblemPlusJSONResponse struct {
+	Body       Problem
+	StatusCode int
+}
+
+func (response FinishAttemptsdefaultApplicationProblemPlusJSONResponse) VisitFinishAttemptsResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.WriteHeader(response.StatusCode)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type HeartbeatRequestObject struct {
+	WorkerId WorkerId `json:"workerId"`
+	Body     *HeartbeatJSONRequestBody
+}
+
+type HeartbeatResponseObject interface {
+	VisitHeartbeatResponse(w http.ResponseWriter) error
+}
+
+type Heartbeat200JSONResponse HeartbeatReply
+
+func (response Heartbeat200JSONResponse) VisitHeartbeatResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type HeartbeatdefaultApplicationProblemPlusJSONResponse struct {
+	Body       Problem
+	StatusCode int
+}
+
+func (response HeartbeatdefaultApplicationProblemPlusJSONResponse) VisitHeartbeatResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.WriteHeader(response.StatusCode)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type NoteProgressRequestObject struct {
+	WorkerId WorkerId `json:"workerId"`
+	Body     *NoteProgressJSONRequestBody
+}
+
+type NoteProgressResponseObject interface {
+	VisitNoteProgressResponse(w http.ResponseWriter) error
+}
+
+type NoteProgress200JSONResponse LostAttempts
+
+func (response NoteProgress200JSONResponse) VisitNoteProgressResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type NoteProgressdefaultApplicationProblemPlusJSONResponse struct {
+	Body       Problem
+	StatusCode int
+}
+
+func (response NoteProgressdefaultApplicationProblemPlusJSONResponse) VisitNoteProgressResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.WriteHeader(response.StatusCode)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
 type GetDocsRequestObject struct {
 }
 
@@ -6215,6 +6662,24 @@ type StrictServerInterface interface {
 	// ListWorkers The workers that are registered
 	// (GET /api/v1/workers)
 	ListWorkers(ctx context.Context, request ListWorkersRequestObject) (ListWorkersResponseObject, error)
+	// RegisterWorker Register a worker
+	// (POST /api/v1/workers)
+	RegisterWorker(ctx context.Context, request RegisterWorkerRequestObject) (RegisterWorkerResponseObject, error)
+	// RemoveWorker Leave
+	// (DELETE /api/v1/workers/{workerId})
+	RemoveWorker(ctx context.Context, request RemoveWorkerRequestObject) (RemoveWorkerResponseObject, error)
+	// ClaimJobs Lease due jobs, waiting for the first
+	// (POST /api/v1/workers/{workerId}/claim)
+	ClaimJobs(ctx context.Context, request ClaimJobsRequestObject) (ClaimJobsResponseObject, error)
+	// FinishAttempts Complete, fail, snooze, release or cancel attempts
+	// (POST /api/v1/workers/{workerId}/finish)
+	FinishAttempts(ctx context.Context, request FinishAttemptsRequestObject) (FinishAttemptsResponseObject, error)
+	// Heartbeat Keep the leases, and learn what to cancel
+	// (POST /api/v1/workers/{workerId}/heartbeat)
+	Heartbeat(ctx context.Context, request HeartbeatRequestObject) (HeartbeatResponseObject, error)
+	// NoteProgress Note how far attempts are
+	// (POST /api/v1/workers/{workerId}/progress)
+	NoteProgress(ctx context.Context, request NoteProgressRequestObject) (NoteProgressResponseObject, error)
 	// GetDocs This description as a page
 	// (GET /docs)
 	GetDocs(ctx context.Context, request GetDocsRequestObject) (GetDocsResponseObject, error)
@@ -8350,6 +8815,269 @@ func (sh *strictHandler) ListWorkers(ctx echo.Context, params ListWorkersParams)
 		return err
 	} else if validResponse, ok := response.(ListWorkersResponseObject); ok {
 		return validResponse.VisitListWorkersResponse(ctx.Response())
+	} else if response != nil {
+		return fmt.Errorf("unexpected response type: %T", response)
+	}
+	return nil
+}
+
+// RegisterWorker operation middleware
+func (sh *strictHandler) RegisterWorker(ctx echo.Context) error {
+	var request RegisterWorkerRequestObject
+
+	var body RegisterWorkerJSONRequestBody
+	var err error
+	if binder, ok := ctx.Echo().Binder.(*echo.DefaultBinder); ok {
+		// A request validator built on kin-openapi's openapi3filter with
+		// KeepValidatedValue leaves the value it validated on the body. Bind
+		// that value, matching member names exactly, so the handler receives
+		// what was validated instead of a second, case-insensitive decode.
+		// Otherwise bind only the request body, so that path and query
+		// parameters are not also bound into the body struct.
+		if vb, ok := ctx.Request().Body.(interface{ ValidatedValue() any }); !ok || runtime.BindJSONValue(vb.ValidatedValue(), &body) != nil {
+			err = binder.BindBody(ctx, &body)
+		}
+	} else {
+		// A custom binder is installed on the Echo instance; defer to it
+		// entirely, since echo.Binder does not expose body-only binding and
+		// the binder may do more than decode (for example call ctx.Validate).
+		err = ctx.Bind(&body)
+	}
+	if err != nil {
+		return err
+	}
+	request.Body = &body
+
+	handler := func(ctx echo.Context, request interface{}) (interface{}, error) {
+		return sh.ssi.RegisterWorker(ctx.Request().Context(), request.(RegisterWorkerRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "RegisterWorker")
+	}
+
+	response, err := handler(ctx, request)
+
+	if err != nil {
+		return err
+	} else if validResponse, ok := response.(RegisterWorkerResponseObject); ok {
+		return validResponse.VisitRegisterWorkerResponse(ctx.Response())
+	} else if response != nil {
+		return fmt.Errorf("unexpected response type: %T", response)
+	}
+	return nil
+}
+
+// RemoveWorker operation middleware
+func (sh *strictHandler) RemoveWorker(ctx echo.Context, workerId WorkerId) error {
+	var request RemoveWorkerRequestObject
+
+	request.WorkerId = workerId
+
+	handler := func(ctx echo.Context, request interface{}) (interface{}, error) {
+		return sh.ssi.RemoveWorker(ctx.Request().Context(), request.(RemoveWorkerRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "RemoveWorker")
+	}
+
+	response, err := handler(ctx, request)
+
+	if err != nil {
+		return err
+	} else if validResponse, ok := response.(RemoveWorkerResponseObject); ok {
+		return validResponse.VisitRemoveWorkerResponse(ctx.Response())
+	} else if response != nil {
+		return fmt.Errorf("unexpected response type: %T", response)
+	}
+	return nil
+}
+
+// ClaimJobs operation middleware
+func (sh *strictHandler) ClaimJobs(ctx echo.Context, workerId WorkerId) error {
+	var request ClaimJobsRequestObject
+
+	request.WorkerId = workerId
+
+	var body ClaimJobsJSONRequestBody
+	var err error
+	if binder, ok := ctx.Echo().Binder.(*echo.DefaultBinder); ok {
+		// A request validator built on kin-openapi's openapi3filter with
+		// KeepValidatedValue leaves the value it validated on the body. Bind
+		// that value, matching member names exactly, so the handler receives
+		// what was validated instead of a second, case-insensitive decode.
+		// Otherwise bind only the request body, so that path and query
+		// parameters are not also bound into the body struct.
+		if vb, ok := ctx.Request().Body.(interface{ ValidatedValue() any }); !ok || runtime.BindJSONValue(vb.ValidatedValue(), &body) != nil {
+			err = binder.BindBody(ctx, &body)
+		}
+	} else {
+		// A custom binder is installed on the Echo instance; defer to it
+		// entirely, since echo.Binder does not expose body-only binding and
+		// the binder may do more than decode (for example call ctx.Validate).
+		err = ctx.Bind(&body)
+	}
+	if err != nil {
+		return err
+	}
+	request.Body = &body
+
+	handler := func(ctx echo.Context, request interface{}) (interface{}, error) {
+		return sh.ssi.ClaimJobs(ctx.Request().Context(), request.(ClaimJobsRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "ClaimJobs")
+	}
+
+	response, err := handler(ctx, request)
+
+	if err != nil {
+		return err
+	} else if validResponse, ok := response.(ClaimJobsResponseObject); ok {
+		return validResponse.VisitClaimJobsResponse(ctx.Response())
+	} else if response != nil {
+		return fmt.Errorf("unexpected response type: %T", response)
+	}
+	return nil
+}
+
+// FinishAttempts operation middleware
+func (sh *strictHandler) FinishAttempts(ctx echo.Context, workerId WorkerId) error {
+	var request FinishAttemptsRequestObject
+
+	request.WorkerId = workerId
+
+	var body FinishAttemptsJSONRequestBody
+	var err error
+	if binder, ok := ctx.Echo().Binder.(*echo.DefaultBinder); ok {
+		// A request validator built on kin-openapi's openapi3filter with
+		// KeepValidatedValue leaves the value it validated on the body. Bind
+		// that value, matching member names exactly, so the handler receives
+		// what was validated instead of a second, case-insensitive decode.
+		// Otherwise bind only the request body, so that path and query
+		// parameters are not also bound into the body struct.
+		if vb, ok := ctx.Request().Body.(interface{ ValidatedValue() any }); !ok || runtime.BindJSONValue(vb.ValidatedValue(), &body) != nil {
+			err = binder.BindBody(ctx, &body)
+		}
+	} else {
+		// A custom binder is installed on the Echo instance; defer to it
+		// entirely, since echo.Binder does not expose body-only binding and
+		// the binder may do more than decode (for example call ctx.Validate).
+		err = ctx.Bind(&body)
+	}
+	if err != nil {
+		return err
+	}
+	request.Body = &body
+
+	handler := func(ctx echo.Context, request interface{}) (interface{}, error) {
+		return sh.ssi.FinishAttempts(ctx.Request().Context(), request.(FinishAttemptsRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "FinishAttempts")
+	}
+
+	response, err := handler(ctx, request)
+
+	if err != nil {
+		return err
+	} else if validResponse, ok := response.(FinishAttemptsResponseObject); ok {
+		return validResponse.VisitFinishAttemptsResponse(ctx.Response())
+	} else if response != nil {
+		return fmt.Errorf("unexpected response type: %T", response)
+	}
+	return nil
+}
+
+// Heartbeat operation middleware
+func (sh *strictHandler) Heartbeat(ctx echo.Context, workerId WorkerId) error {
+	var request HeartbeatRequestObject
+
+	request.WorkerId = workerId
+
+	var body HeartbeatJSONRequestBody
+	var err error
+	if binder, ok := ctx.Echo().Binder.(*echo.DefaultBinder); ok {
+		// A request validator built on kin-openapi's openapi3filter with
+		// KeepValidatedValue leaves the value it validated on the body. Bind
+		// that value, matching member names exactly, so the handler receives
+		// what was validated instead of a second, case-insensitive decode.
+		// Otherwise bind only the request body, so that path and query
+		// parameters are not also bound into the body struct.
+		if vb, ok := ctx.Request().Body.(interface{ ValidatedValue() any }); !ok || runtime.BindJSONValue(vb.ValidatedValue(), &body) != nil {
+			err = binder.BindBody(ctx, &body)
+		}
+	} else {
+		// A custom binder is installed on the Echo instance; defer to it
+		// entirely, since echo.Binder does not expose body-only binding and
+		// the binder may do more than decode (for example call ctx.Validate).
+		err = ctx.Bind(&body)
+	}
+	if err != nil {
+		return err
+	}
+	request.Body = &body
+
+	handler := func(ctx echo.Context, request interface{}) (interface{}, error) {
+		return sh.ssi.Heartbeat(ctx.Request().Context(), request.(HeartbeatRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "Heartbeat")
+	}
+
+	response, err := handler(ctx, request)
+
+	if err != nil {
+		return err
+	} else if validResponse, ok := response.(HeartbeatResponseObject); ok {
+		return validResponse.VisitHeartbeatResponse(ctx.Response())
+	} else if response != nil {
+		return fmt.Errorf("unexpected response type: %T", response)
+	}
+	return nil
+}
+
+// NoteProgress operation middleware
+func (sh *strictHandler) NoteProgress(ctx echo.Context, workerId WorkerId) error {
+	var request NoteProgressRequestObject
+
+	request.WorkerId = workerId
+
+	var body NoteProgressJSONRequestBody
+	var err error
+	if binder, ok := ctx.Echo().Binder.(*echo.DefaultBinder); ok {
+		// A request validator built on kin-openapi's openapi3filter with
+		// KeepValidatedValue leaves the value it validated on the body. Bind
+		// that value, matching member names exactly, so the handler receives
+		// what was validated instead of a second, case-insensitive decode.
+		// Otherwise bind only the request body, so that path and query
+		// parameters are not also bound into the body struct.
+		if vb, ok := ctx.Request().Body.(interface{ ValidatedValue() any }); !ok || runtime.BindJSONValue(vb.ValidatedValue(), &body) != nil {
+			err = binder.BindBody(ctx, &body)
+		}
+	} else {
+		// A custom binder is installed on the Echo instance; defer to it
+		// entirely, since echo.Binder does not expose body-only binding and
+		// the binder may do more than decode (for example call ctx.Validate).
+		err = ctx.Bind(&body)
+	}
+	if err != nil {
+		return err
+	}
+	request.Body = &body
+
+	handler := func(ctx echo.Context, request interface{}) (interface{}, error) {
+		return sh.ssi.NoteProgress(ctx.Request().Context(), request.(NoteProgressRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "NoteProgress")
+	}
+
+	response, err := handler(ctx, request)
+
+	if err != nil {
+		return err
+	} else if validResponse, ok := response.(NoteProgressResponseObject); ok {
+		return validResponse.VisitNoteProgressResponse(ctx.Response())
 	} else if response != nil {
 		return fmt.Errorf("unexpected response type: %T", response)
 	}
