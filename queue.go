@@ -61,6 +61,19 @@ func (c *Client) QueueSettings(ctx context.Context, queue string) (QueueSettings
 	return QueueSettings{r.Queue, r.Paused, int(r.DefaultPriority), r.Aging}, nil
 }
 
+// AllQueueSettings are those of the queues that have any of their own, by name.
+func (c *Client) AllQueueSettings(ctx context.Context) ([]QueueSettings, error) {
+	rows, err := c.queries.ListQueues(ctx)
+	if err != nil {
+		return nil, translate("list queues", err)
+	}
+	all := make([]QueueSettings, len(rows))
+	for i, r := range rows {
+		all[i] = QueueSettings{r.Queue, r.Paused, int(r.DefaultPriority), r.Aging}
+	}
+	return all, nil
+}
+
 // QueueInfo is a queue's settings and how many jobs it holds.
 type QueueInfo struct {
 	QueueSettings
@@ -73,19 +86,18 @@ func (c *Client) Queues(ctx context.Context) ([]QueueInfo, error) {
 	if err != nil {
 		return nil, err
 	}
-	rows, err := c.queries.ListQueues(ctx)
+	settings, err := c.AllQueueSettings(ctx)
 	if err != nil {
-		return nil, translate("list queues", err)
+		return nil, err
 	}
 	byName := map[string]QueueInfo{}
 	for _, n := range counts {
 		byName[n.Queue] = QueueInfo{QueueSettings{n.Queue, false, 5, 0}, n}
 	}
-	for _, r := range rows {
-		q := byName[r.Queue]
-		q.Counts.Queue = r.Queue
-		q.QueueSettings = QueueSettings{r.Queue, r.Paused, int(r.DefaultPriority), r.Aging}
-		byName[r.Queue] = q
+	for _, s := range settings {
+		q := byName[s.Queue]
+		q.Counts.Queue, q.QueueSettings = s.Queue, s
+		byName[s.Queue] = q
 	}
 	list := slices.Collect(maps.Values(byName))
 	slices.SortFunc(list, func(a, b QueueInfo) int { return strings.Compare(a.Queue, b.Queue) })

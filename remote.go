@@ -127,8 +127,8 @@ type HeldAttempt struct {
 
 // HeartbeatReply is what a remote worker has to know.
 type HeartbeatReply struct {
-	Cancel []int64 // its jobs that somebody wants cancelled: stop and finish them as cancelled
-	Lost   []int64 // of those it named, the ones that are not its any more: drop them
+	Cancel IDs `json:"cancel"` // its jobs that somebody wants cancelled: stop and finish them as cancelled
+	Lost   IDs `json:"lost"`   // of those it named, the ones that are not its any more: drop them
 }
 
 // Heartbeat keeps the worker's leases. With held, all that it holds (an empty list
@@ -158,7 +158,7 @@ type ProgressNote struct {
 
 // Progress notes how far attempts are, at most 1,000 at once, and returns the ids of
 // those that are not the worker's any more.
-func (w RemoteWorker) Progress(ctx context.Context, notes []ProgressNote) (lost []int64, err error) {
+func (w RemoteWorker) Progress(ctx context.Context, notes []ProgressNote) (lost IDs, err error) {
 	if len(notes) > maxRemote {
 		return nil, fmt.Errorf("note progress: %w", refuse("attempts", "at most 1000", len(notes)))
 	}

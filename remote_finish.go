@@ -49,7 +49,7 @@ var remoteOutcomes = []string{
 // Finish ends attempts, at most 1,000 at once, each by itself: one that is refused or
 // whose lease is lost does not hold up the others. It answers in the order given. A
 // repeat is harmless (P8), also after the worker's burial. Errors: *ArgumentError,
-// which names attempts/N/field and changes nothing.
+// which names attempts.N.field and changes nothing.
 func (w RemoteWorker) Finish(ctx context.Context, ends []RemoteEnd) ([]RemoteEnding, error) {
 	if len(ends) > maxRemote {
 		return nil, fmt.Errorf("finish attempts: %w", refuse("attempts", "at most 1000", len(ends)))
@@ -90,7 +90,7 @@ func compareHeld(a, b HeldAttempt) int {
 }
 
 func (e *RemoteEnd) check(i int) error {
-	field := func(name string) string { return fmt.Sprintf("attempts/%d/%s", i, name) }
+	field := func(name string) string { return fmt.Sprintf("attempts.%d.%s", i, name) }
 	switch {
 	case !validName(e.Queue):
 		return refuse(field("queueName"), "1 to 128 of letters, digits and . _ - : /", e.Queue)

@@ -90,7 +90,7 @@ BEGIN
     me := remote_beat(remote_claim.worker_id, remote_claim.owner);
     SELECT q INTO foreign_ FROM unnest(from_queues) q WHERE q <> ALL (me.queues) OR q IS NULL LIMIT 1;
     IF found THEN
-        PERFORM refuse('from_queues', 'of those the worker registered for', foreign_);
+        PERFORM refuse('queues', 'of those the worker registered for', foreign_);
     END IF;
     RETURN QUERY
     SELECT l.* FROM remote_claims c, unnest(c.job_ids, c.attempts) u(job_id, attempt)

@@ -66,7 +66,7 @@ func onLoopback(l net.Listener) bool {
 // from now on.
 func (s *server) listeners() (all []func(context.Context) error) {
 	deps := api.Deps{
-		Client: s.client, Log: s.log, Ready: s.ready, TokenRate: s.cfg.TokenRate, MaxDepth: s.cfg.MaxDepth,
+		Client: s.client, Remote: s.remote, Log: s.log, Ready: s.ready, TokenRate: s.cfg.TokenRate, MaxDepth: s.cfg.MaxDepth,
 	}
 	cfg := api.ServeConfig{Announce: s.cfg.Announce, TLS: s.tls, Log: s.log}
 	serve := func(l net.Listener, handler http.Handler) {

@@ -68,6 +68,7 @@ type server struct {
 	url      string       // of the API, for this machine; empty without one
 	telling  *telemetry
 	client   *penstock.Client
+	remote   *penstock.Remote // for the workers behind the API
 	database *postgres.Database
 	pool     *pgxpool.Pool
 	applied  []int64
@@ -115,6 +116,9 @@ func (s *server) open(ctx context.Context) (err error) {
 		return err
 	}
 	if s.client, err = s.telling.client(s.pool, s.log); err != nil {
+		return err
+	}
+	if s.remote, err = penstock.NewRemote(s.client); err != nil {
 		return err
 	}
 	return s.checkExposure(ctx)
@@ -184,6 +188,9 @@ func (s *server) run(ctx context.Context) error {
 		})
 	}
 
+	if s.listener != nil {
+		parts.Go(func() { s.remote.Run(ctx) })
+	}
 	for _, serve := range s.listeners() {
 		part(func() error { return serve(ctx) })
 	}

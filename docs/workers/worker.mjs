@@ -8,6 +8,8 @@ import { setTimeout as sleep } from "node:timers/promises";
 const api = `${process.env.PENSTOCK_URL ?? "http://127.0.0.1:8080"}/api/v1/workers`;
 const queue = process.argv[2];
 const concurrency = 4;
+const headers = { "Content-Type": "application/json" };
+if (process.env.PENSTOCK_TOKEN) headers.Authorization = `Bearer ${process.env.PENSTOCK_TOKEN}`;
 
 const handlers = {
   // What a handler returns is kept as the result; what it throws fails the job, which is
@@ -19,11 +21,11 @@ const handlers = {
 };
 
 // call repeats a call until it is answered, which is harmless for every call here.
-async function call(method, path, body = {}) {
+async function call(method, path, body) {
   for (;;) {
     const answer = await fetch(api + path, {
-      method, body: JSON.stringify(body), signal: AbortSignal.timeout(60_000),
-      headers: { "Content-Type": "application/json", Authorization: `Bearer ${process.env.PENSTOCK_TOKEN ?? "none"}` },
+      method, body: body && JSON.stringify(body), signal: AbortSignal.timeout(60_000),
+      headers,
     }).catch(() => null);
     if (answer?.ok) return answer.status === 204 ? null : answer.json();
     if (answer && answer.status < 500 && answer.status !== 429) {

@@ -6,6 +6,7 @@ in batches. PENSTOCK_URL is the server, PENSTOCK_TOKEN a token with role worker.
 import json, os, queue, signal, socket, sys, threading, time, urllib.error, urllib.request, uuid
 
 API = os.environ.get("PENSTOCK_URL", "http://127.0.0.1:8080") + "/api/v1/workers"
+TOKEN = os.environ.get("PENSTOCK_TOKEN")
 HANDLERS = {}
 CONCURRENCY = 4
 
@@ -26,9 +27,11 @@ class Gone(Exception):
 
 def call(method, path, body=None):
     """Repeats a call until it is answered, which is harmless for every call here."""
+    headers = {"Content-Type": "application/json"}
+    if TOKEN:
+        headers["Authorization"] = "Bearer " + TOKEN
     while True:
-        request = urllib.request.Request(API + path, method=method, data=json.dumps(body or {}).encode(), headers={
-            "Content-Type": "application/json", "Authorization": "Bearer " + os.environ.get("PENSTOCK_TOKEN", "none")})
+        request = urllib.request.Request(API + path, body and json.dumps(body).encode(), headers, method=method)
         try:
             with urllib.request.urlopen(request, timeout=60) as response:
                 return json.loads(response.read() or b"null")

@@ -9,7 +9,7 @@ work=$(mktemp -d)
 
 call() { # METHOD PATH BODY: repeated until it is answered, which is harmless for every call here
   printf %s "$3" | curl -fsS --retry 10 --retry-all-errors --max-time 60 -X "$1" "$api$2" \
-    -H "Authorization: Bearer ${PENSTOCK_TOKEN:-none}" -H 'Content-Type: application/json' -d @-
+    ${PENSTOCK_TOKEN:+-H "Authorization: Bearer $PENSTOCK_TOKEN"} -H 'Content-Type: application/json' -d @-
 }
 
 me=$(call POST '' "$(jq -nc --arg q "$queue" --arg h "$(uname -n)" '{queues: [$q], host: $h}')" | jq -r .id)

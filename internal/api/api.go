@@ -26,6 +26,10 @@ type Deps struct {
 	Client *penstock.Client
 	Log    *zap.Logger // nil logs nothing
 
+	// Remote speaks for the workers behind the API; its Run is the caller's to run. nil
+	// makes one that does not run: claims do not wait then.
+	Remote *penstock.Remote
+
 	// Loopback says that the listener is on loopback: until there is a token, none is
 	// asked for. Anywhere else nothing but the probes is answered without one.
 	Loopback bool
@@ -73,6 +77,13 @@ func newService(deps Deps, document []byte) *service {
 	}
 	if deps.TokenRate == 0 {
 		deps.TokenRate = defaultTokenRate
+	}
+	if deps.Remote == nil && deps.Client != nil {
+		remote, err := penstock.NewRemote(deps.Client)
+		if err != nil {
+			panic(err)
+		}
+		deps.Remote = remote
 	}
 	contract, err := readContract(document)
 	if err != nil {

@@ -36,6 +36,16 @@ func TestEveryOperationHasItsRoles(t *testing.T) {
 	require.ElementsMatch(t, described, slices.Collect(maps.Keys(roles)), "roles.go names an operation that there is not")
 }
 
+func TestWhatAFullQueueRefusesIsThere(t *testing.T) {
+	ids := map[string]bool{}
+	for _, op := range served(t).operations {
+		ids[op.id] = true
+	}
+	for id := range enqueues {
+		require.True(t, ids[id], "roles.go: there is no operation %s", id)
+	}
+}
+
 // A list without a bound, and a field that no schema knows, would let a request cost
 // more memory than it is worth.
 func TestEveryBodyIsBounded(t *testing.T) {

@@ -116,15 +116,10 @@ func (h *handlers) WaitForJob(ctx context.Context, r openapi.WaitForJobRequestOb
 	if r.Params.Timeout != nil {
 		limit = time.Duration(*r.Params.Timeout) * time.Millisecond
 	}
-	waiting, stop := context.WithTimeout(ctx, limit)
+	within, cancel := context.WithTimeout(ctx, limit)
+	defer cancel()
+	waiting, stop := untilDraining(within)
 	defer stop()
-	go func() {
-		select {
-		case <-Draining(ctx):
-			stop()
-		case <-waiting.Done():
-		}
-	}()
 	job, err := h.client(ctx).Wait(waiting, r.JobId)
 	if err != nil && waiting.Err() != nil && ctx.Err() == nil {
 		job, err = h.client(ctx).Job(ctx, r.JobId)

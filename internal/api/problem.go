@@ -129,6 +129,10 @@ var answers = []struct {
 		status: http.StatusUnprocessableEntity, code: "idempotency_key_reused", title: "Idempotency key reused",
 		detail: "This Idempotency-Key came before with another request; take a new one.",
 	}},
+	{penstock.ErrTaskNotFound, answer{
+		status: http.StatusNotFound, code: "task_not_found", title: "Task not found",
+		detail: "There is no scheduled task of that name.",
+	}},
 	{penstock.ErrLeaseLost, answer{
 		status: http.StatusConflict, code: "lease_lost", title: "Lease lost",
 		detail: "Another worker owns the job now, or it has ended. Drop the result.",

@@ -82,6 +82,26 @@ var roles = map[string]role{
 	"setBreaker":    operators,
 	"removeBreaker": operators,
 
+	"registerWorker": workers,
+	"removeWorker":   workers,
+	"claimJobs":      workers,
+	"heartbeat":      workers,
+	"finishAttempts": workers,
+	"noteProgress":   workers,
+
+	"listTasks":    lookers,
+	"getTask":      lookers,
+	"setTask":      operators,
+	"pauseTask":    operators,
+	"resumeTask":   operators,
+	"runTask":      operators,
+	"listTaskRuns": lookers,
+
+	"getMetrics":     lookers,
+	"getAllMetrics":  lookers,
+	"getPerformance": lookers,
+	"getHistory":     lookers,
+
 	"listWorkers": lookers,
 	"getAuditLog": admins,
 }

@@ -30,6 +30,7 @@ type walk struct {
 	ids    map[string]string // path parameters of what is in "foreign"
 	job    int64
 	entry  string
+	worker penstock.RemoteWorker
 	client *penstock.Client
 }
 
@@ -56,11 +57,16 @@ func newWalk(t *testing.T) *walk {
 	page, err := client.DeadJobs(ctx, penstock.DeadQuery{Queue: "foreign"})
 	require.NoError(t, err)
 	w.entry = page.Items[0].ID
+	remote, err := penstock.NewRemote(client)
+	require.NoError(t, err)
+	w.worker, err = remote.Register(ctx, "another token", penstock.Registration{Queues: []string{"foreign"}})
+	require.NoError(t, err)
 	redrive, err := client.StartRedrive(ctx, penstock.RedriveRequest{Queue: "foreign"})
 	require.NoError(t, err)
 	w.ids = map[string]string{
 		"jobId": strconv.FormatInt(w.job, 10), "dlqItemId": w.entry, "redriveId": strconv.FormatInt(redrive, 10),
 		"jobName": "n", "fingerprint": page.Items[0].Fingerprint, "position": "10", "level": "panic", "tag": "vip",
+		"workerId": strconv.FormatInt(w.worker.ID, 10),
 	}
 	return w
 }
@@ -160,6 +166,8 @@ func TestEveryRoleReachesItsOperationsAndNoForeignQueue(t *testing.T) {
 	page, err := w.client.DeadJobs(t.Context(), penstock.DeadQuery{Queue: "foreign"})
 	require.NoError(t, err)
 	require.Equal(t, w.entry, page.Items[0].ID)
+	_, err = w.worker.Heartbeat(t.Context(), nil)
+	require.NoError(t, err, "another token's worker is where it was")
 }
 
 // namesForeign reports whether the operation is about one thing by its id.

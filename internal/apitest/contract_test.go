@@ -41,7 +41,7 @@ var contract = sync.OnceValue(func() *described {
 
 // open is where anything may stand, or, as in a strategy, its schema is closed already.
 var open = func() (paths []string) {
-	for _, field := range []string{"data", "facts", "before", "after", "result", "errors", "retryStrategy"} {
+	for _, field := range []string{"data", "facts", "before", "after", "result", "errors", "settings", "limits", "retryStrategy"} {
 		paths = append(paths, "$.body."+field+".**", "$.body.**."+field+".**")
 	}
 	return append(paths, "$.headers.**")

@@ -211,7 +211,7 @@ func TestABadClaimIsRefusedByItsField(t *testing.T) {
 		{"a limit is not negative", "max_jobs", penstock.ClaimRequest{ID: "a", Limit: -1}},
 		{"a limit ends at 1000", "max_jobs", penstock.ClaimRequest{ID: "a", Limit: 1001}},
 		{"a wait ends at 30 s", "wait", penstock.ClaimRequest{ID: "a", Wait: 31 * time.Second}},
-		{"a queue is one it registered for", "from_queues", penstock.ClaimRequest{ID: "a", Queues: []string{"q", "other"}}},
+		{"a queue is one it registered for", "queues", penstock.ClaimRequest{ID: "a", Queues: []string{"q", "other"}}},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			_, err := w.Claim(soon(t), c.req)

@@ -23,7 +23,7 @@ func TestAHeartbeatTellsWhatToCancelAndWhatIsLost(t *testing.T) { // P5
 	require.Equal(t, []string{"accepted"}, finish(t, w, end(jobs[1], "completed")))
 	reply, err := w.Heartbeat(soon(t), held(jobs...))
 	require.NoError(t, err)
-	require.Equal(t, penstock.HeartbeatReply{Cancel: []int64{jobs[0].ID}, Lost: []int64{jobs[1].ID}}, reply)
+	require.Equal(t, penstock.HeartbeatReply{Cancel: penstock.IDs{jobs[0].ID}, Lost: penstock.IDs{jobs[1].ID}}, reply)
 }
 
 // A claim whose reply never came is given back by the heartbeats that do not name it,
@@ -80,7 +80,7 @@ func TestOneWorkersWordDoesNotEndAnothersAttempt(t *testing.T) { // P4
 	require.Equal(t, []string{"accepted"}, finish(t, mine, end(a, "completed")))
 	lost, err := other.Progress(soon(t), []penstock.ProgressNote{{HeldAttempt: held(a)[0], Percent: 50}})
 	require.NoError(t, err)
-	require.Equal(t, []int64{a.ID}, lost)
+	require.Equal(t, penstock.IDs{a.ID}, lost)
 }
 
 func TestAnOwnerSpeaksForItsOwnWorkersOnly(t *testing.T) {
@@ -160,12 +160,12 @@ func TestABadEndIsNamedAndChangesNothing(t *testing.T) {
 		name, argument string
 		spoil          func(*penstock.RemoteEnd)
 	}{
-		{"an outcome is one of six", "attempts/1/outcome", func(e *penstock.RemoteEnd) { e.Outcome = "lost" }},
-		{"a queue has a name", "attempts/1/queueName", func(e *penstock.RemoteEnd) { e.Queue = "a b" }},
-		{"a result is JSON", "attempts/1/result", func(e *penstock.RemoteEnd) { e.Result = json.RawMessage(`{`) }},
-		{"a result is for what completed", "attempts/1/result", func(e *penstock.RemoteEnd) { e.Outcome, e.Result = "failed", json.RawMessage(`1`) }},
-		{"a delay is not negative", "attempts/1/delay", func(e *penstock.RemoteEnd) { e.Delay = &negative }},
-		{"a delay ends at 366 days", "attempts/1/delay", func(e *penstock.RemoteEnd) { e.Delay = &year }},
+		{"an outcome is one of six", "attempts.1.outcome", func(e *penstock.RemoteEnd) { e.Outcome = "lost" }},
+		{"a queue has a name", "attempts.1.queueName", func(e *penstock.RemoteEnd) { e.Queue = "a b" }},
+		{"a result is JSON", "attempts.1.result", func(e *penstock.RemoteEnd) { e.Result = json.RawMessage(`{`) }},
+		{"a result is for what completed", "attempts.1.result", func(e *penstock.RemoteEnd) { e.Outcome, e.Result = "failed", json.RawMessage(`1`) }},
+		{"a delay is not negative", "attempts.1.delay", func(e *penstock.RemoteEnd) { e.Delay = &negative }},
+		{"a delay ends at 366 days", "attempts.1.delay", func(e *penstock.RemoteEnd) { e.Delay = &year }},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			ends := []penstock.RemoteEnd{end(jobs[0], "completed"), end(jobs[1], "completed")}

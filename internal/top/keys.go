@@ -11,8 +11,9 @@ import (
 
 // keys are what help lists, in its order.
 var keys = [][2]string{
+	{"columns", "rates and shares are of the last minute; WAIT and TOOK are its P95"},
 	{"↑ ↓, j k", "select a row; pgup, pgdn, g and G go further"},
-	{"s", "sort queues by waiting, running, dead, name"},
+	{"s", "sort queues by waiting, running, rate, dead, name"},
 	{"/", "filter queues by a part of their names; esc ends it"},
 	{"p", "pause the selected queue, or resume it"},
 	{"enter", "open the selected queue's dead letter queue"},
@@ -104,12 +105,12 @@ func (m *model) pressOnQueue(key string) tea.Cmd {
 	if at < 0 {
 		return nil
 	}
-	queue := shown[at].Queue
+	queue := shown[at].name
 	switch key {
 	case "enter", "right":
 		return m.open(queue)
 	case "p":
-		if shown[at].Paused {
+		if shown[at].paused {
 			return m.act(queue+" is resumed", func(ctx context.Context, c *penstock.Client) error { return c.ResumeQueue(ctx, queue) })
 		}
 		return m.act(queue+" is paused", func(ctx context.Context, c *penstock.Client) error { return c.PauseQueue(ctx, queue) })

@@ -54,12 +54,13 @@ type question struct {
 // sorts are the orders of queues, each with the one before it to decide ties.
 var sorts = []struct {
 	name string
-	less func(a, b penstock.QueueInfo) int
+	less func(a, b queue) int
 }{
-	{"waiting", func(a, b penstock.QueueInfo) int { return cmp.Compare(b.Counts.Waiting, a.Counts.Waiting) }},
-	{"running", func(a, b penstock.QueueInfo) int { return cmp.Compare(b.Counts.Running, a.Counts.Running) }},
-	{"dead", func(a, b penstock.QueueInfo) int { return cmp.Compare(b.Counts.Dead, a.Counts.Dead) }},
-	{"name", func(penstock.QueueInfo, penstock.QueueInfo) int { return 0 }},
+	{"waiting", func(a, b queue) int { return cmp.Compare(b.Waiting, a.Waiting) }},
+	{"running", func(a, b queue) int { return cmp.Compare(b.Running, a.Running) }},
+	{"rate", func(a, b queue) int { return cmp.Compare(b.Throughput, a.Throughput) }},
+	{"dead", func(a, b queue) int { return cmp.Compare(b.Dead, a.Dead) }},
+	{"name", func(queue, queue) int { return 0 }},
 }
 
 const longestHistory = 120
@@ -120,30 +121,30 @@ func (m *model) took(msg readMsg) {
 	}
 	seen := map[string][]int64{}
 	for _, q := range m.state.queues {
-		h := append(m.history[q.Queue], q.Counts.Waiting)
-		seen[q.Queue] = h[max(0, len(h)-longestHistory):]
+		h := append(m.history[q.name], q.Waiting)
+		seen[q.name] = h[max(0, len(h)-longestHistory):]
 	}
 	m.history = seen
 	m.row = min(m.row, max(m.rows()-1, 0))
 }
 
 // queues are those shown, in order.
-func (m *model) queues() []penstock.QueueInfo {
-	var shown []penstock.QueueInfo
+func (m *model) queues() []queue {
+	var shown []queue
 	for _, q := range m.state.queues {
-		if strings.Contains(strings.ToLower(q.Queue), strings.ToLower(m.filter)) {
+		if strings.Contains(strings.ToLower(q.name), strings.ToLower(m.filter)) {
 			shown = append(shown, q)
 		}
 	}
-	slices.SortStableFunc(shown, func(a, b penstock.QueueInfo) int {
-		return cmp.Or(sorts[m.sort].less(a, b), strings.Compare(a.Queue, b.Queue))
+	slices.SortStableFunc(shown, func(a, b queue) int {
+		return cmp.Or(sorts[m.sort].less(a, b), strings.Compare(a.name, b.name))
 	})
 	return shown
 }
 
 // current is the selected queue's place among those shown, -1 when there are none.
-func (m *model) current(shown []penstock.QueueInfo) int {
-	at := slices.IndexFunc(shown, func(q penstock.QueueInfo) bool { return q.Queue == m.selected })
+func (m *model) current(shown []queue) int {
+	at := slices.IndexFunc(shown, func(q queue) bool { return q.name == m.selected })
 	if at < 0 && len(shown) > 0 {
 		return 0
 	}
@@ -169,7 +170,7 @@ func (m *model) move(n int) {
 	}
 	shown := m.queues()
 	if at := m.current(shown); at >= 0 {
-		m.selected = shown[max(min(at+n, len(shown)-1), 0)].Queue
+		m.selected = shown[max(min(at+n, len(shown)-1), 0)].name
 	}
 }
 

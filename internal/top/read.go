@@ -1,7 +1,9 @@
 package top
 
 import (
+	"cmp"
 	"context"
+	"slices"
 	"time"
 
 	tea "charm.land/bubbletea/v2"
@@ -18,10 +20,53 @@ const (
 // state is what one read found.
 type state struct {
 	at     time.Time
-	queues []penstock.QueueInfo
+	queues []queue
 	groups []penstock.ErrorGroup
 	dead   []penstock.DeadJob // of the queue whose dead letter queue is open
 	of     string             // that queue
+}
+
+// queue is how one queue does: its state, and the last minute.
+type queue struct {
+	name   string
+	paused bool
+	penstock.Metrics
+	waitP95, runP95 *penstock.Milliseconds // nil: nothing was claimed or completed
+}
+
+// mostP95 is how many queues are asked for their percentiles at each read, the busiest first.
+const mostP95 = 12
+
+func readQueues(ctx context.Context, client *penstock.Client) ([]queue, error) {
+	all, err := client.AllMetrics(ctx, time.Minute)
+	if err != nil {
+		return nil, err
+	}
+	settings, err := client.AllQueueSettings(ctx)
+	if err != nil {
+		return nil, err
+	}
+	paused := map[string]bool{}
+	for _, s := range settings {
+		paused[s.Queue] = s.Paused
+	}
+	queues := make([]queue, len(all.Queues))
+	for i, q := range all.Queues {
+		queues[i] = queue{name: q.Queue, paused: paused[q.Queue], Metrics: q.Metrics}
+	}
+	slices.SortStableFunc(queues, func(a, b queue) int { return cmp.Compare(b.Completed+b.Failed, a.Completed+a.Failed) })
+	for i := range queues[:min(mostP95, len(queues))] {
+		q := &queues[i]
+		if q.Completed+q.Failed == 0 {
+			break
+		}
+		p, err := client.Performance(ctx, penstock.PerformanceQuery{Queue: q.name, Window: time.Minute})
+		if err != nil {
+			return nil, err
+		}
+		q.waitP95, q.runP95 = p.WaitTime.P95, p.ProcessingTime.P95
+	}
+	return queues, nil
 }
 
 // The messages of reads and acts.
@@ -46,7 +91,7 @@ func (m *model) read() tea.Cmd {
 		defer cancel()
 		s := state{of: dead}
 		var err error
-		if s.queues, err = client.Queues(ctx); err != nil {
+		if s.queues, err = readQueues(ctx, client); err != nil {
 			return readMsg{err: err}
 		}
 		if s.groups, err = client.ErrorGroups(ctx, "", mostGroup); err != nil {

@@ -80,15 +80,17 @@ func (m *model) title(now time.Time) string {
 }
 
 func (m *model) totals() string {
-	var sum penstock.QueueCounts
+	var sum penstock.Metrics
 	paused := 0
 	for _, q := range m.state.queues {
-		sum.Waiting += q.Counts.Waiting
-		sum.Running += q.Counts.Running
-		sum.Retrying += q.Counts.Retrying
-		sum.Scheduled += q.Counts.Scheduled
-		sum.Dead += q.Counts.Dead
-		if q.Paused {
+		sum.Waiting += q.Waiting
+		sum.Running += q.Running
+		sum.Retrying += q.Retrying
+		sum.Scheduled += q.Scheduled
+		sum.Dead += q.Dead
+		sum.ArrivalRate += q.ArrivalRate
+		sum.Throughput += q.Throughput
+		if q.paused {
 			paused++
 		}
 	}
@@ -100,10 +102,16 @@ func (m *model) totals() string {
 	}
 	all := []string{
 		fact(sum.Waiting, "waiting", bold), fact(sum.Running, "running", accent), fact(sum.Retrying, "retrying", warn),
-		fact(sum.Scheduled, "scheduled", plain), fact(sum.Dead, "dead", bad),
-		fact(int64(paused), "paused", warn),
+		fact(sum.Dead, "dead", bad),
+		faint.Render("in ") + rate(sum.ArrivalRate).text, faint.Render("out ") + rate(sum.Throughput).text + faint.Render("/s"),
 	}
-	return strings.Join(all, "   ")
+	if m.width >= wide {
+		all = append(all, fact(sum.Scheduled, "scheduled", plain))
+	}
+	if paused > 0 {
+		all = append(all, warn.Render(count(int64(paused))+" paused"))
+	}
+	return strings.Join(all, "  ")
 }
 
 // message is the line under the totals: a question, what was done, the filter.
@@ -155,34 +163,76 @@ func nonzero(n int64, style lipgloss.Style) cell {
 	return cell{count(n), style}
 }
 
+// rate is a number of jobs per second over the last minute.
+func rate(perSecond float64) cell {
+	switch {
+	case perSecond == 0:
+		return cell{"–", faint}
+	case perSecond < 0.05:
+		return cell{"<0.1", plain}
+	case perSecond < 10:
+		return cell{fmt.Sprintf("%.1f", perSecond), plain}
+	}
+	return cell{count(int64(perSecond)), plain}
+}
+
+// took is how long something took, by a yardstick from which it is long.
+func took(d *penstock.Milliseconds, long time.Duration) cell {
+	switch {
+	case d == nil:
+		return cell{"–", faint}
+	case time.Duration(*d) >= long:
+		return cell{span(time.Duration(*d)), warn}
+	}
+	return cell{span(time.Duration(*d)), plain}
+}
+
+func share(f *float64) cell {
+	switch {
+	case f == nil || *f == 0:
+		return cell{"–", faint}
+	case *f >= 0.05:
+		return cell{fmt.Sprintf("%.0f%%", *f*100), bad}
+	}
+	return cell{fmt.Sprintf("%.1f%%", *f*100), warn}
+}
+
+// queueTable has on 80 columns what tells whether a queue keeps up, and more on wide screens.
 func (m *model) queueTable() table {
+	right := func(head string) column { return column{head: head, right: true} }
 	t := table{columns: []column{
 		{head: "QUEUE", stretches: true},
-		{head: "WAITING", right: true},
+		right("WAITING"),
 		{head: "TREND"},
-		{head: "RUNNING", right: true},
-		{head: "RETRYING", right: true},
-		{head: "SCHEDULED", right: true},
-		{head: "DEAD", right: true},
+		right("RUN"), right("DEAD"),
+		right("IN/S"), right("OUT/S"), right("FAIL"), right("WAIT"), right("TOOK"),
 	}}
-	trend := 8
-	if m.width >= wide {
-		trend = 30
+	trend, roomy := 8, m.width >= wide
+	if roomy {
+		trend = 24
+		t.columns = append(t.columns, right("OLDEST"), right("RETRYING"), right("SCHEDULED"), right("SLOTS"))
 	}
 	shown := m.queues()
 	t.selected = m.current(shown)
 	for _, q := range shown {
-		name := cell{q.Queue, plain}
-		if q.Paused {
-			name = cell{q.Queue + " (paused)", warn}
+		name := cell{q.name, plain}
+		if q.paused {
+			name = cell{q.name + " (paused)", warn}
 		}
-		n := q.Counts
-		t.rows = append(t.rows, []cell{
-			name, nonzero(n.Waiting, bold),
-			{spark(m.history[q.Queue], trend), accent},
-			nonzero(n.Running, accent),
-			nonzero(n.Retrying, warn), nonzero(n.Scheduled, plain), nonzero(n.Dead, bad),
-		})
+		row := []cell{
+			name, nonzero(q.Waiting, bold),
+			{spark(m.history[q.name], trend), accent},
+			nonzero(q.Running, accent), nonzero(q.Dead, bad),
+			rate(q.ArrivalRate), rate(q.Throughput), share(q.FailureRate), took(q.waitP95, time.Minute), took(q.runP95, 5*time.Minute),
+		}
+		if roomy {
+			oldest := cell{"–", faint}
+			if q.Waiting > 0 {
+				oldest = took(&q.OldestWaitingAge, 10*time.Minute)
+			}
+			row = append(row, oldest, nonzero(q.Retrying, warn), nonzero(q.Scheduled, plain), nonzero(int64(q.Slots), plain))
+		}
+		t.rows = append(t.rows, row)
 	}
 	return t
 }

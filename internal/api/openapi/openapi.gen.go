@@ -49,6 +49,9 @@ func (e ReadinessStatus) Valid() bool {
 	}
 }
 
+// AllMetrics defines model for AllMetrics.
+type AllMetrics = penstock.AllMetrics
+
 // AttemptInfo defines model for AttemptInfo.
 type AttemptInfo = penstock.AttemptInfo
 
@@ -88,6 +91,24 @@ type Breakers struct {
 type Cancelled struct {
 	// Result It was waiting and has ended; it runs and its handler is told; or nothing was left to cancel.
 	Result penstock.CancelResult `json:"result"`
+}
+
+// ClaimRequest defines model for ClaimRequest.
+type ClaimRequest struct {
+	// ClaimId The client's own, another for each claim.
+	ClaimId string `json:"claimId"`
+	Limit   int    `json:"limit,omitempty"`
+
+	// Queues Of those it registered for, in this order; left out, all of them.
+	Queues []Name `json:"queues,omitempty"`
+
+	// Wait Milliseconds to wait for the first job.
+	Wait int `json:"wait,omitempty"`
+}
+
+// Claimed defines model for Claimed.
+type Claimed struct {
+	Jobs []RemoteJob `json:"jobs"`
 }
 
 // Class The name of a kind of error, such as ValidationError.
@@ -164,6 +185,27 @@ type FieldError struct {
 	// Pointer Where in the request: a JSON pointer into the body (/priority/weight; empty for all of it), or the name of a parameter or header.
 	Pointer string `json:"pointer"`
 }
+
+// FinishRequest defines model for FinishRequest.
+type FinishRequest struct {
+	Attempts []RemoteEnd `json:"attempts"`
+}
+
+// Finished defines model for Finished.
+type Finished struct {
+	Attempts []RemoteEnding `json:"attempts"`
+}
+
+// Heartbeat defines model for Heartbeat.
+type Heartbeat struct {
+	Held []HeldAttempt `json:"held,omitempty"`
+}
+
+// HeartbeatReply defines model for HeartbeatReply.
+type HeartbeatReply = penstock.HeartbeatReply
+
+// HeldAttempt defines model for HeldAttempt.
+type HeldAttempt = penstock.HeldAttempt
 
 // Id A whole number that fits a double, as text.
 //
@@ -297,6 +339,9 @@ type JobsChanged struct {
 // Jsonpath defines model for Jsonpath.
 type Jsonpath = string
 
+// Latency Milliseconds; null without any.
+type Latency = penstock.Latency
+
 // Liveness defines model for Liveness.
 type Liveness struct {
 	Status LivenessStatus `json:"status"`
@@ -305,8 +350,16 @@ type Liveness struct {
 // LivenessStatus defines model for Liveness.Status.
 type LivenessStatus string
 
+// LostAttempts defines model for LostAttempts.
+type LostAttempts struct {
+	Lost Ids `json:"lost"`
+}
+
 // MaxAttempts Runs, the first included.
 type MaxAttempts = int
+
+// Metrics How a queue does, its state now and what happened in the window. Rates of what did not happen are null.
+type Metrics = penstock.Metrics
 
 // Moment As RFC 3339 writes it.
 //
@@ -321,6 +374,9 @@ type NameOrAll = string
 
 // Next The `cursor` of the next page; absent at the end. A page can be short, even empty, and still have one.
 type Next = string
+
+// Performance How long attempts took: processingTime from claim to end and totalTime from due to end, of what completed; waitTime from due to claim, of all that were claimed.
+type Performance = penstock.Performance
 
 // Policy How the failing jobs of a queue and name are retried.
 type Policy = penstock.Policy
@@ -418,6 +474,14 @@ type Problem struct {
 	Type string `json:"type"`
 }
 
+// ProgressNote defines model for ProgressNote.
+type ProgressNote = penstock.ProgressNote
+
+// ProgressRequest defines model for ProgressRequest.
+type ProgressRequest struct {
+	Attempts []ProgressNote `json:"attempts"`
+}
+
 // Purged defines model for Purged.
 type Purged struct {
 	// More There was no time for all of them.
@@ -446,6 +510,9 @@ type QueueInfo = penstock.QueueInfo
 type QueueList struct {
 	Items []QueueInfo `json:"items"`
 }
+
+// QueueMetrics defines model for QueueMetrics.
+type QueueMetrics = penstock.QueueMetrics
 
 // Readiness defines model for Readiness.
 type Readiness struct {
@@ -499,6 +566,28 @@ type RedrivenJob struct {
 	Success bool `json:"success"`
 }
 
+// Registered defines model for Registered.
+type Registered struct {
+	// HeartbeatInterval Milliseconds between heartbeats.
+	HeartbeatInterval int    `json:"heartbeatInterval"`
+	Id                IdText `json:"id"`
+
+	// Lease Milliseconds of silence after which it is buried.
+	Lease int `json:"lease"`
+}
+
+// Registration defines model for Registration.
+type Registration = penstock.Registration
+
+// RemoteEnd defines model for RemoteEnd.
+type RemoteEnd = penstock.RemoteEnd
+
+// RemoteEnding defines model for RemoteEnding.
+type RemoteEnding = penstock.RemoteEnding
+
+// RemoteJob A leased job, and the attempt that its end must name.
+type RemoteJob = penstock.RemoteJob
+
 // ReprioritizeRequest defines model for ReprioritizeRequest.
 type ReprioritizeRequest struct {
 	// Priority A weight, higher first; the name of a level; or an object, whose weight decides if it has one.
@@ -538,8 +627,36 @@ type RetryStrategy = penstock.RetryStrategy
 // RetryType How the delay grows. A custom one comes from the handler.
 type RetryType = penstock.Strategy
 
+// Sample What happened in a minute, an hour or a day, and the mean of the state that was seen; null when nobody looked.
+type Sample = penstock.Sample
+
+// SampleList defines model for SampleList.
+type SampleList struct {
+	Items []Sample `json:"items"`
+}
+
 // State Where a job is. It is finished when completed, cancelled, expired, redriven (it died and went on as another job) or purged (it died and was deleted).
 type State = penstock.State
+
+// Task What servers and workers do for the database by the clock, one of them at a time.
+type Task = penstock.Task
+
+// TaskChange What is left out stays.
+type TaskChange = penstock.TaskChange
+
+// TaskList defines model for TaskList.
+type TaskList struct {
+	Items []Task `json:"items"`
+}
+
+// TaskOutcome It was released when its process stopped, lost when that died.
+type TaskOutcome = penstock.TaskOutcome
+
+// TaskRun defines model for TaskRun.
+type TaskRun = penstock.TaskRun
+
+// TaskRunPage defines model for TaskRunPage.
+type TaskRunPage = penstock.Page[penstock.TaskRun]
 
 // WorkerInfo One incarnation of one process.
 type WorkerInfo = penstock.WorkerInfo
@@ -587,6 +704,11 @@ type FailedTo = Moment
 // Fingerprint defines model for Fingerprint.
 type Fingerprint = string
 
+// From As RFC 3339 writes it.
+//
+// Examples: 2026-01-31T12:00:00Z
+type From = Moment
+
 // GroupFingerprint defines model for GroupFingerprint.
 type GroupFingerprint = string
 
@@ -630,11 +752,30 @@ type RetryMaxAttempts = MaxAttempts
 // RetryMaxDelay Milliseconds, up to 366 days.
 type RetryMaxDelay = RetryDuration
 
+// Step defines model for Step.
+type Step = penstock.Step
+
 // Tag 1 to 128 letters, digits and . _ - : /
 type Tag = Name
 
+// TaskName 1 to 128 letters, digits and . _ - : /
+type TaskName = Name
+
+// To As RFC 3339 writes it.
+//
+// Examples: 2026-01-31T12:00:00Z
+type To = Moment
+
 // Traceparent defines model for Traceparent.
 type Traceparent = string
+
+// Window defines model for Window.
+type Window = int64
+
+// WorkerId A whole number that fits a double, as text.
+//
+// Examples: 2063100000000042
+type WorkerId = Id
 
 // BadRequest An error as RFC 9457 shapes it.
 type BadRequest = Problem
@@ -781,6 +922,12 @@ type PreviewPolicyParams struct {
 	Jitter   *RetryJitter   `form:"jitter,omitempty" json:"jitter,omitempty"`
 }
 
+// GetAllMetricsParams defines parameters for GetAllMetrics.
+type GetAllMetricsParams struct {
+	// Window Milliseconds up to now, 1 minute to 731 days; an hour by default.
+	Window Window `form:"window,omitempty" json:"window,omitempty"`
+}
+
 // ListDeadJobsParams defines parameters for ListDeadJobs.
 type ListDeadJobsParams struct {
 	// Limit How many items, at most.
@@ -886,6 +1033,15 @@ type PurgeDeadJobsParams struct {
 	Data Data `form:"data,omitempty" json:"data,omitempty"`
 }
 
+// GetHistoryParams defines parameters for GetHistory.
+type GetHistoryParams struct {
+	From From `form:"from,omitempty" json:"from,omitempty"`
+
+	// To Now by default.
+	To   To   `form:"to,omitempty" json:"to,omitempty"`
+	Step Step `form:"step,omitempty" json:"step,omitempty"`
+}
+
 // EnqueueParams defines parameters for Enqueue.
 type EnqueueParams struct {
 	// Traceparent W3C trace context; jobs enqueued by the request carry it to their handlers.
@@ -898,6 +1054,25 @@ type EnqueueManyParams struct {
 	Traceparent Traceparent `json:"traceparent,omitempty"`
 }
 
+// GetMetricsParams defines parameters for GetMetrics.
+type GetMetricsParams struct {
+	// Window Milliseconds up to now, 1 minute to 731 days; an hour by default.
+	Window Window `form:"window,omitempty" json:"window,omitempty"`
+}
+
+// GetPerformanceParams defines parameters for GetPerformance.
+type GetPerformanceParams struct {
+	// Window Milliseconds up to now, 1 minute to 731 days; an hour by default.
+	Window Window `form:"window,omitempty" json:"window,omitempty"`
+
+	// Name Jobs of this name.
+	Name Name `form:"name,omitempty" json:"name,omitempty"`
+	From From `form:"from,omitempty" json:"from,omitempty"`
+
+	// To Now by default.
+	To To `form:"to,omitempty" json:"to,omitempty"`
+}
+
 // ListRedrivesParams defines parameters for ListRedrives.
 type ListRedrivesParams struct {
 	// QueueName Of this queue only.
@@ -905,6 +1080,15 @@ type ListRedrivesParams struct {
 
 	// Limit How many items, at most.
 	Limit Limit `form:"limit,omitempty" json:"limit,omitempty"`
+}
+
+// ListTaskRunsParams defines parameters for ListTaskRuns.
+type ListTaskRunsParams struct {
+	// Limit How many items, at most.
+	Limit Limit `form:"limit,omitempty" json:"limit,omitempty"`
+
+	// Cursor The next of an earlier page of the same request.
+	Cursor Cursor `form:"cursor,omitempty" json:"cursor,omitempty"`
 }
 
 // ListWorkersParams defines parameters for ListWorkers.
@@ -960,6 +1144,24 @@ type EnqueueManyJSONRequestBody = JobRequests
 
 // SetPriorityRuleJSONRequestBody defines body for SetPriorityRule for application/json ContentType.
 type SetPriorityRuleJSONRequestBody = PriorityRuleRequest
+
+// SetTaskJSONRequestBody defines body for SetTask for application/json ContentType.
+type SetTaskJSONRequestBody = TaskChange
+
+// RegisterWorkerJSONRequestBody defines body for RegisterWorker for application/json ContentType.
+type RegisterWorkerJSONRequestBody = Registration
+
+// ClaimJobsJSONRequestBody defines body for ClaimJobs for application/json ContentType.
+type ClaimJobsJSONRequestBody = ClaimRequest
+
+// FinishAttemptsJSONRequestBody defines body for FinishAttempts for application/json ContentType.
+type FinishAttemptsJSONRequestBody = FinishRequest
+
+// HeartbeatJSONRequestBody defines body for Heartbeat for application/json ContentType.
+type HeartbeatJSONRequestBody = Heartbeat
+
+// NoteProgressJSONRequestBody defines body for NoteProgress for application/json ContentType.
+type NoteProgressJSONRequestBody = ProgressRequest
 
 // ServerInterface represents all server handlers.
 type ServerInterface interface {
@@ -1035,6 +1237,9 @@ type ServerInterface interface {
 	// ListQueues The queues that hold jobs or have settings of their own
 	// (GET /api/v1/queues)
 	ListQueues(ctx echo.Context) error
+	// GetAllMetrics How all queues do, together and each
+	// (GET /api/v1/queues/metrics/all)
+	GetAllMetrics(ctx echo.Context, params GetAllMetricsParams) error
 	// GetQueue A queue's settings and how many jobs it holds
 	// (GET /api/v1/queues/{queueName})
 	GetQueue(ctx echo.Context, queueName QueueName) error
@@ -1092,15 +1297,24 @@ type ServerInterface interface {
 	// RedriveJob Send a dead job back to its queue
 	// (POST /api/v1/queues/{queueName}/dlq/{dlqItemId}/retry)
 	RedriveJob(ctx echo.Context, queueName QueueName, dlqItemId DlqItemId) error
+	// GetHistory A queue's samples over time, the oldest first
+	// (GET /api/v1/queues/{queueName}/history)
+	GetHistory(ctx echo.Context, queueName AnyQueue, params GetHistoryParams) error
 	// Enqueue Add a job
 	// (POST /api/v1/queues/{queueName}/jobs)
 	Enqueue(ctx echo.Context, queueName QueueName, params EnqueueParams) error
 	// EnqueueMany Add up to 10,000 jobs, all or none
 	// (POST /api/v1/queues/{queueName}/jobs/batch)
 	EnqueueMany(ctx echo.Context, queueName QueueName, params EnqueueManyParams) error
+	// GetMetrics How a queue does
+	// (GET /api/v1/queues/{queueName}/metrics)
+	GetMetrics(ctx echo.Context, queueName QueueName, params GetMetricsParams) error
 	// PauseQueue Stop handing out a queue's jobs
 	// (POST /api/v1/queues/{queueName}/pause)
 	PauseQueue(ctx echo.Context, queueName QueueName) error
+	// GetPerformance How long a queue's attempts took
+	// (GET /api/v1/queues/{queueName}/performance)
+	GetPerformance(ctx echo.Context, queueName QueueName, params GetPerformanceParams) error
 	// GetPriorityDistribution How many jobs wait and run at each weight
 	// (GET /api/v1/queues/{queueName}/priority-distribution)
 	GetPriorityDistribution(ctx echo.Context, queueName AnyQueue) error
@@ -1131,9 +1345,48 @@ type ServerInterface interface {
 	// ResumeRedrive Go on with a paused operation, or one that its canary stopped
 	// (POST /api/v1/redrives/{redriveId}/resume)
 	ResumeRedrive(ctx echo.Context, redriveId RedriveId) error
+	// ListTasks The scheduled tasks, and how their last runs went
+	// (GET /api/v1/tasks)
+	ListTasks(ctx echo.Context) error
+	// GetTask A scheduled task
+	// (GET /api/v1/tasks/{taskName})
+	GetTask(ctx echo.Context, taskName TaskName) error
+	// SetTask Change a task from its next run on
+	// (PATCH /api/v1/tasks/{taskName})
+	SetTask(ctx echo.Context, taskName TaskName) error
+	// PauseTask Keep a task from running
+	// (POST /api/v1/tasks/{taskName}/pause)
+	PauseTask(ctx echo.Context, taskName TaskName) error
+	// ResumeTask Let a paused task run again, from its next tick on
+	// (POST /api/v1/tasks/{taskName}/resume)
+	ResumeTask(ctx echo.Context, taskName TaskName) error
+	// RunTask Ask for a run, paused or not
+	// (POST /api/v1/tasks/{taskName}/run)
+	RunTask(ctx echo.Context, taskName TaskName) error
+	// ListTaskRuns The runs of a task, the newest first
+	// (GET /api/v1/tasks/{taskName}/runs)
+	ListTaskRuns(ctx echo.Context, taskName TaskName, params ListTaskRunsParams) error
 	// ListWorkers The workers that are registered
 	// (GET /api/v1/workers)
 	ListWorkers(ctx echo.Context, params ListWorkersParams) error
+	// RegisterWorker Register a worker
+	// (POST /api/v1/workers)
+	RegisterWorker(ctx echo.Context) error
+	// RemoveWorker Leave
+	// (DELETE /api/v1/workers/{workerId})
+	RemoveWorker(ctx echo.Context, workerId WorkerId) error
+	// ClaimJobs Lease due jobs, waiting for the first
+	// (POST /api/v1/workers/{workerId}/claim)
+	ClaimJobs(ctx echo.Context, workerId WorkerId) error
+	// FinishAttempts Complete, fail, snooze, release or cancel attempts
+	// (POST /api/v1/workers/{workerId}/finish)
+	FinishAttempts(ctx echo.Context, workerId WorkerId) error
+	// Heartbeat Keep the leases, and learn what to cancel
+	// (POST /api/v1/workers/{workerId}/heartbeat)
+	Heartbeat(ctx echo.Context, workerId WorkerId) error
+	// NoteProgress Note how far attempts are
+	// (POST /api/v1/workers/{workerId}/progress)
+	NoteProgress(ctx echo.Context, workerId WorkerId) error
 	// GetDocs This description as a page
 	// (GET /docs)
 	GetDocs(ctx echo.Context) error
@@ -1770,6 +2023,24 @@ func (w *ServerInterfaceWrapper) ListQueues(ctx echo.Context) error {
 	return err
 }
 
+// GetAllMetrics converts echo context to params.
+func (w *ServerInterfaceWrapper) GetAllMetrics(ctx echo.Context) error {
+	var err error
+
+	// Parameter object where we will unmarshal all parameters from the context
+	var params GetAllMetricsParams
+	// ------------- Optional query parameter "window" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "window", ctx.QueryParams(), &params.Window, runtime.BindQueryParameterOptions{Type: "integer", Format: "int64"})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter window: %s", err))
+	}
+
+	// Invoke the callback with all the unmarshaled arguments
+	err = w.Handler.GetAllMetrics(ctx, params)
+	return err
+}
+
 // GetQueue converts echo context to params.
 func (w *ServerInterfaceWrapper) GetQueue(ctx echo.Context) error {
 	var err error
@@ -2347,6 +2618,45 @@ func (w *ServerInterfaceWrapper) RedriveJob(ctx echo.Context) error {
 	return err
 }
 
+// GetHistory converts echo context to params.
+func (w *ServerInterfaceWrapper) GetHistory(ctx echo.Context) error {
+	var err error
+	// ------------- Path parameter "queueName" -------------
+	var queueName AnyQueue
+
+	err = runtime.BindStyledParameterWithOptions("simple", "queueName", ctx.Param("queueName"), &queueName, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: ctx.Request().URL.RawPath == ""})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter queueName: %s", err))
+	}
+
+	// Parameter object where we will unmarshal all parameters from the context
+	var params GetHistoryParams
+	// ------------- Optional query parameter "from" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "from", ctx.QueryParams(), &params.From, runtime.BindQueryParameterOptions{Type: "string", Format: "date-time"})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter from: %s", err))
+	}
+
+	// ------------- Optional query parameter "to" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "to", ctx.QueryParams(), &params.To, runtime.BindQueryParameterOptions{Type: "string", Format: "date-time"})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter to: %s", err))
+	}
+
+	// ------------- Optional query parameter "step" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "step", ctx.QueryParams(), &params.Step, runtime.BindQueryParameterOptions{Type: "string", Format: ""})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter step: %s", err))
+	}
+
+	// Invoke the callback with all the unmarshaled arguments
+	err = w.Handler.GetHistory(ctx, queueName, params)
+	return err
+}
+
 // Enqueue converts echo context to params.
 func (w *ServerInterfaceWrapper) Enqueue(ctx echo.Context) error {
 	var err error
@@ -2419,6 +2729,31 @@ func (w *ServerInterfaceWrapper) EnqueueMany(ctx echo.Context) error {
 	return err
 }
 
+// GetMetrics converts echo context to params.
+func (w *ServerInterfaceWrapper) GetMetrics(ctx echo.Context) error {
+	var err error
+	// ------------- Path parameter "queueName" -------------
+	var queueName QueueName
+
+	err = runtime.BindStyledParameterWithOptions("simple", "queueName", ctx.Param("queueName"), &queueName, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: ctx.Request().URL.RawPath == ""})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter queueName: %s", err))
+	}
+
+	// Parameter object where we will unmarshal all parameters from the context
+	var params GetMetricsParams
+	// ------------- Optional query parameter "window" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "window", ctx.QueryParams(), &params.Window, runtime.BindQueryParameterOptions{Type: "integer", Format: "int64"})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter window: %s", err))
+	}
+
+	// Invoke the callback with all the unmarshaled arguments
+	err = w.Handler.GetMetrics(ctx, queueName, params)
+	return err
+}
+
 // PauseQueue converts echo context to params.
 func (w *ServerInterfaceWrapper) PauseQueue(ctx echo.Context) error {
 	var err error
@@ -2432,6 +2767,52 @@ func (w *ServerInterfaceWrapper) PauseQueue(ctx echo.Context) error {
 
 	// Invoke the callback with all the unmarshaled arguments
 	err = w.Handler.PauseQueue(ctx, queueName)
+	return err
+}
+
+// GetPerformance converts echo context to params.
+func (w *ServerInterfaceWrapper) GetPerformance(ctx echo.Context) error {
+	var err error
+	// ------------- Path parameter "queueName" -------------
+	var queueName QueueName
+
+	err = runtime.BindStyledParameterWithOptions("simple", "queueName", ctx.Param("queueName"), &queueName, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: ctx.Request().URL.RawPath == ""})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter queueName: %s", err))
+	}
+
+	// Parameter object where we will unmarshal all parameters from the context
+	var params GetPerformanceParams
+	// ------------- Optional query parameter "window" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "window", ctx.QueryParams(), &params.Window, runtime.BindQueryParameterOptions{Type: "integer", Format: "int64"})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter window: %s", err))
+	}
+
+	// ------------- Optional query parameter "name" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "name", ctx.QueryParams(), &params.Name, runtime.BindQueryParameterOptions{Type: "string", Format: ""})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter name: %s", err))
+	}
+
+	// ------------- Optional query parameter "from" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "from", ctx.QueryParams(), &params.From, runtime.BindQueryParameterOptions{Type: "string", Format: "date-time"})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter from: %s", err))
+	}
+
+	// ------------- Optional query parameter "to" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "to", ctx.QueryParams(), &params.To, runtime.BindQueryParameterOptions{Type: "string", Format: "date-time"})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter to: %s", err))
+	}
+
+	// Invoke the callback with all the unmarshaled arguments
+	err = w.Handler.GetPerformance(ctx, queueName, params)
 	return err
 }
 
@@ -2620,6 +3001,127 @@ func (w *ServerInterfaceWrapper) ResumeRedrive(ctx echo.Context) error {
 	return err
 }
 
+// ListTasks converts echo context to params.
+func (w *ServerInterfaceWrapper) ListTasks(ctx echo.Context) error {
+	var err error
+
+	// Invoke the callback with all the unmarshaled arguments
+	err = w.Handler.ListTasks(ctx)
+	return err
+}
+
+// GetTask converts echo context to params.
+func (w *ServerInterfaceWrapper) GetTask(ctx echo.Context) error {
+	var err error
+	// ------------- Path parameter "taskName" -------------
+	var taskName TaskName
+
+	err = runtime.BindStyledParameterWithOptions("simple", "taskName", ctx.Param("taskName"), &taskName, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: ctx.Request().URL.RawPath == ""})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter taskName: %s", err))
+	}
+
+	// Invoke the callback with all the unmarshaled arguments
+	err = w.Handler.GetTask(ctx, taskName)
+	return err
+}
+
+// SetTask converts echo context to params.
+func (w *ServerInterfaceWrapper) SetTask(ctx echo.Context) error {
+	var err error
+	// ------------- Path parameter "taskName" -------------
+	var taskName TaskName
+
+	err = runtime.BindStyledParameterWithOptions("simple", "taskName", ctx.Param("taskName"), &taskName, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: ctx.Request().URL.RawPath == ""})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter taskName: %s", err))
+	}
+
+	// Invoke the callback with all the unmarshaled arguments
+	err = w.Handler.SetTask(ctx, taskName)
+	return err
+}
+
+// PauseTask converts echo context to params.
+func (w *ServerInterfaceWrapper) PauseTask(ctx echo.Context) error {
+	var err error
+	// ------------- Path parameter "taskName" -------------
+	var taskName TaskName
+
+	err = runtime.BindStyledParameterWithOptions("simple", "taskName", ctx.Param("taskName"), &taskName, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: ctx.Request().URL.RawPath == ""})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter taskName: %s", err))
+	}
+
+	// Invoke the callback with all the unmarshaled arguments
+	err = w.Handler.PauseTask(ctx, taskName)
+	return err
+}
+
+// ResumeTask converts echo context to params.
+func (w *ServerInterfaceWrapper) ResumeTask(ctx echo.Context) error {
+	var err error
+	// ------------- Path parameter "taskName" -------------
+	var taskName TaskName
+
+	err = runtime.BindStyledParameterWithOptions("simple", "taskName", ctx.Param("taskName"), &taskName, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: ctx.Request().URL.RawPath == ""})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter taskName: %s", err))
+	}
+
+	// Invoke the callback with all the unmarshaled arguments
+	err = w.Handler.ResumeTask(ctx, taskName)
+	return err
+}
+
+// RunTask converts echo context to params.
+func (w *ServerInterfaceWrapper) RunTask(ctx echo.Context) error {
+	var err error
+	// ------------- Path parameter "taskName" -------------
+	var taskName TaskName
+
+	err = runtime.BindStyledParameterWithOptions("simple", "taskName", ctx.Param("taskName"), &taskName, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: ctx.Request().URL.RawPath == ""})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter taskName: %s", err))
+	}
+
+	// Invoke the callback with all the unmarshaled arguments
+	err = w.Handler.RunTask(ctx, taskName)
+	return err
+}
+
+// ListTaskRuns converts echo context to params.
+func (w *ServerInterfaceWrapper) ListTaskRuns(ctx echo.Context) error {
+	var err error
+	// ------------- Path parameter "taskName" -------------
+	var taskName TaskName
+
+	err = runtime.BindStyledParameterWithOptions("simple", "taskName", ctx.Param("taskName"), &taskName, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: ctx.Request().URL.RawPath == ""})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter taskName: %s", err))
+	}
+
+	// Parameter object where we will unmarshal all parameters from the context
+	var params ListTaskRunsParams
+	// ------------- Optional query parameter "limit" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "limit", ctx.QueryParams(), &params.Limit, runtime.BindQueryParameterOptions{Type: "integer", Format: ""})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter limit: %s", err))
+	}
+
+	// ------------- Optional query parameter "cursor" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "cursor", ctx.QueryParams(), &params.Cursor, runtime.BindQueryParameterOptions{Type: "string", Format: ""})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter cursor: %s", err))
+	}
+
+	// Invoke the callback with all the unmarshaled arguments
+	err = w.Handler.ListTaskRuns(ctx, taskName, params)
+	return err
+}
+
 // ListWorkers converts echo context to params.
 func (w *ServerInterfaceWrapper) ListWorkers(ctx echo.Context) error {
 	var err error
@@ -2635,6 +3137,95 @@ func (w *ServerInterfaceWrapper) ListWorkers(ctx echo.Context) error {
 
 	// Invoke the callback with all the unmarshaled arguments
 	err = w.Handler.ListWorkers(ctx, params)
+	return err
+}
+
+// RegisterWorker converts echo context to params.
+func (w *ServerInterfaceWrapper) RegisterWorker(ctx echo.Context) error {
+	var err error
+
+	// Invoke the callback with all the unmarshaled arguments
+	err = w.Handler.RegisterWorker(ctx)
+	return err
+}
+
+// RemoveWorker converts echo context to params.
+func (w *ServerInterfaceWrapper) RemoveWorker(ctx echo.Context) error {
+	var err error
+	// ------------- Path parameter "workerId" -------------
+	var workerId WorkerId
+
+	err = runtime.BindStyledParameterWithOptions("simple", "workerId", ctx.Param("workerId"), &workerId, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: ctx.Request().URL.RawPath == ""})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter workerId: %s", err))
+	}
+
+	// Invoke the callback with all the unmarshaled arguments
+	err = w.Handler.RemoveWorker(ctx, workerId)
+	return err
+}
+
+// ClaimJobs converts echo context to params.
+func (w *ServerInterfaceWrapper) ClaimJobs(ctx echo.Context) error {
+	var err error
+	// ------------- Path parameter "workerId" -------------
+	var workerId WorkerId
+
+	err = runtime.BindStyledParameterWithOptions("simple", "workerId", ctx.Param("workerId"), &workerId, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: ctx.Request().URL.RawPath == ""})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter workerId: %s", err))
+	}
+
+	// Invoke the callback with all the unmarshaled arguments
+	err = w.Handler.ClaimJobs(ctx, workerId)
+	return err
+}
+
+// FinishAttempts converts echo context to params.
+func (w *ServerInterfaceWrapper) FinishAttempts(ctx echo.Context) error {
+	var err error
+	// ------------- Path parameter "workerId" -------------
+	var workerId WorkerId
+
+	err = runtime.BindStyledParameterWithOptions("simple", "workerId", ctx.Param("workerId"), &workerId, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: ctx.Request().URL.RawPath == ""})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter workerId: %s", err))
+	}
+
+	// Invoke the callback with all the unmarshaled arguments
+	err = w.Handler.FinishAttempts(ctx, workerId)
+	return err
+}
+
+// Heartbeat converts echo context to params.
+func (w *ServerInterfaceWrapper) Heartbeat(ctx echo.Context) error {
+	var err error
+	// ------------- Path parameter "workerId" -------------
+	var workerId WorkerId
+
+	err = runtime.BindStyledParameterWithOptions("simple", "workerId", ctx.Param("workerId"), &workerId, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: ctx.Request().URL.RawPath == ""})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter workerId: %s", err))
+	}
+
+	// Invoke the callback with all the unmarshaled arguments
+	err = w.Handler.Heartbeat(ctx, workerId)
+	return err
+}
+
+// NoteProgress converts echo context to params.
+func (w *ServerInterfaceWrapper) NoteProgress(ctx echo.Context) error {
+	var err error
+	// ------------- Path parameter "workerId" -------------
+	var workerId WorkerId
+
+	err = runtime.BindStyledParameterWithOptions("simple", "workerId", ctx.Param("workerId"), &workerId, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: ctx.Request().URL.RawPath == ""})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter workerId: %s", err))
+	}
+
+	// Invoke the callback with all the unmarshaled arguments
+	err = w.Handler.NoteProgress(ctx, workerId)
 	return err
 }
 
@@ -2778,7 +3369,24 @@ func RegisterHandlersWithOptions(router EchoRouter, si ServerInterface, options 
 	router.GET(options.BaseURL+"/api/v1/queues/:queueName/breakers", wrapper.ListBreakers, options.OperationMiddlewares["listBreakers"]...)
 	router.DELETE(options.BaseURL+"/api/v1/queues/:queueName/breakers/:jobName", wrapper.RemoveBreaker, options.OperationMiddlewares["removeBreaker"]...)
 	router.PUT(options.BaseURL+"/api/v1/queues/:queueName/breakers/:jobName", wrapper.SetBreaker, options.OperationMiddlewares["setBreaker"]...)
+	router.GET(options.BaseURL+"/api/v1/tasks", wrapper.ListTasks, options.OperationMiddlewares["listTasks"]...)
+	router.GET(options.BaseURL+"/api/v1/tasks/:taskName", wrapper.GetTask, options.OperationMiddlewares["getTask"]...)
+	router.PATCH(options.BaseURL+"/api/v1/tasks/:taskName", wrapper.SetTask, options.OperationMiddlewares["setTask"]...)
+	router.POST(options.BaseURL+"/api/v1/tasks/:taskName/pause", wrapper.PauseTask, options.OperationMiddlewares["pauseTask"]...)
+	router.POST(options.BaseURL+"/api/v1/tasks/:taskName/resume", wrapper.ResumeTask, options.OperationMiddlewares["resumeTask"]...)
+	router.POST(options.BaseURL+"/api/v1/tasks/:taskName/run", wrapper.RunTask, options.OperationMiddlewares["runTask"]...)
+	router.GET(options.BaseURL+"/api/v1/tasks/:taskName/runs", wrapper.ListTaskRuns, options.OperationMiddlewares["listTaskRuns"]...)
+	router.GET(options.BaseURL+"/api/v1/queues/metrics/all", wrapper.GetAllMetrics, options.OperationMiddlewares["getAllMetrics"]...)
+	router.GET(options.BaseURL+"/api/v1/queues/:queueName/metrics", wrapper.GetMetrics, options.OperationMiddlewares["getMetrics"]...)
+	router.GET(options.BaseURL+"/api/v1/queues/:queueName/performance", wrapper.GetPerformance, options.OperationMiddlewares["getPerformance"]...)
+	router.GET(options.BaseURL+"/api/v1/queues/:queueName/history", wrapper.GetHistory, options.OperationMiddlewares["getHistory"]...)
 	router.GET(options.BaseURL+"/api/v1/workers", wrapper.ListWorkers, options.OperationMiddlewares["listWorkers"]...)
+	router.POST(options.BaseURL+"/api/v1/workers", wrapper.RegisterWorker, options.OperationMiddlewares["registerWorker"]...)
+	router.DELETE(options.BaseURL+"/api/v1/workers/:workerId", wrapper.RemoveWorker, options.OperationMiddlewares["removeWorker"]...)
+	router.POST(options.BaseURL+"/api/v1/workers/:workerId/claim", wrapper.ClaimJobs, options.OperationMiddlewares["claimJobs"]...)
+	router.POST(options.BaseURL+"/api/v1/workers/:workerId/heartbeat", wrapper.Heartbeat, options.OperationMiddlewares["heartbeat"]...)
+	router.POST(options.BaseURL+"/api/v1/workers/:workerId/finish", wrapper.FinishAttempts, options.OperationMiddlewares["finishAttempts"]...)
+	router.POST(options.BaseURL+"/api/v1/workers/:workerId/progress", wrapper.NoteProgress, options.OperationMiddlewares["noteProgress"]...)
 	router.GET(options.BaseURL+"/api/v1/audit-log", wrapper.GetAuditLog, options.OperationMiddlewares["getAuditLog"]...)
 	router.GET(options.BaseURL+"/docs", wrapper.GetDocs, options.OperationMiddlewares["getDocs"]...)
 	router.GET(options.BaseURL+"/openapi.yaml", wrapper.GetDescription, options.OperationMiddlewares["getDescription"]...)
@@ -3759,6 +4367,45 @@ func (response ListQueuesdefaultApplicationProblemPlusJSONResponse) VisitListQue
 	return err
 }
 
+type GetAllMetricsRequestObject struct {
+	Params GetAllMetricsParams
+}
+
+type GetAllMetricsResponseObject interface {
+	VisitGetAllMetricsResponse(w http.ResponseWriter) error
+}
+
+type GetAllMetrics200JSONResponse AllMetrics
+
+func (response GetAllMetrics200JSONResponse) VisitGetAllMetricsResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type GetAllMetricsdefaultApplicationProblemPlusJSONResponse struct {
+	Body       Problem
+	StatusCode int
+}
+
+func (response GetAllMetricsdefaultApplicationProblemPlusJSONResponse) VisitGetAllMetricsResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.WriteHeader(response.StatusCode)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
 type GetQueueRequestObject struct {
 	QueueName QueueName `json:"queueName"`
 }
@@ -4506,6 +5153,46 @@ func (response RedriveJobdefaultApplicationProblemPlusJSONResponse) VisitRedrive
 	return err
 }
 
+type GetHistoryRequestObject struct {
+	QueueName AnyQueue `json:"queueName"`
+	Params    GetHistoryParams
+}
+
+type GetHistoryResponseObject interface {
+	VisitGetHistoryResponse(w http.ResponseWriter) error
+}
+
+type GetHistory200JSONResponse SampleList
+
+func (response GetHistory200JSONResponse) VisitGetHistoryResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type GetHistorydefaultApplicationProblemPlusJSONResponse struct {
+	Body       Problem
+	StatusCode int
+}
+
+func (response GetHistorydefaultApplicationProblemPlusJSONResponse) VisitGetHistoryResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.WriteHeader(response.StatusCode)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
 type EnqueueRequestObject struct {
 	QueueName QueueName `json:"queueName"`
 	Params    EnqueueParams
@@ -4597,6 +5284,46 @@ func (response EnqueueManydefaultApplicationProblemPlusJSONResponse) VisitEnqueu
 	return err
 }
 
+type GetMetricsRequestObject struct {
+	QueueName QueueName `json:"queueName"`
+	Params    GetMetricsParams
+}
+
+type GetMetricsResponseObject interface {
+	VisitGetMetricsResponse(w http.ResponseWriter) error
+}
+
+type GetMetrics200JSONResponse QueueMetrics
+
+func (response GetMetrics200JSONResponse) VisitGetMetricsResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type GetMetricsdefaultApplicationProblemPlusJSONResponse struct {
+	Body       Problem
+	StatusCode int
+}
+
+func (response GetMetricsdefaultApplicationProblemPlusJSONResponse) VisitGetMetricsResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.WriteHeader(response.StatusCode)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
 type PauseQueueRequestObject struct {
 	QueueName QueueName `json:"queueName"`
 }
@@ -4625,6 +5352,46 @@ type PauseQueuedefaultApplicationProblemPlusJSONResponse struct {
 }
 
 func (response PauseQueuedefaultApplicationProblemPlusJSONResponse) VisitPauseQueueResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.WriteHeader(response.StatusCode)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type GetPerformanceRequestObject struct {
+	QueueName QueueName `json:"queueName"`
+	Params    GetPerformanceParams
+}
+
+type GetPerformanceResponseObject interface {
+	VisitGetPerformanceResponse(w http.ResponseWriter) error
+}
+
+type GetPerformance200JSONResponse Performance
+
+func (response GetPerformance200JSONResponse) VisitGetPerformanceResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type GetPerformancedefaultApplicationProblemPlusJSONResponse struct {
+	Body       Problem
+	StatusCode int
+}
+
+func (response GetPerformancedefaultApplicationProblemPlusJSONResponse) VisitGetPerformanceResponse(w http.ResponseWriter) error {
 
 	var buf bytes.Buffer
 	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
@@ -5023,6 +5790,280 @@ func (response ResumeRedrivedefaultApplicationProblemPlusJSONResponse) VisitResu
 	return err
 }
 
+type ListTasksRequestObject struct {
+}
+
+type ListTasksResponseObject interface {
+	VisitListTasksResponse(w http.ResponseWriter) error
+}
+
+type ListTasks200JSONResponse TaskList
+
+func (response ListTasks200JSONResponse) VisitListTasksResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type ListTasksdefaultApplicationProblemPlusJSONResponse struct {
+	Body       Problem
+	StatusCode int
+}
+
+func (response ListTasksdefaultApplicationProblemPlusJSONResponse) VisitListTasksResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.WriteHeader(response.StatusCode)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type GetTaskRequestObject struct {
+	TaskName TaskName `json:"taskName"`
+}
+
+type GetTaskResponseObject interface {
+	VisitGetTaskResponse(w http.ResponseWriter) error
+}
+
+type GetTask200JSONResponse Task
+
+func (response GetTask200JSONResponse) VisitGetTaskResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type GetTaskdefaultApplicationProblemPlusJSONResponse struct {
+	Body       Problem
+	StatusCode int
+}
+
+func (response GetTaskdefaultApplicationProblemPlusJSONResponse) VisitGetTaskResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.WriteHeader(response.StatusCode)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type SetTaskRequestObject struct {
+	TaskName TaskName `json:"taskName"`
+	Body     *SetTaskJSONRequestBody
+}
+
+type SetTaskResponseObject interface {
+	VisitSetTaskResponse(w http.ResponseWriter) error
+}
+
+type SetTask200JSONResponse Task
+
+func (response SetTask200JSONResponse) VisitSetTaskResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type SetTaskdefaultApplicationProblemPlusJSONResponse struct {
+	Body       Problem
+	StatusCode int
+}
+
+func (response SetTaskdefaultApplicationProblemPlusJSONResponse) VisitSetTaskResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.WriteHeader(response.StatusCode)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type PauseTaskRequestObject struct {
+	TaskName TaskName `json:"taskName"`
+}
+
+type PauseTaskResponseObject interface {
+	VisitPauseTaskResponse(w http.ResponseWriter) error
+}
+
+type PauseTask200JSONResponse Task
+
+func (response PauseTask200JSONResponse) VisitPauseTaskResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type PauseTaskdefaultApplicationProblemPlusJSONResponse struct {
+	Body       Problem
+	StatusCode int
+}
+
+func (response PauseTaskdefaultApplicationProblemPlusJSONResponse) VisitPauseTaskResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.WriteHeader(response.StatusCode)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type ResumeTaskRequestObject struct {
+	TaskName TaskName `json:"taskName"`
+}
+
+type ResumeTaskResponseObject interface {
+	VisitResumeTaskResponse(w http.ResponseWriter) error
+}
+
+type ResumeTask200JSONResponse Task
+
+func (response ResumeTask200JSONResponse) VisitResumeTaskResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type ResumeTaskdefaultApplicationProblemPlusJSONResponse struct {
+	Body       Problem
+	StatusCode int
+}
+
+func (response ResumeTaskdefaultApplicationProblemPlusJSONResponse) VisitResumeTaskResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.WriteHeader(response.StatusCode)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type RunTaskRequestObject struct {
+	TaskName TaskName `json:"taskName"`
+}
+
+type RunTaskResponseObject interface {
+	VisitRunTaskResponse(w http.ResponseWriter) error
+}
+
+type RunTask200JSONResponse Task
+
+func (response RunTask200JSONResponse) VisitRunTaskResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type RunTaskdefaultApplicationProblemPlusJSONResponse struct {
+	Body       Problem
+	StatusCode int
+}
+
+func (response RunTaskdefaultApplicationProblemPlusJSONResponse) VisitRunTaskResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.WriteHeader(response.StatusCode)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type ListTaskRunsRequestObject struct {
+	TaskName TaskName `json:"taskName"`
+	Params   ListTaskRunsParams
+}
+
+type ListTaskRunsResponseObject interface {
+	VisitListTaskRunsResponse(w http.ResponseWriter) error
+}
+
+type ListTaskRuns200JSONResponse TaskRunPage
+
+func (response ListTaskRuns200JSONResponse) VisitListTaskRunsResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type ListTaskRunsdefaultApplicationProblemPlusJSONResponse struct {
+	Body       Problem
+	StatusCode int
+}
+
+func (response ListTaskRunsdefaultApplicationProblemPlusJSONResponse) VisitListTaskRunsResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.WriteHeader(response.StatusCode)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
 type ListWorkersRequestObject struct {
 	Params ListWorkersParams
 }
@@ -5051,6 +6092,246 @@ type ListWorkersdefaultApplicationProblemPlusJSONResponse struct {
 }
 
 func (response ListWorkersdefaultApplicationProblemPlusJSONResponse) VisitListWorkersResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.WriteHeader(response.StatusCode)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type RegisterWorkerRequestObject struct {
+	Body *RegisterWorkerJSONRequestBody
+}
+
+type RegisterWorkerResponseObject interface {
+	VisitRegisterWorkerResponse(w http.ResponseWriter) error
+}
+
+type RegisterWorker201ResponseHeaders struct {
+	Location string
+}
+
+type RegisterWorker201JSONResponse struct {
+	Body    Registered
+	Headers RegisterWorker201ResponseHeaders
+}
+
+func (response RegisterWorker201JSONResponse) VisitRegisterWorkerResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.Header().Set("Location", fmt.Sprint(response.Headers.Location))
+	w.WriteHeader(201)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type RegisterWorkerdefaultApplicationProblemPlusJSONResponse struct {
+	Body       Problem
+	StatusCode int
+}
+
+func (response RegisterWorkerdefaultApplicationProblemPlusJSONResponse) VisitRegisterWorkerResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.WriteHeader(response.StatusCode)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type RemoveWorkerRequestObject struct {
+	WorkerId WorkerId `json:"workerId"`
+}
+
+type RemoveWorkerResponseObject interface {
+	VisitRemoveWorkerResponse(w http.ResponseWriter) error
+}
+
+type RemoveWorker204Response struct {
+}
+
+func (response RemoveWorker204Response) VisitRemoveWorkerResponse(w http.ResponseWriter) error {
+	w.WriteHeader(204)
+	return nil
+}
+
+type RemoveWorkerdefaultApplicationProblemPlusJSONResponse struct {
+	Body       Problem
+	StatusCode int
+}
+
+func (response RemoveWorkerdefaultApplicationProblemPlusJSONResponse) VisitRemoveWorkerResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.WriteHeader(response.StatusCode)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type ClaimJobsRequestObject struct {
+	WorkerId WorkerId `json:"workerId"`
+	Body     *ClaimJobsJSONRequestBody
+}
+
+type ClaimJobsResponseObject interface {
+	VisitClaimJobsResponse(w http.ResponseWriter) error
+}
+
+type ClaimJobs200JSONResponse Claimed
+
+func (response ClaimJobs200JSONResponse) VisitClaimJobsResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type ClaimJobsdefaultApplicationProblemPlusJSONResponse struct {
+	Body       Problem
+	StatusCode int
+}
+
+func (response ClaimJobsdefaultApplicationProblemPlusJSONResponse) VisitClaimJobsResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.WriteHeader(response.StatusCode)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type FinishAttemptsRequestObject struct {
+	WorkerId WorkerId `json:"workerId"`
+	Body     *FinishAttemptsJSONRequestBody
+}
+
+type FinishAttemptsResponseObject interface {
+	VisitFinishAttemptsResponse(w http.ResponseWriter) error
+}
+
+type FinishAttempts200JSONResponse Finished
+
+func (response FinishAttempts200JSONResponse) VisitFinishAttemptsResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type FinishAttemptsdefaultApplicationProblemPlusJSONResponse struct {
+	Body       Problem
+	StatusCode int
+}
+
+func (response FinishAttemptsdefaultApplicationProblemPlusJSONResponse) VisitFinishAttemptsResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.WriteHeader(response.StatusCode)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type HeartbeatRequestObject struct {
+	WorkerId WorkerId `json:"workerId"`
+	Body     *HeartbeatJSONRequestBody
+}
+
+type HeartbeatResponseObject interface {
+	VisitHeartbeatResponse(w http.ResponseWriter) error
+}
+
+type Heartbeat200JSONResponse HeartbeatReply
+
+func (response Heartbeat200JSONResponse) VisitHeartbeatResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type HeartbeatdefaultApplicationProblemPlusJSONResponse struct {
+	Body       Problem
+	StatusCode int
+}
+
+func (response HeartbeatdefaultApplicationProblemPlusJSONResponse) VisitHeartbeatResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.WriteHeader(response.StatusCode)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type NoteProgressRequestObject struct {
+	WorkerId WorkerId `json:"workerId"`
+	Body     *NoteProgressJSONRequestBody
+}
+
+type NoteProgressResponseObject interface {
+	VisitNoteProgressResponse(w http.ResponseWriter) error
+}
+
+type NoteProgress200JSONResponse LostAttempts
+
+func (response NoteProgress200JSONResponse) VisitNoteProgressResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type NoteProgressdefaultApplicationProblemPlusJSONResponse struct {
+	Body       Problem
+	StatusCode int
+}
+
+func (response NoteProgressdefaultApplicationProblemPlusJSONResponse) VisitNoteProgressResponse(w http.ResponseWriter) error {
 
 	var buf bytes.Buffer
 	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
@@ -5249,6 +6530,9 @@ type StrictServerInterface interface {
 	// ListQueues The queues that hold jobs or have settings of their own
 	// (GET /api/v1/queues)
 	ListQueues(ctx context.Context, request ListQueuesRequestObject) (ListQueuesResponseObject, error)
+	// GetAllMetrics How all queues do, together and each
+	// (GET /api/v1/queues/metrics/all)
+	GetAllMetrics(ctx context.Context, request GetAllMetricsRequestObject) (GetAllMetricsResponseObject, error)
 	// GetQueue A queue's settings and how many jobs it holds
 	// (GET /api/v1/queues/{queueName})
 	GetQueue(ctx context.Context, request GetQueueRequestObject) (GetQueueResponseObject, error)
@@ -5306,15 +6590,24 @@ type StrictServerInterface interface {
 	// RedriveJob Send a dead job back to its queue
 	// (POST /api/v1/queues/{queueName}/dlq/{dlqItemId}/retry)
 	RedriveJob(ctx context.Context, request RedriveJobRequestObject) (RedriveJobResponseObject, error)
+	// GetHistory A queue's samples over time, the oldest first
+	// (GET /api/v1/queues/{queueName}/history)
+	GetHistory(ctx context.Context, request GetHistoryRequestObject) (GetHistoryResponseObject, error)
 	// Enqueue Add a job
 	// (POST /api/v1/queues/{queueName}/jobs)
 	Enqueue(ctx context.Context, request EnqueueRequestObject) (EnqueueResponseObject, error)
 	// EnqueueMany Add up to 10,000 jobs, all or none
 	// (POST /api/v1/queues/{queueName}/jobs/batch)
 	EnqueueMany(ctx context.Context, request EnqueueManyRequestObject) (EnqueueManyResponseObject, error)
+	// GetMetrics How a queue does
+	// (GET /api/v1/queues/{queueName}/metrics)
+	GetMetrics(ctx context.Context, request GetMetricsRequestObject) (GetMetricsResponseObject, error)
 	// PauseQueue Stop handing out a queue's jobs
 	// (POST /api/v1/queues/{queueName}/pause)
 	PauseQueue(ctx context.Context, request PauseQueueRequestObject) (PauseQueueResponseObject, error)
+	// GetPerformance How long a queue's attempts took
+	// (GET /api/v1/queues/{queueName}/performance)
+	GetPerformance(ctx context.Context, request GetPerformanceRequestObject) (GetPerformanceResponseObject, error)
 	// GetPriorityDistribution How many jobs wait and run at each weight
 	// (GET /api/v1/queues/{queueName}/priority-distribution)
 	GetPriorityDistribution(ctx context.Context, request GetPriorityDistributionRequestObject) (GetPriorityDistributionResponseObject, error)
@@ -5345,9 +6638,48 @@ type StrictServerInterface interface {
 	// ResumeRedrive Go on with a paused operation, or one that its canary stopped
 	// (POST /api/v1/redrives/{redriveId}/resume)
 	ResumeRedrive(ctx context.Context, request ResumeRedriveRequestObject) (ResumeRedriveResponseObject, error)
+	// ListTasks The scheduled tasks, and how their last runs went
+	// (GET /api/v1/tasks)
+	ListTasks(ctx context.Context, request ListTasksRequestObject) (ListTasksResponseObject, error)
+	// GetTask A scheduled task
+	// (GET /api/v1/tasks/{taskName})
+	GetTask(ctx context.Context, request GetTaskRequestObject) (GetTaskResponseObject, error)
+	// SetTask Change a task from its next run on
+	// (PATCH /api/v1/tasks/{taskName})
+	SetTask(ctx context.Context, request SetTaskRequestObject) (SetTaskResponseObject, error)
+	// PauseTask Keep a task from running
+	// (POST /api/v1/tasks/{taskName}/pause)
+	PauseTask(ctx context.Context, request PauseTaskRequestObject) (PauseTaskResponseObject, error)
+	// ResumeTask Let a paused task run again, from its next tick on
+	// (POST /api/v1/tasks/{taskName}/resume)
+	ResumeTask(ctx context.Context, request ResumeTaskRequestObject) (ResumeTaskResponseObject, error)
+	// RunTask Ask for a run, paused or not
+	// (POST /api/v1/tasks/{taskName}/run)
+	RunTask(ctx context.Context, request RunTaskRequestObject) (RunTaskResponseObject, error)
+	// ListTaskRuns The runs of a task, the newest first
+	// (GET /api/v1/tasks/{taskName}/runs)
+	ListTaskRuns(ctx context.Context, request ListTaskRunsRequestObject) (ListTaskRunsResponseObject, error)
 	// ListWorkers The workers that are registered
 	// (GET /api/v1/workers)
 	ListWorkers(ctx context.Context, request ListWorkersRequestObject) (ListWorkersResponseObject, error)
+	// RegisterWorker Register a worker
+	// (POST /api/v1/workers)
+	RegisterWorker(ctx context.Context, request RegisterWorkerRequestObject) (RegisterWorkerResponseObject, error)
+	// RemoveWorker Leave
+	// (DELETE /api/v1/workers/{workerId})
+	RemoveWorker(ctx context.Context, request RemoveWorkerRequestObject) (RemoveWorkerResponseObject, error)
+	// ClaimJobs Lease due jobs, waiting for the first
+	// (POST /api/v1/workers/{workerId}/claim)
+	ClaimJobs(ctx context.Context, request ClaimJobsRequestObject) (ClaimJobsResponseObject, error)
+	// FinishAttempts Complete, fail, snooze, release or cancel attempts
+	// (POST /api/v1/workers/{workerId}/finish)
+	FinishAttempts(ctx context.Context, request FinishAttemptsRequestObject) (FinishAttemptsResponseObject, error)
+	// Heartbeat Keep the leases, and learn what to cancel
+	// (POST /api/v1/workers/{workerId}/heartbeat)
+	Heartbeat(ctx context.Context, request HeartbeatRequestObject) (HeartbeatResponseObject, error)
+	// NoteProgress Note how far attempts are
+	// (POST /api/v1/workers/{workerId}/progress)
+	NoteProgress(ctx context.Context, request NoteProgressRequestObject) (NoteProgressResponseObject, error)
 	// GetDocs This description as a page
 	// (GET /docs)
 	GetDocs(ctx context.Context, request GetDocsRequestObject) (GetDocsResponseObject, error)
@@ -6135,6 +7467,31 @@ func (sh *strictHandler) ListQueues(ctx echo.Context) error {
 	return nil
 }
 
+// GetAllMetrics operation middleware
+func (sh *strictHandler) GetAllMetrics(ctx echo.Context, params GetAllMetricsParams) error {
+	var request GetAllMetricsRequestObject
+
+	request.Params = params
+
+	handler := func(ctx echo.Context, request interface{}) (interface{}, error) {
+		return sh.ssi.GetAllMetrics(ctx.Request().Context(), request.(GetAllMetricsRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "GetAllMetrics")
+	}
+
+	response, err := handler(ctx, request)
+
+	if err != nil {
+		return err
+	} else if validResponse, ok := response.(GetAllMetricsResponseObject); ok {
+		return validResponse.VisitGetAllMetricsResponse(ctx.Response())
+	} else if response != nil {
+		return fmt.Errorf("unexpected response type: %T", response)
+	}
+	return nil
+}
+
 // GetQueue operation middleware
 func (sh *strictHandler) GetQueue(ctx echo.Context, queueName QueueName) error {
 	var request GetQueueRequestObject
@@ -6761,6 +8118,32 @@ func (sh *strictHandler) RedriveJob(ctx echo.Context, queueName QueueName, dlqIt
 	return nil
 }
 
+// GetHistory operation middleware
+func (sh *strictHandler) GetHistory(ctx echo.Context, queueName AnyQueue, params GetHistoryParams) error {
+	var request GetHistoryRequestObject
+
+	request.QueueName = queueName
+	request.Params = params
+
+	handler := func(ctx echo.Context, request interface{}) (interface{}, error) {
+		return sh.ssi.GetHistory(ctx.Request().Context(), request.(GetHistoryRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "GetHistory")
+	}
+
+	response, err := handler(ctx, request)
+
+	if err != nil {
+		return err
+	} else if validResponse, ok := response.(GetHistoryResponseObject); ok {
+		return validResponse.VisitGetHistoryResponse(ctx.Response())
+	} else if response != nil {
+		return fmt.Errorf("unexpected response type: %T", response)
+	}
+	return nil
+}
+
 // Enqueue operation middleware
 func (sh *strictHandler) Enqueue(ctx echo.Context, queueName QueueName, params EnqueueParams) error {
 	var request EnqueueRequestObject
@@ -6864,6 +8247,32 @@ func (sh *strictHandler) EnqueueMany(ctx echo.Context, queueName QueueName, para
 	return nil
 }
 
+// GetMetrics operation middleware
+func (sh *strictHandler) GetMetrics(ctx echo.Context, queueName QueueName, params GetMetricsParams) error {
+	var request GetMetricsRequestObject
+
+	request.QueueName = queueName
+	request.Params = params
+
+	handler := func(ctx echo.Context, request interface{}) (interface{}, error) {
+		return sh.ssi.GetMetrics(ctx.Request().Context(), request.(GetMetricsRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "GetMetrics")
+	}
+
+	response, err := handler(ctx, request)
+
+	if err != nil {
+		return err
+	} else if validResponse, ok := response.(GetMetricsResponseObject); ok {
+		return validResponse.VisitGetMetricsResponse(ctx.Response())
+	} else if response != nil {
+		return fmt.Errorf("unexpected response type: %T", response)
+	}
+	return nil
+}
+
 // PauseQueue operation middleware
 func (sh *strictHandler) PauseQueue(ctx echo.Context, queueName QueueName) error {
 	var request PauseQueueRequestObject
@@ -6883,6 +8292,32 @@ func (sh *strictHandler) PauseQueue(ctx echo.Context, queueName QueueName) error
 		return err
 	} else if validResponse, ok := response.(PauseQueueResponseObject); ok {
 		return validResponse.VisitPauseQueueResponse(ctx.Response())
+	} else if response != nil {
+		return fmt.Errorf("unexpected response type: %T", response)
+	}
+	return nil
+}
+
+// GetPerformance operation middleware
+func (sh *strictHandler) GetPerformance(ctx echo.Context, queueName QueueName, params GetPerformanceParams) error {
+	var request GetPerformanceRequestObject
+
+	request.QueueName = queueName
+	request.Params = params
+
+	handler := func(ctx echo.Context, request interface{}) (interface{}, error) {
+		return sh.ssi.GetPerformance(ctx.Request().Context(), request.(GetPerformanceRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "GetPerformance")
+	}
+
+	response, err := handler(ctx, request)
+
+	if err != nil {
+		return err
+	} else if validResponse, ok := response.(GetPerformanceResponseObject); ok {
+		return validResponse.VisitGetPerformanceResponse(ctx.Response())
 	} else if response != nil {
 		return fmt.Errorf("unexpected response type: %T", response)
 	}
@@ -7164,6 +8599,203 @@ func (sh *strictHandler) ResumeRedrive(ctx echo.Context, redriveId RedriveId) er
 	return nil
 }
 
+// ListTasks operation middleware
+func (sh *strictHandler) ListTasks(ctx echo.Context) error {
+	var request ListTasksRequestObject
+
+	handler := func(ctx echo.Context, request interface{}) (interface{}, error) {
+		return sh.ssi.ListTasks(ctx.Request().Context(), request.(ListTasksRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "ListTasks")
+	}
+
+	response, err := handler(ctx, request)
+
+	if err != nil {
+		return err
+	} else if validResponse, ok := response.(ListTasksResponseObject); ok {
+		return validResponse.VisitListTasksResponse(ctx.Response())
+	} else if response != nil {
+		return fmt.Errorf("unexpected response type: %T", response)
+	}
+	return nil
+}
+
+// GetTask operation middleware
+func (sh *strictHandler) GetTask(ctx echo.Context, taskName TaskName) error {
+	var request GetTaskRequestObject
+
+	request.TaskName = taskName
+
+	handler := func(ctx echo.Context, request interface{}) (interface{}, error) {
+		return sh.ssi.GetTask(ctx.Request().Context(), request.(GetTaskRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "GetTask")
+	}
+
+	response, err := handler(ctx, request)
+
+	if err != nil {
+		return err
+	} else if validResponse, ok := response.(GetTaskResponseObject); ok {
+		return validResponse.VisitGetTaskResponse(ctx.Response())
+	} else if response != nil {
+		return fmt.Errorf("unexpected response type: %T", response)
+	}
+	return nil
+}
+
+// SetTask operation middleware
+func (sh *strictHandler) SetTask(ctx echo.Context, taskName TaskName) error {
+	var request SetTaskRequestObject
+
+	request.TaskName = taskName
+
+	var body SetTaskJSONRequestBody
+	var err error
+	if binder, ok := ctx.Echo().Binder.(*echo.DefaultBinder); ok {
+		// A request validator built on kin-openapi's openapi3filter with
+		// KeepValidatedValue leaves the value it validated on the body. Bind
+		// that value, matching member names exactly, so the handler receives
+		// what was validated instead of a second, case-insensitive decode.
+		// Otherwise bind only the request body, so that path and query
+		// parameters are not also bound into the body struct.
+		if vb, ok := ctx.Request().Body.(interface{ ValidatedValue() any }); !ok || runtime.BindJSONValue(vb.ValidatedValue(), &body) != nil {
+			err = binder.BindBody(ctx, &body)
+		}
+	} else {
+		// A custom binder is installed on the Echo instance; defer to it
+		// entirely, since echo.Binder does not expose body-only binding and
+		// the binder may do more than decode (for example call ctx.Validate).
+		err = ctx.Bind(&body)
+	}
+	if err != nil {
+		return err
+	}
+	request.Body = &body
+
+	handler := func(ctx echo.Context, request interface{}) (interface{}, error) {
+		return sh.ssi.SetTask(ctx.Request().Context(), request.(SetTaskRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "SetTask")
+	}
+
+	response, err := handler(ctx, request)
+
+	if err != nil {
+		return err
+	} else if validResponse, ok := response.(SetTaskResponseObject); ok {
+		return validResponse.VisitSetTaskResponse(ctx.Response())
+	} else if response != nil {
+		return fmt.Errorf("unexpected response type: %T", response)
+	}
+	return nil
+}
+
+// PauseTask operation middleware
+func (sh *strictHandler) PauseTask(ctx echo.Context, taskName TaskName) error {
+	var request PauseTaskRequestObject
+
+	request.TaskName = taskName
+
+	handler := func(ctx echo.Context, request interface{}) (interface{}, error) {
+		return sh.ssi.PauseTask(ctx.Request().Context(), request.(PauseTaskRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "PauseTask")
+	}
+
+	response, err := handler(ctx, request)
+
+	if err != nil {
+		return err
+	} else if validResponse, ok := response.(PauseTaskResponseObject); ok {
+		return validResponse.VisitPauseTaskResponse(ctx.Response())
+	} else if response != nil {
+		return fmt.Errorf("unexpected response type: %T", response)
+	}
+	return nil
+}
+
+// ResumeTask operation middleware
+func (sh *strictHandler) ResumeTask(ctx echo.Context, taskName TaskName) error {
+	var request ResumeTaskRequestObject
+
+	request.TaskName = taskName
+
+	handler := func(ctx echo.Context, request interface{}) (interface{}, error) {
+		return sh.ssi.ResumeTask(ctx.Request().Context(), request.(ResumeTaskRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "ResumeTask")
+	}
+
+	response, err := handler(ctx, request)
+
+	if err != nil {
+		return err
+	} else if validResponse, ok := response.(ResumeTaskResponseObject); ok {
+		return validResponse.VisitResumeTaskResponse(ctx.Response())
+	} else if response != nil {
+		return fmt.Errorf("unexpected response type: %T", response)
+	}
+	return nil
+}
+
+// RunTask operation middleware
+func (sh *strictHandler) RunTask(ctx echo.Context, taskName TaskName) error {
+	var request RunTaskRequestObject
+
+	request.TaskName = taskName
+
+	handler := func(ctx echo.Context, request interface{}) (interface{}, error) {
+		return sh.ssi.RunTask(ctx.Request().Context(), request.(RunTaskRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "RunTask")
+	}
+
+	response, err := handler(ctx, request)
+
+	if err != nil {
+		return err
+	} else if validResponse, ok := response.(RunTaskResponseObject); ok {
+		return validResponse.VisitRunTaskResponse(ctx.Response())
+	} else if response != nil {
+		return fmt.Errorf("unexpected response type: %T", response)
+	}
+	return nil
+}
+
+// ListTaskRuns operation middleware
+func (sh *strictHandler) ListTaskRuns(ctx echo.Context, taskName TaskName, params ListTaskRunsParams) error {
+	var request ListTaskRunsRequestObject
+
+	request.TaskName = taskName
+	request.Params = params
+
+	handler := func(ctx echo.Context, request interface{}) (interface{}, error) {
+		return sh.ssi.ListTaskRuns(ctx.Request().Context(), request.(ListTaskRunsRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "ListTaskRuns")
+	}
+
+	response, err := handler(ctx, request)
+
+	if err != nil {
+		return err
+	} else if validResponse, ok := response.(ListTaskRunsResponseObject); ok {
+		return validResponse.VisitListTaskRunsResponse(ctx.Response())
+	} else if response != nil {
+		return fmt.Errorf("unexpected response type: %T", response)
+	}
+	return nil
+}
+
 // ListWorkers operation middleware
 func (sh *strictHandler) ListWorkers(ctx echo.Context, params ListWorkersParams) error {
 	var request ListWorkersRequestObject
@@ -7183,6 +8815,269 @@ func (sh *strictHandler) ListWorkers(ctx echo.Context, params ListWorkersParams)
 		return err
 	} else if validResponse, ok := response.(ListWorkersResponseObject); ok {
 		return validResponse.VisitListWorkersResponse(ctx.Response())
+	} else if response != nil {
+		return fmt.Errorf("unexpected response type: %T", response)
+	}
+	return nil
+}
+
+// RegisterWorker operation middleware
+func (sh *strictHandler) RegisterWorker(ctx echo.Context) error {
+	var request RegisterWorkerRequestObject
+
+	var body RegisterWorkerJSONRequestBody
+	var err error
+	if binder, ok := ctx.Echo().Binder.(*echo.DefaultBinder); ok {
+		// A request validator built on kin-openapi's openapi3filter with
+		// KeepValidatedValue leaves the value it validated on the body. Bind
+		// that value, matching member names exactly, so the handler receives
+		// what was validated instead of a second, case-insensitive decode.
+		// Otherwise bind only the request body, so that path and query
+		// parameters are not also bound into the body struct.
+		if vb, ok := ctx.Request().Body.(interface{ ValidatedValue() any }); !ok || runtime.BindJSONValue(vb.ValidatedValue(), &body) != nil {
+			err = binder.BindBody(ctx, &body)
+		}
+	} else {
+		// A custom binder is installed on the Echo instance; defer to it
+		// entirely, since echo.Binder does not expose body-only binding and
+		// the binder may do more than decode (for example call ctx.Validate).
+		err = ctx.Bind(&body)
+	}
+	if err != nil {
+		return err
+	}
+	request.Body = &body
+
+	handler := func(ctx echo.Context, request interface{}) (interface{}, error) {
+		return sh.ssi.RegisterWorker(ctx.Request().Context(), request.(RegisterWorkerRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "RegisterWorker")
+	}
+
+	response, err := handler(ctx, request)
+
+	if err != nil {
+		return err
+	} else if validResponse, ok := response.(RegisterWorkerResponseObject); ok {
+		return validResponse.VisitRegisterWorkerResponse(ctx.Response())
+	} else if response != nil {
+		return fmt.Errorf("unexpected response type: %T", response)
+	}
+	return nil
+}
+
+// RemoveWorker operation middleware
+func (sh *strictHandler) RemoveWorker(ctx echo.Context, workerId WorkerId) error {
+	var request RemoveWorkerRequestObject
+
+	request.WorkerId = workerId
+
+	handler := func(ctx echo.Context, request interface{}) (interface{}, error) {
+		return sh.ssi.RemoveWorker(ctx.Request().Context(), request.(RemoveWorkerRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "RemoveWorker")
+	}
+
+	response, err := handler(ctx, request)
+
+	if err != nil {
+		return err
+	} else if validResponse, ok := response.(RemoveWorkerResponseObject); ok {
+		return validResponse.VisitRemoveWorkerResponse(ctx.Response())
+	} else if response != nil {
+		return fmt.Errorf("unexpected response type: %T", response)
+	}
+	return nil
+}
+
+// ClaimJobs operation middleware
+func (sh *strictHandler) ClaimJobs(ctx echo.Context, workerId WorkerId) error {
+	var request ClaimJobsRequestObject
+
+	request.WorkerId = workerId
+
+	var body ClaimJobsJSONRequestBody
+	var err error
+	if binder, ok := ctx.Echo().Binder.(*echo.DefaultBinder); ok {
+		// A request validator built on kin-openapi's openapi3filter with
+		// KeepValidatedValue leaves the value it validated on the body. Bind
+		// that value, matching member names exactly, so the handler receives
+		// what was validated instead of a second, case-insensitive decode.
+		// Otherwise bind only the request body, so that path and query
+		// parameters are not also bound into the body struct.
+		if vb, ok := ctx.Request().Body.(interface{ ValidatedValue() any }); !ok || runtime.BindJSONValue(vb.ValidatedValue(), &body) != nil {
+			err = binder.BindBody(ctx, &body)
+		}
+	} else {
+		// A custom binder is installed on the Echo instance; defer to it
+		// entirely, since echo.Binder does not expose body-only binding and
+		// the binder may do more than decode (for example call ctx.Validate).
+		err = ctx.Bind(&body)
+	}
+	if err != nil {
+		return err
+	}
+	request.Body = &body
+
+	handler := func(ctx echo.Context, request interface{}) (interface{}, error) {
+		return sh.ssi.ClaimJobs(ctx.Request().Context(), request.(ClaimJobsRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "ClaimJobs")
+	}
+
+	response, err := handler(ctx, request)
+
+	if err != nil {
+		return err
+	} else if validResponse, ok := response.(ClaimJobsResponseObject); ok {
+		return validResponse.VisitClaimJobsResponse(ctx.Response())
+	} else if response != nil {
+		return fmt.Errorf("unexpected response type: %T", response)
+	}
+	return nil
+}
+
+// FinishAttempts operation middleware
+func (sh *strictHandler) FinishAttempts(ctx echo.Context, workerId WorkerId) error {
+	var request FinishAttemptsRequestObject
+
+	request.WorkerId = workerId
+
+	var body FinishAttemptsJSONRequestBody
+	var err error
+	if binder, ok := ctx.Echo().Binder.(*echo.DefaultBinder); ok {
+		// A request validator built on kin-openapi's openapi3filter with
+		// KeepValidatedValue leaves the value it validated on the body. Bind
+		// that value, matching member names exactly, so the handler receives
+		// what was validated instead of a second, case-insensitive decode.
+		// Otherwise bind only the request body, so that path and query
+		// parameters are not also bound into the body struct.
+		if vb, ok := ctx.Request().Body.(interface{ ValidatedValue() any }); !ok || runtime.BindJSONValue(vb.ValidatedValue(), &body) != nil {
+			err = binder.BindBody(ctx, &body)
+		}
+	} else {
+		// A custom binder is installed on the Echo instance; defer to it
+		// entirely, since echo.Binder does not expose body-only binding and
+		// the binder may do more than decode (for example call ctx.Validate).
+		err = ctx.Bind(&body)
+	}
+	if err != nil {
+		return err
+	}
+	request.Body = &body
+
+	handler := func(ctx echo.Context, request interface{}) (interface{}, error) {
+		return sh.ssi.FinishAttempts(ctx.Request().Context(), request.(FinishAttemptsRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "FinishAttempts")
+	}
+
+	response, err := handler(ctx, request)
+
+	if err != nil {
+		return err
+	} else if validResponse, ok := response.(FinishAttemptsResponseObject); ok {
+		return validResponse.VisitFinishAttemptsResponse(ctx.Response())
+	} else if response != nil {
+		return fmt.Errorf("unexpected response type: %T", response)
+	}
+	return nil
+}
+
+// Heartbeat operation middleware
+func (sh *strictHandler) Heartbeat(ctx echo.Context, workerId WorkerId) error {
+	var request HeartbeatRequestObject
+
+	request.WorkerId = workerId
+
+	var body HeartbeatJSONRequestBody
+	var err error
+	if binder, ok := ctx.Echo().Binder.(*echo.DefaultBinder); ok {
+		// A request validator built on kin-openapi's openapi3filter with
+		// KeepValidatedValue leaves the value it validated on the body. Bind
+		// that value, matching member names exactly, so the handler receives
+		// what was validated instead of a second, case-insensitive decode.
+		// Otherwise bind only the request body, so that path and query
+		// parameters are not also bound into the body struct.
+		if vb, ok := ctx.Request().Body.(interface{ ValidatedValue() any }); !ok || runtime.BindJSONValue(vb.ValidatedValue(), &body) != nil {
+			err = binder.BindBody(ctx, &body)
+		}
+	} else {
+		// A custom binder is installed on the Echo instance; defer to it
+		// entirely, since echo.Binder does not expose body-only binding and
+		// the binder may do more than decode (for example call ctx.Validate).
+		err = ctx.Bind(&body)
+	}
+	if err != nil {
+		return err
+	}
+	request.Body = &body
+
+	handler := func(ctx echo.Context, request interface{}) (interface{}, error) {
+		return sh.ssi.Heartbeat(ctx.Request().Context(), request.(HeartbeatRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "Heartbeat")
+	}
+
+	response, err := handler(ctx, request)
+
+	if err != nil {
+		return err
+	} else if validResponse, ok := response.(HeartbeatResponseObject); ok {
+		return validResponse.VisitHeartbeatResponse(ctx.Response())
+	} else if response != nil {
+		return fmt.Errorf("unexpected response type: %T", response)
+	}
+	return nil
+}
+
+// NoteProgress operation middleware
+func (sh *strictHandler) NoteProgress(ctx echo.Context, workerId WorkerId) error {
+	var request NoteProgressRequestObject
+
+	request.WorkerId = workerId
+
+	var body NoteProgressJSONRequestBody
+	var err error
+	if binder, ok := ctx.Echo().Binder.(*echo.DefaultBinder); ok {
+		// A request validator built on kin-openapi's openapi3filter with
+		// KeepValidatedValue leaves the value it validated on the body. Bind
+		// that value, matching member names exactly, so the handler receives
+		// what was validated instead of a second, case-insensitive decode.
+		// Otherwise bind only the request body, so that path and query
+		// parameters are not also bound into the body struct.
+		if vb, ok := ctx.Request().Body.(interface{ ValidatedValue() any }); !ok || runtime.BindJSONValue(vb.ValidatedValue(), &body) != nil {
+			err = binder.BindBody(ctx, &body)
+		}
+	} else {
+		// A custom binder is installed on the Echo instance; defer to it
+		// entirely, since echo.Binder does not expose body-only binding and
+		// the binder may do more than decode (for example call ctx.Validate).
+		err = ctx.Bind(&body)
+	}
+	if err != nil {
+		return err
+	}
+	request.Body = &body
+
+	handler := func(ctx echo.Context, request interface{}) (interface{}, error) {
+		return sh.ssi.NoteProgress(ctx.Request().Context(), request.(NoteProgressRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "NoteProgress")
+	}
+
+	response, err := handler(ctx, request)
+
+	if err != nil {
+		return err
+	} else if validResponse, ok := response.(NoteProgressResponseObject); ok {
+		return validResponse.VisitNoteProgressResponse(ctx.Response())
 	} else if response != nil {
 		return fmt.Errorf("unexpected response type: %T", response)
 	}
