@@ -1,11 +1,13 @@
 package penstockotel_test
 
 import (
+	"cmp"
 	"context"
 	"database/sql"
 	"encoding/json"
 	"errors"
 	"fmt"
+	"slices"
 	"testing"
 	"time"
 
@@ -133,6 +135,9 @@ func TestAJobIsOneTraceFromItsEnqueueThroughARetryToItsCompletion(t *testing.T) 
 	attempts, finishes, inner := f.spans("attempt mail"), f.spans("finish mail"), f.spans("send")
 	require.Len(t, attempts, 2)
 	require.Len(t, finishes, 2)
+	slices.SortFunc(finishes, func(a, b tracetest.SpanStub) int { // hooks may be told out of order
+		return cmp.Compare(attributes(a)["penstock.job.attempt"].(int64), attributes(b)["penstock.job.attempt"].(int64))
+	})
 	for i, a := range attempts {
 		require.Equal(t, story, a.SpanContext.TraceID())
 		require.Equal(t, enqueue.SpanContext.SpanID(), a.Parent.SpanID())

@@ -65,7 +65,7 @@ func newWalk(t *testing.T) *walk {
 	require.NoError(t, err)
 	w.ids = map[string]string{
 		"jobId": strconv.FormatInt(w.job, 10), "dlqItemId": w.entry, "redriveId": strconv.FormatInt(redrive, 10),
-		"jobName": "n", "fingerprint": page.Items[0].Fingerprint, "position": "10", "level": "panic", "tag": "vip",
+		"jobName": "n", "fingerprint": page.Items[0].Fingerprint, "position": "10", "level": "panic", "tag": "vip", "taskName": "dlq-purge",
 		"workerId": strconv.FormatInt(w.worker.ID, 10),
 	}
 	return w
