@@ -60,7 +60,7 @@ type Scenario struct {
 // Scenarios are all there are, in the order to show them.
 var Scenarios = []Scenario{
 	drainScenario, enqueueScenario, steadyScenario, latencyScenario, backlogScenario, pinnedScenario, notifyScenario,
-	workersScenario, memoryScenario, idleScenario, ceilingScenario, httpScenario,
+	workersScenario, memoryScenario, idleScenario, ceilingScenario, httpScenario, httpWorkScenario,
 }
 
 // Report is what a run found. Its JSON is one object: the figures of the headline row

@@ -24,7 +24,7 @@ var httpScenario = Scenario{
 job is committed; then as many with POST …/jobs/batch, 1,000 to a request, from four. Every
 request is authenticated and held to openapi.yaml. Beside each, half as many are enqueued
 by the library in this process: the ceiling. Meanwhile one more connection asks for the
-queue fifty times a second. The machine's cores are shared by client, server and
+queue's metrics fifty times a second. The machine's cores are shared by client, server and
 PostgreSQL.`,
 	Usual: Load{Jobs: 100_000, PayloadBytes: 100},
 	run:   (*bench).http,
@@ -68,7 +68,7 @@ func (b *bench) http(ctx context.Context) (err error) {
 	if err != nil {
 		return err
 	}
-	b.report.Rows = append(b.report.Rows, single, batch, Row{Name: "GET of the queue meanwhile", Latency: seen})
+	b.report.Rows = append(b.report.Rows, single, batch, Row{Name: "GET of its metrics meanwhile", Latency: seen})
 	b.report.headline(single)
 	if peak, ok := server.peakMemory(); ok {
 		b.report.amount("the server's memory, at most", peak, "MiB")
@@ -237,7 +237,7 @@ func (b *bench) postBatches(ctx context.Context, s *httpServer, queue string, jo
 	return speed(int64(jobs), time.Since(start)), err
 }
 
-// look asks for a queue now and then until the returned function is called, which tells
+// look asks for a queue's metrics now and then until the returned function is called, which tells
 // how long the answers took.
 func (s *httpServer) look(ctx context.Context, queue string) (end func() (*Latency, error), err error) {
 	ctx, cancel := context.WithCancel(ctx)
@@ -250,7 +250,7 @@ func (s *httpServer) look(ctx context.Context, queue string) (end func() (*Laten
 				return false, nil
 			}
 			// From when it was due, so that a slow answer does not hide those behind it.
-			err := conn.expect(200, s.request("GET", "/api/v1/queues/"+queue, s.token, nil))
+			err := conn.expect(200, s.request("GET", "/api/v1/queues/"+queue+"/metrics", s.token, nil))
 			took.record(time.Since(next))
 			return err == nil, err
 		})

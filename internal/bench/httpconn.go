@@ -70,7 +70,10 @@ func (c *httpConn) expect(status int, request []byte) error {
 }
 
 // do sends a request and reads the answer to its end.
-func (c *httpConn) do(request []byte) (status int, err error) {
+func (c *httpConn) do(request []byte) (status int, err error) { return c.exchange(request, io.Discard) }
+
+// exchange sends a request and copies the answer's body.
+func (c *httpConn) exchange(request []byte, body io.Writer) (status int, err error) {
 	if _, err := c.Write(request); err != nil {
 		return 0, fmt.Errorf("send a request: %w", err)
 	}
@@ -79,6 +82,6 @@ func (c *httpConn) do(request []byte) (status int, err error) {
 		return 0, fmt.Errorf("read an answer: %w", err)
 	}
 	defer response.Body.Close()
-	_, err = io.Copy(io.Discard, response.Body)
+	_, err = io.Copy(body, response.Body)
 	return response.StatusCode, err
 }
