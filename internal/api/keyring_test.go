@@ -277,7 +277,13 @@ func TestUsesOfATokenAreNoted(t *testing.T) {
 	require.WithinDuration(t, now, *tokens[0].LastUsedAt, 10*time.Second)
 	page, err := client.AuditLog(t.Context(), "", 10, "")
 	require.NoError(t, err)
-	require.Len(t, page.Items, 1, "a use is no change")
+	changes := 0
+	for _, line := range page.Items {
+		if strings.HasPrefix(line.Action, "api_tokens.") {
+			changes++
+		}
+	}
+	require.Equal(t, 1, changes, "a use is no change")
 }
 
 func TestBrowsersMayNotWriteForOtherSites(t *testing.T) {
