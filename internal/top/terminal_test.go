@@ -84,7 +84,7 @@ func turnOn(t *testing.T, d *dbtest.DB, width, height int) *terminal {
 	go func() { _, _ = io.Copy(io.Discard, term.screen) }() // what a terminal answers to questions
 	go func() {
 		term.done <- Run(ctx, Options{
-			Client: term.client.As("ada"), Where: "db.example/app", Every: 50 * time.Millisecond, In: in, Out: lineEnds{term.screen},
+			Client: term.client.As("ada"), Where: "db.example/app", Every: 50 * time.Millisecond, HealthEvery: 50 * time.Millisecond, In: in, Out: lineEnds{term.screen},
 			Environ: []string{"TERM=xterm-256color"}, Width: width, Height: height,
 		})
 	}()
