@@ -43,7 +43,7 @@ type Health struct {
 	Status          HealthStatus  `json:"status"`
 	Issues          []HealthIssue `json:"issues"` // the worst first
 	Recommendations []string      `json:"recommendations"`
-	Metrics         QueueCounts   `json:"metrics"` // nothing, of the database
+	Metrics         *Metrics      `json:"metrics,omitempty"` // of the last hour; nil of the database
 }
 
 // HealthOverview is the health of everything.
@@ -53,34 +53,31 @@ type HealthOverview struct {
 	Queues   []Health     `json:"queues"` // by name
 }
 
+// healthWindow is how far the metrics reach back that come with a queue's health.
+const healthWindow = time.Hour
+
 // Health tells the health of one queue: what it did of late, by its samples, and what
-// waits, runs and is dead now, held against its thresholds. A queue nobody uses is
-// healthy. It reads all that waits, runs or is dead.
+// waits, runs and is dead now, held against its thresholds, with its metrics. A queue
+// nobody uses is healthy. It reads all that waits, runs or is dead.
 func (c *Client) Health(ctx context.Context, queue string) (Health, error) {
 	rows, err := c.queries.QueueHealth(ctx, &queue)
 	if err != nil {
 		return Health{}, translate("read health", err)
 	}
-	h := health(queue, rows)
-	counts, err := c.Counts(ctx, queue)
+	metrics, err := c.Metrics(ctx, queue, healthWindow)
 	if err != nil {
 		return Health{}, err
 	}
-	h.Metrics = QueueCounts{Queue: queue}
-	if len(counts) == 1 {
-		h.Metrics = counts[0]
-	}
+	h := health(queue, rows)
+	h.Metrics = &metrics.Metrics
 	return h, nil
 }
 
-// AllHealth tells the health of every queue that holds jobs, has settings or has
-// something wrong, and of the database with its scheduled tasks.
+// AllHealth tells the health of every queue that holds jobs, has a worker or settings,
+// did something within the last hour or has something wrong, and of the database with
+// its scheduled tasks.
 func (c *Client) AllHealth(ctx context.Context) (HealthOverview, error) {
 	all := HealthOverview{Queues: []Health{}}
-	queues, err := c.Queues(ctx)
-	if err != nil {
-		return all, err
-	}
 	rows, err := c.queries.QueueHealth(ctx, nil)
 	if err != nil {
 		return all, translate("read health", err)
@@ -89,22 +86,25 @@ func (c *Client) AllHealth(ctx context.Context) (HealthOverview, error) {
 	if err != nil {
 		return all, translate("read health", err)
 	}
+	metrics, err := c.AllMetrics(ctx, healthWindow)
+	if err != nil {
+		return all, err
+	}
 	byQueue := map[string][]db.HealthIssue{}
 	for _, r := range rows {
 		byQueue[r.Queue] = append(byQueue[r.Queue], r)
 	}
 	all.Database = health("", database)
 	all.Status = all.Database.Status
-	for _, q := range queues {
+	for i, q := range metrics.Queues {
 		h := health(q.Queue, byQueue[q.Queue])
-		h.Metrics = q.Counts
-		h.Metrics.Queue = q.Queue
+		h.Metrics = &metrics.Queues[i].Metrics
 		all.Queues = append(all.Queues, h)
 		delete(byQueue, q.Queue)
 	}
-	for queue, issues := range byQueue { // of a queue that has only workers
+	for queue, issues := range byQueue { // of a queue that was emptied between the two reads
 		h := health(queue, issues)
-		h.Metrics.Queue = queue
+		h.Metrics = new(Metrics)
 		all.Queues = append(all.Queues, h)
 	}
 	slices.SortFunc(all.Queues, func(a, b Health) int { return cmp.Compare(a.Queue, b.Queue) })

@@ -67,9 +67,9 @@ func writeHealth(out io.Writer, d *deps, list []penstock.Health) error {
 		for _, i := range h.Issues {
 			codes = append(codes, i.Code)
 		}
-		name, waiting, running, dead := text(h.Queue), grouped(h.Metrics.Waiting), grouped(h.Metrics.Running), grouped(h.Metrics.Dead)
-		if h.Queue == "" {
-			name, waiting.text, running.text, dead.text = dimmed("(database)"), "", "", ""
+		name, waiting, running, dead := dimmed("(database)"), text(""), text(""), text("")
+		if m := h.Metrics; m != nil {
+			name, waiting, running, dead = text(h.Queue), grouped(m.Waiting), grouped(m.Running), grouped(m.Dead)
 		}
 		overview.add(name, state(string(h.Status)), waiting, running, dead, text(strings.Join(codes, ", ")))
 	}

@@ -102,6 +102,12 @@ var roles = map[string]role{
 	"getPerformance": lookers,
 	"getHistory":     lookers,
 
+	"getHealth":           lookers,
+	"getAllHealth":        lookers,
+	"listHealthReports":   lookers,
+	"getHealthThresholds": lookers,
+	"setHealthThresholds": operators,
+
 	"listWorkers": lookers,
 	"getAuditLog": admins,
 }

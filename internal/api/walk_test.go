@@ -150,9 +150,14 @@ func TestEveryRoleReachesItsOperationsAndNoForeignQueue(t *testing.T) {
 			if w.namesForeign(op) {
 				require.Equal(t, http.StatusNotFound, status, "%s by %v sees what is in a foreign queue: %s", op.id, r, code)
 			}
+			if aboutEverything[op.id] {
+				require.Equal(t, "forbidden_queue", code, "%s by %v", op.id, r)
+			}
 			if op.parameter(queueParameter) != nil && op.parameter(queueParameter).in == "path" {
-				_, code = w.call(op, "foreign", w.tokens[r])
-				require.Equal(t, "forbidden_queue", code, "%s by %v in a foreign queue", op.id, r)
+				for _, queue := range []string{"foreign", every} {
+					_, code = w.call(op, queue, w.tokens[r])
+					require.Equal(t, "forbidden_queue", code, "%s by %v in queue %s", op.id, r, queue)
+				}
 			}
 		}
 		status, code := w.call(op, "mine", "pen_unknown_unknown")
@@ -168,6 +173,12 @@ func TestEveryRoleReachesItsOperationsAndNoForeignQueue(t *testing.T) {
 	require.Equal(t, w.entry, page.Items[0].ID)
 	_, err = w.worker.Heartbeat(t.Context(), nil)
 	require.NoError(t, err, "another token's worker is where it was")
+}
+
+// aboutEverything are operations that need a token of every queue though their path names
+// none.
+var aboutEverything = map[string]bool{
+	"getAllHealth": true, "getAllMetrics": true, "pauseTask": true, "resumeTask": true, "runTask": true,
 }
 
 // namesForeign reports whether the operation is about one thing by its id.

@@ -236,19 +236,40 @@ func TestAnUnusedQueueAndAQuietDatabaseAreHealthy(t *testing.T) {
 	t.Parallel()
 	f := newFixture(t)
 	h := f.health(t, "never")
+	require.NotNil(t, h.Metrics)
+	require.Equal(t, penstock.Metrics{StateAt: h.Metrics.StateAt, TimeToDrain: new(penstock.Milliseconds)}, *h.Metrics, "nothing is in it, and no rate is made up")
+	h.Metrics = nil
 	require.Equal(t, penstock.Health{
 		Queue: "never", Status: penstock.StatusHealthy, Issues: []penstock.HealthIssue{}, Recommendations: []string{},
-		Metrics: penstock.QueueCounts{Queue: "never"},
 	}, h)
 	f.exec(t, `INSERT INTO penstock.queues (queue) VALUES ('q')`)
 	all, err := f.client.AllHealth(t.Context())
 	require.NoError(t, err)
 	require.Equal(t, penstock.StatusHealthy, all.Status, all)
 	require.Len(t, all.Queues, 1)
-	text, err := json.Marshal(h)
+	require.NotNil(t, all.Queues[0].Metrics)
+	text, err := json.Marshal(all.Database)
 	require.NoError(t, err)
-	require.JSONEq(t, `{"queueName": "never", "status": "healthy", "issues": [], "recommendations": [],
-		"metrics": {"queueName": "never", "waiting": 0, "scheduled": 0, "retrying": 0, "running": 0, "dead": 0}}`, string(text))
+	require.JSONEq(t, `{"status": "healthy", "issues": [], "recommendations": []}`, string(text))
+}
+
+func TestTheMetricsOfTheLastHourComeWithHealth(t *testing.T) {
+	t.Parallel()
+	f := newFixture(t)
+	f.die(t, 3)
+	f.enqueue(t, 2)
+	one, err := f.client.Metrics(t.Context(), "q", time.Hour)
+	require.NoError(t, err)
+	require.Equal(t, []int64{2, 3, 3}, []int64{one.Metrics.Waiting, one.Metrics.Dead, one.Metrics.Died})
+	require.Zero(t, *one.Metrics.SuccessRate)
+	all, err := f.client.AllHealth(t.Context())
+	require.NoError(t, err)
+	require.Len(t, all.Queues, 1)
+	for _, m := range []*penstock.Metrics{f.health(t, "q").Metrics, all.Queues[0].Metrics} {
+		require.Equal(t, []int64{2, 3, 3, 5}, []int64{m.Waiting, m.Dead, m.Died, m.Enqueued})
+		require.Zero(t, *m.SuccessRate)
+	}
+	require.Nil(t, all.Database.Metrics)
 }
 
 func TestFewAttemptsSayNothing(t *testing.T) {

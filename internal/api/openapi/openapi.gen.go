@@ -196,6 +196,30 @@ type Finished struct {
 	Attempts []RemoteEnding `json:"attempts"`
 }
 
+// Health How a queue is, with its metrics of the last hour, or how the database is, which has none.
+type Health = penstock.Health
+
+// HealthIssue Something that is wrong.
+type HealthIssue = penstock.HealthIssue
+
+// HealthOverview defines model for HealthOverview.
+type HealthOverview = penstock.HealthOverview
+
+// HealthReport The health of a queue or of the database at a moment.
+type HealthReport = penstock.HealthReport
+
+// HealthReportPage defines model for HealthReportPage.
+type HealthReportPage = penstock.Page[penstock.HealthReport]
+
+// HealthStatus The worst issue there is decides.
+type HealthStatus = penstock.HealthStatus
+
+// HealthThresholds What a queue is held against. A share is 0 to 1.
+type HealthThresholds = penstock.HealthThresholds
+
+// HealthThresholdsChange What is left out stays; null leaves it to what holds for every queue.
+type HealthThresholdsChange = map[string]*float64
+
 // Heartbeat defines model for Heartbeat.
 type Heartbeat struct {
 	Held []HeldAttempt `json:"held,omitempty"`
@@ -1033,6 +1057,15 @@ type PurgeDeadJobsParams struct {
 	Data Data `form:"data,omitempty" json:"data,omitempty"`
 }
 
+// ListHealthReportsParams defines parameters for ListHealthReports.
+type ListHealthReportsParams struct {
+	// Limit How many items, at most.
+	Limit Limit `form:"limit,omitempty" json:"limit,omitempty"`
+
+	// Cursor The next of an earlier page of the same request.
+	Cursor Cursor `form:"cursor,omitempty" json:"cursor,omitempty"`
+}
+
 // GetHistoryParams defines parameters for GetHistory.
 type GetHistoryParams struct {
 	From From `form:"from,omitempty" json:"from,omitempty"`
@@ -1136,6 +1169,9 @@ type StartRedriveJSONRequestBody = RedriveRequest
 // RedriveJobJSONRequestBody defines body for RedriveJob for application/json ContentType.
 type RedriveJobJSONRequestBody = RedriveJobRequest
 
+// SetHealthThresholdsJSONRequestBody defines body for SetHealthThresholds for application/json ContentType.
+type SetHealthThresholdsJSONRequestBody = HealthThresholdsChange
+
 // EnqueueJSONRequestBody defines body for Enqueue for application/json ContentType.
 type EnqueueJSONRequestBody = JobRequest
 
@@ -1168,6 +1204,9 @@ type ServerInterface interface {
 	// GetAuditLog Who changed what, the newest first
 	// (GET /api/v1/audit-log)
 	GetAuditLog(ctx echo.Context, params GetAuditLogParams) error
+	// GetAllHealth How every queue and the database are
+	// (GET /api/v1/health)
+	GetAllHealth(ctx echo.Context) error
 	// ListJobs Jobs that are kept, the newest first
 	// (GET /api/v1/jobs)
 	ListJobs(ctx echo.Context, params ListJobsParams) error
@@ -1297,6 +1336,18 @@ type ServerInterface interface {
 	// RedriveJob Send a dead job back to its queue
 	// (POST /api/v1/queues/{queueName}/dlq/{dlqItemId}/retry)
 	RedriveJob(ctx echo.Context, queueName QueueName, dlqItemId DlqItemId) error
+	// GetHealth How a queue is
+	// (GET /api/v1/queues/{queueName}/health)
+	GetHealth(ctx echo.Context, queueName QueueName) error
+	// ListHealthReports The reports that are kept of a queue, the newest first
+	// (GET /api/v1/queues/{queueName}/health/reports)
+	ListHealthReports(ctx echo.Context, queueName AnyQueue, params ListHealthReportsParams) error
+	// GetHealthThresholds What a queue's health is held against
+	// (GET /api/v1/queues/{queueName}/health/thresholds)
+	GetHealthThresholds(ctx echo.Context, queueName AnyQueue) error
+	// SetHealthThresholds Change it
+	// (PATCH /api/v1/queues/{queueName}/health/thresholds)
+	SetHealthThresholds(ctx echo.Context, queueName AnyQueue) error
 	// GetHistory A queue's samples over time, the oldest first
 	// (GET /api/v1/queues/{queueName}/history)
 	GetHistory(ctx echo.Context, queueName AnyQueue, params GetHistoryParams) error
@@ -1435,6 +1486,15 @@ func (w *ServerInterfaceWrapper) GetAuditLog(ctx echo.Context) error {
 
 	// Invoke the callback with all the unmarshaled arguments
 	err = w.Handler.GetAuditLog(ctx, params)
+	return err
+}
+
+// GetAllHealth converts echo context to params.
+func (w *ServerInterfaceWrapper) GetAllHealth(ctx echo.Context) error {
+	var err error
+
+	// Invoke the callback with all the unmarshaled arguments
+	err = w.Handler.GetAllHealth(ctx)
 	return err
 }
 
@@ -2618,6 +2678,86 @@ func (w *ServerInterfaceWrapper) RedriveJob(ctx echo.Context) error {
 	return err
 }
 
+// GetHealth converts echo context to params.
+func (w *ServerInterfaceWrapper) GetHealth(ctx echo.Context) error {
+	var err error
+	// ------------- Path parameter "queueName" -------------
+	var queueName QueueName
+
+	err = runtime.BindStyledParameterWithOptions("simple", "queueName", ctx.Param("queueName"), &queueName, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: ctx.Request().URL.RawPath == ""})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter queueName: %s", err))
+	}
+
+	// Invoke the callback with all the unmarshaled arguments
+	err = w.Handler.GetHealth(ctx, queueName)
+	return err
+}
+
+// ListHealthReports converts echo context to params.
+func (w *ServerInterfaceWrapper) ListHealthReports(ctx echo.Context) error {
+	var err error
+	// ------------- Path parameter "queueName" -------------
+	var queueName AnyQueue
+
+	err = runtime.BindStyledParameterWithOptions("simple", "queueName", ctx.Param("queueName"), &queueName, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: ctx.Request().URL.RawPath == ""})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter queueName: %s", err))
+	}
+
+	// Parameter object where we will unmarshal all parameters from the context
+	var params ListHealthReportsParams
+	// ------------- Optional query parameter "limit" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "limit", ctx.QueryParams(), &params.Limit, runtime.BindQueryParameterOptions{Type: "integer", Format: ""})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter limit: %s", err))
+	}
+
+	// ------------- Optional query parameter "cursor" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "cursor", ctx.QueryParams(), &params.Cursor, runtime.BindQueryParameterOptions{Type: "string", Format: ""})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter cursor: %s", err))
+	}
+
+	// Invoke the callback with all the unmarshaled arguments
+	err = w.Handler.ListHealthReports(ctx, queueName, params)
+	return err
+}
+
+// GetHealthThresholds converts echo context to params.
+func (w *ServerInterfaceWrapper) GetHealthThresholds(ctx echo.Context) error {
+	var err error
+	// ------------- Path parameter "queueName" -------------
+	var queueName AnyQueue
+
+	err = runtime.BindStyledParameterWithOptions("simple", "queueName", ctx.Param("queueName"), &queueName, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: ctx.Request().URL.RawPath == ""})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter queueName: %s", err))
+	}
+
+	// Invoke the callback with all the unmarshaled arguments
+	err = w.Handler.GetHealthThresholds(ctx, queueName)
+	return err
+}
+
+// SetHealthThresholds converts echo context to params.
+func (w *ServerInterfaceWrapper) SetHealthThresholds(ctx echo.Context) error {
+	var err error
+	// ------------- Path parameter "queueName" -------------
+	var queueName AnyQueue
+
+	err = runtime.BindStyledParameterWithOptions("simple", "queueName", ctx.Param("queueName"), &queueName, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: ctx.Request().URL.RawPath == ""})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter queueName: %s", err))
+	}
+
+	// Invoke the callback with all the unmarshaled arguments
+	err = w.Handler.SetHealthThresholds(ctx, queueName)
+	return err
+}
+
 // GetHistory converts echo context to params.
 func (w *ServerInterfaceWrapper) GetHistory(ctx echo.Context) error {
 	var err error
@@ -3380,6 +3520,11 @@ func RegisterHandlersWithOptions(router EchoRouter, si ServerInterface, options 
 	router.GET(options.BaseURL+"/api/v1/queues/:queueName/metrics", wrapper.GetMetrics, options.OperationMiddlewares["getMetrics"]...)
 	router.GET(options.BaseURL+"/api/v1/queues/:queueName/performance", wrapper.GetPerformance, options.OperationMiddlewares["getPerformance"]...)
 	router.GET(options.BaseURL+"/api/v1/queues/:queueName/history", wrapper.GetHistory, options.OperationMiddlewares["getHistory"]...)
+	router.GET(options.BaseURL+"/api/v1/health", wrapper.GetAllHealth, options.OperationMiddlewares["getAllHealth"]...)
+	router.GET(options.BaseURL+"/api/v1/queues/:queueName/health", wrapper.GetHealth, options.OperationMiddlewares["getHealth"]...)
+	router.GET(options.BaseURL+"/api/v1/queues/:queueName/health/reports", wrapper.ListHealthReports, options.OperationMiddlewares["listHealthReports"]...)
+	router.GET(options.BaseURL+"/api/v1/queues/:queueName/health/thresholds", wrapper.GetHealthThresholds, options.OperationMiddlewares["getHealthThresholds"]...)
+	router.PATCH(options.BaseURL+"/api/v1/queues/:queueName/health/thresholds", wrapper.SetHealthThresholds, options.OperationMiddlewares["setHealthThresholds"]...)
 	router.GET(options.BaseURL+"/api/v1/workers", wrapper.ListWorkers, options.OperationMiddlewares["listWorkers"]...)
 	router.POST(options.BaseURL+"/api/v1/workers", wrapper.RegisterWorker, options.OperationMiddlewares["registerWorker"]...)
 	router.DELETE(options.BaseURL+"/api/v1/workers/:workerId", wrapper.RemoveWorker, options.OperationMiddlewares["removeWorker"]...)
@@ -3468,6 +3613,44 @@ type GetAuditLogdefaultApplicationProblemPlusJSONResponse struct {
 }
 
 func (response GetAuditLogdefaultApplicationProblemPlusJSONResponse) VisitGetAuditLogResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.WriteHeader(response.StatusCode)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type GetAllHealthRequestObject struct {
+}
+
+type GetAllHealthResponseObject interface {
+	VisitGetAllHealthResponse(w http.ResponseWriter) error
+}
+
+type GetAllHealth200JSONResponse HealthOverview
+
+func (response GetAllHealth200JSONResponse) VisitGetAllHealthResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type GetAllHealthdefaultApplicationProblemPlusJSONResponse struct {
+	Body       Problem
+	StatusCode int
+}
+
+func (response GetAllHealthdefaultApplicationProblemPlusJSONResponse) VisitGetAllHealthResponse(w http.ResponseWriter) error {
 
 	var buf bytes.Buffer
 	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
@@ -5153,6 +5336,164 @@ func (response RedriveJobdefaultApplicationProblemPlusJSONResponse) VisitRedrive
 	return err
 }
 
+type GetHealthRequestObject struct {
+	QueueName QueueName `json:"queueName"`
+}
+
+type GetHealthResponseObject interface {
+	VisitGetHealthResponse(w http.ResponseWriter) error
+}
+
+type GetHealth200JSONResponse Health
+
+func (response GetHealth200JSONResponse) VisitGetHealthResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type GetHealthdefaultApplicationProblemPlusJSONResponse struct {
+	Body       Problem
+	StatusCode int
+}
+
+func (response GetHealthdefaultApplicationProblemPlusJSONResponse) VisitGetHealthResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.WriteHeader(response.StatusCode)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type ListHealthReportsRequestObject struct {
+	QueueName AnyQueue `json:"queueName"`
+	Params    ListHealthReportsParams
+}
+
+type ListHealthReportsResponseObject interface {
+	VisitListHealthReportsResponse(w http.ResponseWriter) error
+}
+
+type ListHealthReports200JSONResponse HealthReportPage
+
+func (response ListHealthReports200JSONResponse) VisitListHealthReportsResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type ListHealthReportsdefaultApplicationProblemPlusJSONResponse struct {
+	Body       Problem
+	StatusCode int
+}
+
+func (response ListHealthReportsdefaultApplicationProblemPlusJSONResponse) VisitListHealthReportsResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.WriteHeader(response.StatusCode)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type GetHealthThresholdsRequestObject struct {
+	QueueName AnyQueue `json:"queueName"`
+}
+
+type GetHealthThresholdsResponseObject interface {
+	VisitGetHealthThresholdsResponse(w http.ResponseWriter) error
+}
+
+type GetHealthThresholds200JSONResponse HealthThresholds
+
+func (response GetHealthThresholds200JSONResponse) VisitGetHealthThresholdsResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type GetHealthThresholdsdefaultApplicationProblemPlusJSONResponse struct {
+	Body       Problem
+	StatusCode int
+}
+
+func (response GetHealthThresholdsdefaultApplicationProblemPlusJSONResponse) VisitGetHealthThresholdsResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.WriteHeader(response.StatusCode)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type SetHealthThresholdsRequestObject struct {
+	QueueName AnyQueue `json:"queueName"`
+	Body      *SetHealthThresholdsJSONRequestBody
+}
+
+type SetHealthThresholdsResponseObject interface {
+	VisitSetHealthThresholdsResponse(w http.ResponseWriter) error
+}
+
+type SetHealthThresholds200JSONResponse HealthThresholds
+
+func (response SetHealthThresholds200JSONResponse) VisitSetHealthThresholdsResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type SetHealthThresholdsdefaultApplicationProblemPlusJSONResponse struct {
+	Body       Problem
+	StatusCode int
+}
+
+func (response SetHealthThresholdsdefaultApplicationProblemPlusJSONResponse) VisitSetHealthThresholdsResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.WriteHeader(response.StatusCode)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
 type GetHistoryRequestObject struct {
 	QueueName AnyQueue `json:"queueName"`
 	Params    GetHistoryParams
@@ -6461,6 +6802,9 @@ type StrictServerInterface interface {
 	// GetAuditLog Who changed what, the newest first
 	// (GET /api/v1/audit-log)
 	GetAuditLog(ctx context.Context, request GetAuditLogRequestObject) (GetAuditLogResponseObject, error)
+	// GetAllHealth How every queue and the database are
+	// (GET /api/v1/health)
+	GetAllHealth(ctx context.Context, request GetAllHealthRequestObject) (GetAllHealthResponseObject, error)
 	// ListJobs Jobs that are kept, the newest first
 	// (GET /api/v1/jobs)
 	ListJobs(ctx context.Context, request ListJobsRequestObject) (ListJobsResponseObject, error)
@@ -6590,6 +6934,18 @@ type StrictServerInterface interface {
 	// RedriveJob Send a dead job back to its queue
 	// (POST /api/v1/queues/{queueName}/dlq/{dlqItemId}/retry)
 	RedriveJob(ctx context.Context, request RedriveJobRequestObject) (RedriveJobResponseObject, error)
+	// GetHealth How a queue is
+	// (GET /api/v1/queues/{queueName}/health)
+	GetHealth(ctx context.Context, request GetHealthRequestObject) (GetHealthResponseObject, error)
+	// ListHealthReports The reports that are kept of a queue, the newest first
+	// (GET /api/v1/queues/{queueName}/health/reports)
+	ListHealthReports(ctx context.Context, request ListHealthReportsRequestObject) (ListHealthReportsResponseObject, error)
+	// GetHealthThresholds What a queue's health is held against
+	// (GET /api/v1/queues/{queueName}/health/thresholds)
+	GetHealthThresholds(ctx context.Context, request GetHealthThresholdsRequestObject) (GetHealthThresholdsResponseObject, error)
+	// SetHealthThresholds Change it
+	// (PATCH /api/v1/queues/{queueName}/health/thresholds)
+	SetHealthThresholds(ctx context.Context, request SetHealthThresholdsRequestObject) (SetHealthThresholdsResponseObject, error)
 	// GetHistory A queue's samples over time, the oldest first
 	// (GET /api/v1/queues/{queueName}/history)
 	GetHistory(ctx context.Context, request GetHistoryRequestObject) (GetHistoryResponseObject, error)
@@ -6725,6 +7081,29 @@ func (sh *strictHandler) GetAuditLog(ctx echo.Context, params GetAuditLogParams)
 		return err
 	} else if validResponse, ok := response.(GetAuditLogResponseObject); ok {
 		return validResponse.VisitGetAuditLogResponse(ctx.Response())
+	} else if response != nil {
+		return fmt.Errorf("unexpected response type: %T", response)
+	}
+	return nil
+}
+
+// GetAllHealth operation middleware
+func (sh *strictHandler) GetAllHealth(ctx echo.Context) error {
+	var request GetAllHealthRequestObject
+
+	handler := func(ctx echo.Context, request interface{}) (interface{}, error) {
+		return sh.ssi.GetAllHealth(ctx.Request().Context(), request.(GetAllHealthRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "GetAllHealth")
+	}
+
+	response, err := handler(ctx, request)
+
+	if err != nil {
+		return err
+	} else if validResponse, ok := response.(GetAllHealthResponseObject); ok {
+		return validResponse.VisitGetAllHealthResponse(ctx.Response())
 	} else if response != nil {
 		return fmt.Errorf("unexpected response type: %T", response)
 	}
@@ -8112,6 +8491,130 @@ func (sh *strictHandler) RedriveJob(ctx echo.Context, queueName QueueName, dlqIt
 		return err
 	} else if validResponse, ok := response.(RedriveJobResponseObject); ok {
 		return validResponse.VisitRedriveJobResponse(ctx.Response())
+	} else if response != nil {
+		return fmt.Errorf("unexpected response type: %T", response)
+	}
+	return nil
+}
+
+// GetHealth operation middleware
+func (sh *strictHandler) GetHealth(ctx echo.Context, queueName QueueName) error {
+	var request GetHealthRequestObject
+
+	request.QueueName = queueName
+
+	handler := func(ctx echo.Context, request interface{}) (interface{}, error) {
+		return sh.ssi.GetHealth(ctx.Request().Context(), request.(GetHealthRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "GetHealth")
+	}
+
+	response, err := handler(ctx, request)
+
+	if err != nil {
+		return err
+	} else if validResponse, ok := response.(GetHealthResponseObject); ok {
+		return validResponse.VisitGetHealthResponse(ctx.Response())
+	} else if response != nil {
+		return fmt.Errorf("unexpected response type: %T", response)
+	}
+	return nil
+}
+
+// ListHealthReports operation middleware
+func (sh *strictHandler) ListHealthReports(ctx echo.Context, queueName AnyQueue, params ListHealthReportsParams) error {
+	var request ListHealthReportsRequestObject
+
+	request.QueueName = queueName
+	request.Params = params
+
+	handler := func(ctx echo.Context, request interface{}) (interface{}, error) {
+		return sh.ssi.ListHealthReports(ctx.Request().Context(), request.(ListHealthReportsRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "ListHealthReports")
+	}
+
+	response, err := handler(ctx, request)
+
+	if err != nil {
+		return err
+	} else if validResponse, ok := response.(ListHealthReportsResponseObject); ok {
+		return validResponse.VisitListHealthReportsResponse(ctx.Response())
+	} else if response != nil {
+		return fmt.Errorf("unexpected response type: %T", response)
+	}
+	return nil
+}
+
+// GetHealthThresholds operation middleware
+func (sh *strictHandler) GetHealthThresholds(ctx echo.Context, queueName AnyQueue) error {
+	var request GetHealthThresholdsRequestObject
+
+	request.QueueName = queueName
+
+	handler := func(ctx echo.Context, request interface{}) (interface{}, error) {
+		return sh.ssi.GetHealthThresholds(ctx.Request().Context(), request.(GetHealthThresholdsRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "GetHealthThresholds")
+	}
+
+	response, err := handler(ctx, request)
+
+	if err != nil {
+		return err
+	} else if validResponse, ok := response.(GetHealthThresholdsResponseObject); ok {
+		return validResponse.VisitGetHealthThresholdsResponse(ctx.Response())
+	} else if response != nil {
+		return fmt.Errorf("unexpected response type: %T", response)
+	}
+	return nil
+}
+
+// SetHealthThresholds operation middleware
+func (sh *strictHandler) SetHealthThresholds(ctx echo.Context, queueName AnyQueue) error {
+	var request SetHealthThresholdsRequestObject
+
+	request.QueueName = queueName
+
+	var body SetHealthThresholdsJSONRequestBody
+	var err error
+	if binder, ok := ctx.Echo().Binder.(*echo.DefaultBinder); ok {
+		// A request validator built on kin-openapi's openapi3filter with
+		// KeepValidatedValue leaves the value it validated on the body. Bind
+		// that value, matching member names exactly, so the handler receives
+		// what was validated instead of a second, case-insensitive decode.
+		// Otherwise bind only the request body, so that path and query
+		// parameters are not also bound into the body struct.
+		if vb, ok := ctx.Request().Body.(interface{ ValidatedValue() any }); !ok || runtime.BindJSONValue(vb.ValidatedValue(), &body) != nil {
+			err = binder.BindBody(ctx, &body)
+		}
+	} else {
+		// A custom binder is installed on the Echo instance; defer to it
+		// entirely, since echo.Binder does not expose body-only binding and
+		// the binder may do more than decode (for example call ctx.Validate).
+		err = ctx.Bind(&body)
+	}
+	if err != nil {
+		return err
+	}
+	request.Body = &body
+
+	handler := func(ctx echo.Context, request interface{}) (interface{}, error) {
+		return sh.ssi.SetHealthThresholds(ctx.Request().Context(), request.(SetHealthThresholdsRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "SetHealthThresholds")
+	}
+
+	response, err := handler(ctx, request)
+
+	if err != nil {
+		return err
+	} else if validResponse, ok := response.(SetHealthThresholdsResponseObject); ok {
+		return validResponse.VisitSetHealthThresholdsResponse(ctx.Response())
 	} else if response != nil {
 		return fmt.Errorf("unexpected response type: %T", response)
 	}
