@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"fmt"
 	"strings"
 	"testing"
 	"time"
@@ -230,6 +231,27 @@ func TestTheWorstOfEqualIssuesIsTheDatabases(t *testing.T) {
 	require.Empty(t, vitals{}.lines(80, time.Now()), "all is well")
 }
 
+func TestTheSelectedQueueIsSeenBelowAnIssue(t *testing.T) {
+	m := newModel(t.Context(), Options{Width: 80, Height: 24})
+	m.health.Database.Issues = []penstock.HealthIssue{{Code: "xmin_horizon", Severity: penstock.StatusWarning}}
+	for i := range 30 {
+		m.state.queues = append(m.state.queues, queue{name: fmt.Sprintf("q%02d", i)})
+	}
+	m.move(29)
+	require.Contains(t, strings.Join(m.lines(time.Now()), "\n"), "q29")
+}
+
+func TestWorkersStayUnderHelp(t *testing.T) {
+	m := newModel(t.Context(), Options{})
+	m.screen = workersScreen
+	m.took(readMsg{state: state{workers: []penstock.WorkerInfo{{ID: 1}, {ID: 2}}}})
+	m.move(1)
+	m.took(readMsg{state: state{}})
+	require.Len(t, m.state.workers, 2)
+	m.took(readMsg{state: state{workers: []penstock.WorkerInfo{{ID: 2}, {ID: 3}}}})
+	require.Zero(t, m.row, "the selected worker stays selected")
+}
+
 func TestAdviceIsCutToCommandsThatFit(t *testing.T) {
 	text := "Mend it, then: penstock dlq groups q; penstock dlq redrive q"
 	require.Equal(t, text, advice(text, 60))
@@ -250,7 +272,7 @@ func TestWorkersAreListedAndScrolled(t *testing.T) {
 		exec(t, d, "SELECT penstock.register_worker('{mail,tts}', 'ape' || E'\x1b[2J', 100 + n, 'v1.2.3', 4) FROM generate_series(1, 60) n ORDER BY n")
 		exec(t, d, "UPDATE penstock.workers SET beat_at = now() - interval '2 minutes', started_at = now() - interval '3 days' WHERE pid = 101")
 		term.shows(t, "workers: 60 with 240 slots, holding 0 jobs", " 101 ", "not  160 ")
-		require.Regexp(t, `ape.* 101 +v1\.2\.3 +mail, tts +– +4 +3 d +2 m`, term.line(t, " 101 "))
+		require.Regexp(t, `ape\[2J +101 +v1\.2\.3 +mail, tts +– +4 +3 d +2 m`, term.line(t, " 101 "))
 		term.press(t, "G")
 		term.shows(t, " 160 ", "not  101 ")
 		term.press(t, "g")
