@@ -16,9 +16,10 @@ func newTop(d *deps) *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "top",
 		Short: "Watch the queues live, and act on them",
-		Long: `Watch the queues live: what waits, runs, retries and is dead, with its trend; what
-died, by error. Keys sort, filter, pause and resume queues, open a queue's dead letter
-queue and redrive a job of it; ? lists them.
+		Long: `Watch the queues live: what waits, runs, retries and is dead, with its trend; the
+health of each queue and the worst issue of all; the workers; what died, by error.
+Keys sort, filter, pause and resume queues, open a queue's dead letter queue and
+redrive a job of it; ? lists them.
 
 It needs a terminal of at least 80 by 24. Programs ask "penstock queue list --json".`,
 		Args: cobra.NoArgs,

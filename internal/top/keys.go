@@ -12,12 +12,14 @@ import (
 // keys are what help lists, in its order.
 var keys = [][2]string{
 	{"columns", "rates and shares are of the last minute; WAIT and TOOK are its P95"},
+	{"health", "of each queue, and the worst of all; penstock health tells more"},
 	{"↑ ↓, j k", "select a row; pgup, pgdn, g and G go further"},
 	{"s", "sort queues by waiting, running, rate, dead, name"},
 	{"/", "filter queues by a part of their names; esc ends it"},
 	{"p", "pause the selected queue, or resume it"},
 	{"enter", "open the selected queue's dead letter queue"},
 	{"e", "what died, by error, in all queues"},
+	{"w", "the workers, and what they hold"},
 	{"r", "in a dead letter queue: redrive the selected job"},
 	{"esc", "back"},
 	{"?", "this help"},
@@ -68,6 +70,8 @@ func (m *model) press(key string) tea.Cmd {
 		m.back()
 	case "e":
 		m.screen, m.row = groupsScreen, 0
+	case "w":
+		return m.openWorkers()
 	default:
 		return m.pressOn(key)
 	}
@@ -135,6 +139,12 @@ func (m *model) typeFilter(key string) {
 // open shows a queue's dead letter queue.
 func (m *model) open(queue string) tea.Cmd {
 	m.screen, m.row, m.deadQueue, m.state.dead = deadScreen, 0, queue, nil
+	return m.readNow()
+}
+
+// openWorkers shows the workers.
+func (m *model) openWorkers() tea.Cmd {
+	m.screen, m.row, m.deadQueue, m.state.workers = workersScreen, 0, "", nil
 	return m.readNow()
 }
 

@@ -4,12 +4,11 @@ import (
 	"cmp"
 	"context"
 	"slices"
+	"strconv"
 	"strings"
 	"time"
 
 	tea "charm.land/bubbletea/v2"
-
-	"github.com/penstock/penstock"
 )
 
 // screen is what fills the terminal.
@@ -19,6 +18,7 @@ const (
 	queuesScreen screen = iota
 	groupsScreen
 	deadScreen
+	workersScreen
 	helpScreen
 )
 
@@ -33,7 +33,8 @@ type model struct {
 	state    state
 	history  map[string][]int64 // of jobs waiting, by queue, the newest last
 	err      error              // of the last read; nil when it succeeded
-	note     string             // what was done last, or why not
+	health   vitals
+	note     string // what was done last, or why not
 	noteBad  bool
 	question *question // awaits y or n
 
@@ -69,7 +70,7 @@ func newModel(ctx context.Context, o Options) *model {
 	return &model{ctx: ctx, options: o, width: cmp.Or(o.Width, 80), height: cmp.Or(o.Height, 24), history: map[string][]int64{}}
 }
 
-func (m *model) Init() tea.Cmd { return m.read() }
+func (m *model) Init() tea.Cmd { return tea.Batch(m.read(), m.readHealth()) }
 
 func (m *model) Update(msg tea.Msg) (tea.Model, tea.Cmd) {
 	switch msg := msg.(type) {
@@ -80,6 +81,11 @@ func (m *model) Update(msg tea.Msg) (tea.Model, tea.Cmd) {
 	case readMsg:
 		m.took(msg)
 		return m, m.readLater()
+	case healthAgainMsg:
+		return m, m.readHealth()
+	case healthMsg:
+		m.tookHealth(msg)
+		return m, m.readHealthLater()
 	case actedMsg:
 		m.note, m.noteBad = msg.done, msg.err != nil
 		if msg.err != nil {
@@ -111,12 +117,15 @@ func (m *model) took(msg readMsg) {
 	if msg.state.of != m.deadQueue { // asked for before another was opened
 		msg.state.dead = nil
 	}
+	if msg.state.workers == nil { // asked for before they were opened, or under help
+		msg.state.workers = m.state.workers
+	}
 	chosen := ""
-	if m.screen == deadScreen && m.row < len(m.state.dead) {
-		chosen = m.state.dead[m.row].ID // newer ones come in above it
+	if ids := m.rowIDs(); m.row < len(ids) {
+		chosen = ids[m.row]
 	}
 	m.state = msg.state
-	if at := slices.IndexFunc(m.state.dead, func(d penstock.DeadJob) bool { return d.ID == chosen }); at >= 0 {
+	if at := slices.Index(m.rowIDs(), chosen); at >= 0 {
 		m.row = at
 	}
 	seen := map[string][]int64{}
@@ -158,8 +167,27 @@ func (m *model) rows() int {
 		return len(m.state.groups)
 	case deadScreen:
 		return len(m.state.dead)
+	case workersScreen:
+		return len(m.state.workers)
 	}
 	return len(m.queues())
+}
+
+// rowIDs name the rows of the list on the screen, where rows come and go above the
+// selected one.
+func (m *model) rowIDs() []string {
+	var ids []string
+	switch m.screen {
+	case deadScreen:
+		for _, d := range m.state.dead {
+			ids = append(ids, d.ID)
+		}
+	case workersScreen:
+		for _, w := range m.state.workers {
+			ids = append(ids, strconv.FormatInt(w.ID, 10))
+		}
+	}
+	return ids
 }
 
 // move moves the selection by n rows, as far as there are any.

@@ -19,11 +19,12 @@ const (
 
 // state is what one read found.
 type state struct {
-	at     time.Time
-	queues []queue
-	groups []penstock.ErrorGroup
-	dead   []penstock.DeadJob // of the queue whose dead letter queue is open
-	of     string             // that queue
+	at      time.Time
+	queues  []queue
+	groups  []penstock.ErrorGroup
+	dead    []penstock.DeadJob    // of the queue whose dead letter queue is open
+	of      string                // that queue
+	workers []penstock.WorkerInfo // nil: not asked for
 }
 
 // queue is how one queue does: its state, and the last minute.
@@ -83,9 +84,9 @@ type (
 )
 
 // read asks for everything that is shown. dead names the queue whose dead letter queue
-// is open, "" for none.
+// is open, "" for none; workers are asked for while they are shown.
 func (m *model) read() tea.Cmd {
-	client, ctx, dead := m.options.Client, m.ctx, m.deadQueue
+	client, ctx, dead, workers := m.options.Client, m.ctx, m.deadQueue, m.screen == workersScreen
 	return func() tea.Msg {
 		ctx, cancel := context.WithTimeout(ctx, readLimit)
 		defer cancel()
@@ -103,6 +104,11 @@ func (m *model) read() tea.Cmd {
 				return readMsg{err: err}
 			}
 			s.dead = page.Items
+		}
+		if workers {
+			if s.workers, err = client.Workers(ctx, ""); err != nil {
+				return readMsg{err: err}
+			}
 		}
 		s.at = time.Now()
 		return readMsg{state: s}

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"io"
 	"net"
+	"regexp"
 	"strings"
 	"sync"
 	"testing"
@@ -84,7 +85,7 @@ func turnOn(t *testing.T, d *dbtest.DB, width, height int) *terminal {
 	go func() { _, _ = io.Copy(io.Discard, term.screen) }() // what a terminal answers to questions
 	go func() {
 		term.done <- Run(ctx, Options{
-			Client: term.client.As("ada"), Where: "db.example/app", Every: 50 * time.Millisecond, In: in, Out: lineEnds{term.screen},
+			Client: term.client.As("ada"), Where: "db.example/app", Every: 50 * time.Millisecond, HealthEvery: 50 * time.Millisecond, In: in, Out: lineEnds{term.screen},
 			Environ: []string{"TERM=xterm-256color"}, Width: width, Height: height,
 		})
 	}()
@@ -108,21 +109,42 @@ func (term *terminal) press(t *testing.T, keys string) {
 // shows waits until the screen has every text and none of those after "not ".
 func (term *terminal) shows(t *testing.T, texts ...string) {
 	t.Helper()
-	late := time.After(30 * time.Second)
-	for {
-		missing := ""
-		screen := term.text()
+	term.await(t, func(screen string) (missing string) {
 		for _, text := range texts {
 			if word, absent := strings.CutPrefix(text, "not "); strings.Contains(screen, word) == absent {
 				missing = text
 			}
 		}
-		if missing == "" {
+		return missing
+	})
+}
+
+// showsLike waits until a part of one line of the screen matches.
+func (term *terminal) showsLike(t *testing.T, pattern string) {
+	t.Helper()
+	like := regexp.MustCompile("(?m)" + pattern)
+	term.await(t, func(screen string) string {
+		if like.MatchString(screen) {
+			return ""
+		}
+		return pattern
+	})
+}
+
+// await waits until nothing is missing on the screen, which may be read while it is
+// half drawn.
+func (term *terminal) await(t *testing.T, missing func(screen string) string) {
+	t.Helper()
+	late := time.After(30 * time.Second)
+	for {
+		screen := term.text()
+		what := missing(screen)
+		if what == "" {
 			return
 		}
 		select {
 		case <-late:
-			require.FailNow(t, "awaited in vain: "+missing, "the screen:\n%s", screen)
+			require.FailNow(t, "awaited in vain: "+what, "the screen:\n%s", screen)
 		case <-time.After(10 * time.Millisecond): // the screen changes without telling
 		}
 	}
@@ -137,16 +159,4 @@ func (term *terminal) ends(t *testing.T) {
 	case <-time.After(30 * time.Second):
 		require.FailNow(t, "the program does not end")
 	}
-}
-
-// line is the screen's line that holds text.
-func (term *terminal) line(t *testing.T, text string) string {
-	t.Helper()
-	term.shows(t, text)
-	for _, line := range strings.Split(term.text(), "\n") {
-		if strings.Contains(line, text) {
-			return line
-		}
-	}
-	return ""
 }

@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"fmt"
 	"strings"
 	"testing"
 	"time"
@@ -40,17 +41,23 @@ func filled(t *testing.T) *dbtest.DB {
 	return d
 }
 
+func exec(t *testing.T, d *dbtest.DB, sql string) {
+	t.Helper()
+	_, err := d.Pool.Exec(t.Context(), sql)
+	require.NoError(t, err)
+}
+
 func TestTheScreenShowsEveryQueueAndFitsTheTerminal(t *testing.T) {
 	t.Parallel()
 	d := filled(t)
 	for _, size := range [][2]int{{80, 24}, {160, 50}} {
 		term := turnOn(t, d, size[0], size[1])
-		term.shows(t, "penstock top", "db.example/app", "live", "3 waiting", "1 dead", "q quit")
-		require.Regexp(t, `mail +3 `, term.line(t, "mail"))
-		require.Regexp(t, `deploy +– +– +1 `, term.line(t, "deploy "))
+		term.shows(t, "penstock top", "db.example/app", "live", "3 waiting", "1 dead", "healthy", "q quit")
+		term.showsLike(t, `mail +(healthy|critical) +3 `)
+		term.showsLike(t, `deploy +healthy +– +– +1 `)
 		if size[0] >= wide {
 			term.shows(t, "12 scheduled")
-			require.Regexp(t, `tts .* 12 +–`, term.line(t, "tts"))
+			term.showsLike(t, `tts .* 12 +–`)
 		}
 		lines := strings.Split(term.text(), "\n")
 		require.LessOrEqual(t, len(lines), size[1])
@@ -173,4 +180,115 @@ func TestSparksAreScaledToTheirGreatest(t *testing.T) {
 	require.Equal(t, "     ", spark(nil, 5))
 	require.Equal(t, "██", spark([]int64{1, 1, 7, 7}, 2), "what is no longer shown does not count")
 	require.Equal(t, "    ", spark([]int64{0, 0}, 4))
+}
+
+func TestTheWorstIssueOfAllIsShownWithWhatToDoAboutIt(t *testing.T) {
+	t.Parallel()
+	d := filled(t)
+	exec(t, d, `SELECT penstock.set_health_thresholds('mail', '{"wait_objective": 10}')`)
+	term := turnOn(t, d, 80, 24)
+	term.shows(t, "critical mail 3 jobs are due and no live worker works this queue")
+	term.showsLike(t, "^→ penstock work --queue mail -- COMMAND, or a process of yours that handles it *$")
+	exec(t, d, "SELECT penstock.register_worker('{mail}')")
+	exec(t, d, `SELECT penstock.set_health_thresholds('mail', '{"wait_objective": 3600000}')`)
+	term.shows(t, "not critical", "not → ")
+	term.showsLike(t, `mail +healthy +3 `)
+}
+
+func TestTheRestGoesOnWhileHealthCannotBeRead(t *testing.T) {
+	t.Parallel()
+	d := filled(t)
+	exec(t, d, `SELECT penstock.set_health_thresholds('mail', '{"wait_objective": 10}')`)
+	exec(t, d, "ALTER FUNCTION penstock.queue_health(text) RENAME TO gone")
+	term := turnOn(t, d, 80, 24)
+	term.shows(t, "live", "3 waiting", "health cannot be read: read health: ")
+	term.showsLike(t, `mail +– +3 `)
+	exec(t, d, "ALTER FUNCTION penstock.gone(text) RENAME TO queue_health")
+	term.shows(t, "critical mail", "not cannot be read")
+	exec(t, d, "ALTER FUNCTION penstock.queue_health(text) RENAME TO gone")
+	term.shows(t, "health is ", " old, and cannot be read: ")
+	term.showsLike(t, `mail +critical +3 `) // what was read last stays
+	client, err := penstock.NewClient(d.Pool, penstock.Config{})
+	require.NoError(t, err)
+	_, err = client.Enqueue(t.Context(), penstock.NewJob{Queue: "mail", Name: "welcome"})
+	require.NoError(t, err)
+	term.shows(t, "live", "4 waiting")
+}
+
+func TestTheWorstOfEqualIssuesIsTheDatabases(t *testing.T) {
+	issue := func(code string, s penstock.HealthStatus) []penstock.HealthIssue {
+		return []penstock.HealthIssue{{Code: code, Severity: s}}
+	}
+	v := vitals{HealthOverview: penstock.HealthOverview{
+		Database: penstock.Health{Status: penstock.StatusWarning, Issues: issue("xmin_horizon", penstock.StatusWarning)},
+		Queues:   []penstock.Health{{Queue: "a", Status: penstock.StatusWarning, Issues: issue("paused", penstock.StatusWarning)}},
+	}}
+	where, worst, others := v.worst()
+	require.Equal(t, []any{"database", "xmin_horizon", 1}, []any{where, worst.Code, others})
+	v.Queues = append(v.Queues, penstock.Health{Queue: "b", Status: penstock.StatusCritical, Issues: issue("overload", penstock.StatusCritical)})
+	where, worst, others = v.worst()
+	require.Equal(t, []any{"b", "overload", 2}, []any{where, worst.Code, others})
+	require.Empty(t, vitals{}.lines(80, time.Now()), "all is well")
+}
+
+func TestTheSelectedQueueIsSeenBelowAnIssue(t *testing.T) {
+	m := newModel(t.Context(), Options{Width: 80, Height: 24})
+	m.health.Database.Issues = []penstock.HealthIssue{{Code: "xmin_horizon", Severity: penstock.StatusWarning}}
+	for i := range 30 {
+		m.state.queues = append(m.state.queues, queue{name: fmt.Sprintf("q%02d", i)})
+	}
+	m.move(29)
+	require.Contains(t, strings.Join(m.lines(time.Now()), "\n"), "q29")
+}
+
+func TestWorkersStayUnderHelp(t *testing.T) {
+	m := newModel(t.Context(), Options{})
+	m.screen = workersScreen
+	m.took(readMsg{state: state{workers: []penstock.WorkerInfo{{ID: 1}, {ID: 2}}}})
+	m.move(1)
+	m.took(readMsg{state: state{}})
+	require.Len(t, m.state.workers, 2)
+	m.took(readMsg{state: state{workers: []penstock.WorkerInfo{{ID: 2}, {ID: 3}}}})
+	require.Zero(t, m.row, "the selected worker stays selected")
+}
+
+func TestAdviceIsCutToCommandsThatFit(t *testing.T) {
+	text := "Mend it, then: penstock dlq groups q; penstock dlq redrive q"
+	require.Equal(t, text, advice(text, 60))
+	require.Equal(t, "penstock dlq groups q; penstock dlq redrive q", advice(text, 59))
+	require.Equal(t, "penstock dlq groups q", advice(text, 40), "no command is shown in part")
+	require.Equal(t, "Add workers", advice("Add workers", 4))
+}
+
+func TestWorkersAreListedAndScrolled(t *testing.T) {
+	t.Parallel()
+	d := filled(t)
+	for _, size := range [][2]int{{80, 24}, {160, 50}} {
+		term := turnOn(t, d, size[0], size[1])
+		term.shows(t, "live")
+		exec(t, d, "TRUNCATE penstock.workers CASCADE")
+		term.press(t, "w")
+		term.shows(t, "No worker is registered", "esc back")
+		exec(t, d, "SELECT penstock.register_worker('{mail,tts}', 'ape' || E'\x1b[2J', 100 + n, 'v1.2.3', 4) FROM generate_series(1, 60) n ORDER BY n")
+		exec(t, d, "UPDATE penstock.workers SET beat_at = now() - interval '2 minutes', started_at = now() - interval '3 days' WHERE pid = 101")
+		term.shows(t, "workers: 60 with 240 slots, holding 0 jobs", " 101 ", "not  160 ")
+		term.showsLike(t, `ape\[2J +101 +v1\.2\.3 +mail, tts +– +4 +3 d +2 m`)
+		term.press(t, "G")
+		term.shows(t, " 160 ", "not  101 ")
+		term.press(t, "g")
+		term.shows(t, " 101 ")
+		lines := strings.Split(term.text(), "\n")
+		require.LessOrEqual(t, len(lines), size[1])
+		for _, line := range lines {
+			require.LessOrEqual(t, len([]rune(line)), size[0])
+		}
+		term.press(t, "?")
+		term.shows(t, "the workers, and what they hold")
+		term.press(t, "?")
+		term.shows(t, " 101 ")
+		term.press(t, "\x1b")
+		term.shows(t, "TREND")
+		term.press(t, "q")
+		term.ends(t)
+	}
 }

@@ -28,7 +28,11 @@ func (m *model) View() tea.View {
 
 // lines is the whole screen, each line as wide as the terminal.
 func (m *model) lines(now time.Time) []string {
-	lines := []string{m.title(now), m.totals(), m.message()}
+	lines := []string{m.title(now), m.totals()}
+	if m.screen == queuesScreen {
+		lines = append(lines, m.health.lines(m.width, now)...)
+	}
+	lines = append(lines, m.message())
 	switch m.screen {
 	case helpScreen:
 		lines = append(lines, m.help()...)
@@ -39,6 +43,12 @@ func (m *model) lines(now time.Time) []string {
 		if len(m.state.dead) == 0 && m.state.of == m.deadQueue {
 			lines = append(lines, faint.Render("  Nothing is dead here."))
 		}
+	case workersScreen:
+		if m.state.workers != nil && len(m.state.workers) == 0 {
+			lines = append(lines, "", faint.Render("  No worker is registered: penstock work starts one."))
+			break
+		}
+		lines = append(lines, m.workerTable(now).lines(m.width, m.listHeight())...)
 	default:
 		if !m.state.at.IsZero() && len(m.queues()) == 0 {
 			lines = append(lines, "", faint.Render("  No queue to show."))
@@ -60,8 +70,11 @@ func (m *model) lines(now time.Time) []string {
 // listHeight is how many lines the list on the screen may have, its head included.
 func (m *model) listHeight() int {
 	height := m.height - headerLines - footerLines
-	if m.screen == queuesScreen && m.height >= tall {
-		height -= groupLines
+	if m.screen == queuesScreen {
+		height -= len(m.health.lines(m.width, time.Now()))
+		if m.height >= tall {
+			height -= groupLines
+		}
 	}
 	return max(height, 2)
 }
@@ -131,6 +144,8 @@ func (m *model) message() string {
 		return bold.Render("dead letter queue of " + m.deadQueue)
 	case m.screen == groupsScreen:
 		return bold.Render("what died, by error")
+	case m.screen == workersScreen:
+		return workersTold(m.state.workers)
 	case m.filter != "":
 		return faint.Render("filter: ") + m.filter
 	}
@@ -139,10 +154,11 @@ func (m *model) message() string {
 
 func (m *model) footer() string {
 	hints := map[screen]string{
-		queuesScreen: "s sort: " + sorts[m.sort].name + "  / filter  p pause  enter dead letters  e errors  ? help  q quit",
-		groupsScreen: "↑↓ select  enter dead letters of its queue  esc back  ? help  q quit",
-		deadScreen:   "↑↓ select  r redrive  esc back  ? help  q quit",
-		helpScreen:   "esc back  q quit",
+		queuesScreen:  "s sort: " + sorts[m.sort].name + "  / filter  p pause  ↵ dead  e errors  w workers  ? help  q quit",
+		groupsScreen:  "↑↓ select  enter dead letters of its queue  esc back  ? help  q quit",
+		deadScreen:    "↑↓ select  r redrive  esc back  ? help  q quit",
+		workersScreen: "↑↓ select  esc back  ? help  q quit",
+		helpScreen:    "esc back  q quit",
 	}
 	return faint.Render(hints[m.screen])
 }
@@ -195,46 +211,6 @@ func share(f *float64) cell {
 		return cell{fmt.Sprintf("%.0f%%", *f*100), bad}
 	}
 	return cell{fmt.Sprintf("%.1f%%", *f*100), warn}
-}
-
-// queueTable has on 80 columns what tells whether a queue keeps up, and more on wide screens.
-func (m *model) queueTable() table {
-	right := func(head string) column { return column{head: head, right: true} }
-	t := table{columns: []column{
-		{head: "QUEUE", stretches: true},
-		right("WAITING"),
-		{head: "TREND"},
-		right("RUN"), right("DEAD"),
-		right("IN/S"), right("OUT/S"), right("FAIL"), right("WAIT"), right("TOOK"),
-	}}
-	trend, roomy := 8, m.width >= wide
-	if roomy {
-		trend = 24
-		t.columns = append(t.columns, right("OLDEST"), right("RETRYING"), right("SCHEDULED"), right("SLOTS"))
-	}
-	shown := m.queues()
-	t.selected = m.current(shown)
-	for _, q := range shown {
-		name := cell{q.name, plain}
-		if q.paused {
-			name = cell{q.name + " (paused)", warn}
-		}
-		row := []cell{
-			name, nonzero(q.Waiting, bold),
-			{spark(m.history[q.name], trend), accent},
-			nonzero(q.Running, accent), nonzero(q.Dead, bad),
-			rate(q.ArrivalRate), rate(q.Throughput), share(q.FailureRate), took(q.waitP95, time.Minute), took(q.runP95, 5*time.Minute),
-		}
-		if roomy {
-			oldest := cell{"–", faint}
-			if q.Waiting > 0 {
-				oldest = took(&q.OldestWaitingAge, 10*time.Minute)
-			}
-			row = append(row, oldest, nonzero(q.Retrying, warn), nonzero(q.Scheduled, plain), nonzero(int64(q.Slots), plain))
-		}
-		t.rows = append(t.rows, row)
-	}
-	return t
 }
 
 func (m *model) groupTable(selected int, now time.Time) table {
