@@ -282,8 +282,7 @@ func (c *Client) enqueueRows(ctx context.Context, rows []row) ([]int64, error) {
 	var failed error
 	var failedCall int
 	start := time.Now()
-	batch := c.queries.EnqueueGroups(ctx, calls)
-	batch.QueryRow(func(n int, got []int64, err error) {
+	closed := c.queries.EnqueueGroups(ctx, calls).Each(func(n int, got []int64, err error) {
 		if err != nil {
 			if failed == nil {
 				failed, failedCall = err, n
@@ -294,9 +293,8 @@ func (c *Client) enqueueRows(ctx context.Context, rows []row) ([]int64, error) {
 			ids[place] = got[i]
 		}
 	})
-	// The ids came before the commit, which can still fail: only this knows.
-	if err := batch.Close(); failed == nil {
-		failed = err
+	if failed == nil {
+		failed = closed
 	}
 	failed = translate("enqueue", failed)
 	if refused, ok := errors.AsType[*ArgumentError](failed); ok && refused.Job > 0 { // of its call; the caller counts all

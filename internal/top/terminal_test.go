@@ -24,7 +24,8 @@ import (
 type terminal struct {
 	*dbtest.DB
 	client *penstock.Client
-	screen *vt.SafeEmulator
+	screen *vt.Emulator
+	drawn  sync.Mutex // held while the screen is written, or read whole
 	keys   *io.PipeWriter
 	done   chan error
 	stop   context.CancelFunc
@@ -36,10 +37,12 @@ type terminal struct {
 
 // lineEnds is what a terminal's driver does to output: a line's end goes to the next
 // line's beginning.
-type lineEnds struct{ io.Writer }
+type lineEnds struct{ *terminal }
 
 func (w lineEnds) Write(p []byte) (int, error) {
-	_, err := w.Writer.Write(bytes.ReplaceAll(bytes.ReplaceAll(p, []byte("\r\n"), []byte("\n")), []byte("\n"), []byte("\r\n")))
+	w.drawn.Lock()
+	defer w.drawn.Unlock()
+	_, err := w.screen.Write(bytes.ReplaceAll(bytes.ReplaceAll(p, []byte("\r\n"), []byte("\n")), []byte("\n"), []byte("\r\n")))
 	return len(p), err
 }
 
@@ -73,7 +76,7 @@ func (term *terminal) cutOff(away bool) {
 func turnOn(t *testing.T, d *dbtest.DB, width, height int) *terminal {
 	t.Helper()
 	in, keys := io.Pipe()
-	term := &terminal{DB: d, screen: vt.NewSafeEmulator(width, height), keys: keys, done: make(chan error, 1)}
+	term := &terminal{DB: d, screen: vt.NewEmulator(width, height), keys: keys, done: make(chan error, 1)}
 	cfg := d.Pool.Config()
 	cfg.ConnConfig.DialFunc = term.dial
 	pool, err := pgxpool.NewWithConfig(t.Context(), cfg)
@@ -85,20 +88,24 @@ func turnOn(t *testing.T, d *dbtest.DB, width, height int) *terminal {
 	go func() { _, _ = io.Copy(io.Discard, term.screen) }() // what a terminal answers to questions
 	go func() {
 		term.done <- Run(ctx, Options{
-			Client: term.client.As("ada"), Where: "db.example/app", Every: 50 * time.Millisecond, HealthEvery: 50 * time.Millisecond, In: in, Out: lineEnds{term.screen},
+			Client: term.client.As("ada"), Where: "db.example/app", Every: 50 * time.Millisecond, HealthEvery: 50 * time.Millisecond, In: in, Out: lineEnds{term},
 			Environ: []string{"TERM=xterm-256color"}, Width: width, Height: height,
 		})
 	}()
 	t.Cleanup(func() {
 		stop()
 		_ = keys.Close()
-		_ = term.screen.Close()
+		_ = term.screen.InputPipe().(io.Closer).Close() // ends the reader; Close would race with it
 		pool.Close()
 	})
 	return term
 }
 
-func (term *terminal) text() string { return term.screen.String() }
+func (term *terminal) text() string {
+	term.drawn.Lock()
+	defer term.drawn.Unlock()
+	return term.screen.String()
+}
 
 func (term *terminal) press(t *testing.T, keys string) {
 	t.Helper()
