@@ -1,6 +1,7 @@
 package penstock
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -80,13 +81,7 @@ func (w RemoteWorker) Finish(ctx context.Context, ends []RemoteEnd) ([]RemoteEnd
 }
 
 func compareHeld(a, b HeldAttempt) int {
-	switch {
-	case a.ID != b.ID && a.ID < b.ID, a.ID == b.ID && a.Attempt < b.Attempt:
-		return -1
-	case a == b:
-		return 0
-	}
-	return 1
+	return cmp.Or(cmp.Compare(a.ID, b.ID), cmp.Compare(a.Attempt, b.Attempt))
 }
 
 func (e *RemoteEnd) check(i int) error {

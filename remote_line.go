@@ -8,8 +8,6 @@ import (
 	"time"
 
 	"go.uber.org/zap"
-
-	"github.com/penstock/penstock/db"
 )
 
 // line is where claims wait for jobs, in the order in which they came. A queue's
@@ -173,7 +171,7 @@ func (l *line) watch(ctx context.Context) {
 		}
 		for _, d := range due {
 			if d.Due < fallbackPoll {
-				l.callIn(max(d.Due, 0), d)
+				time.AfterFunc(d.Due, func() { l.call([]string{d.Queue}) }) // at once where that is past
 			}
 		}
 	}
@@ -183,15 +181,6 @@ func (l *line) setOpen(open bool) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	l.open = open
-}
-
-// callIn calls a queue whose next job falls due.
-func (l *line) callIn(d time.Duration, row db.DueInRow) {
-	if d == 0 {
-		l.call([]string{row.Queue})
-		return
-	}
-	time.AfterFunc(d, func() { l.call([]string{row.Queue}) })
 }
 
 // look lists the queues somebody waits for.
