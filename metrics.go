@@ -10,8 +10,9 @@ import (
 // Metrics is how a queue, or all of them, does: its state now, and what happened in a
 // window of time up to now. Rates of what did not happen are nil, never made up.
 type Metrics struct {
-	// Now. StateAt says when that was counted: at the time of the answer, or where more
-	// than 100,000 jobs wait or are dead, some seconds before.
+	// Now. Where more than 10,000 jobs wait or are dead, they were counted at StateAt, some
+	// seconds before, and what came and went since is added: how many wait, due or not, and
+	// run is exact then too, but not how many of them retry or have fallen due since.
 	Waiting          int64        `json:"waiting"`   // due
 	Scheduled        int64        `json:"scheduled"` // due later, not failed yet
 	Retrying         int64        `json:"retrying"`  // waiting after a failure or a crash

@@ -10,6 +10,24 @@ import (
 	"time"
 )
 
+const foldMetrics = `-- name: FoldMetrics :one
+SELECT CASE WHEN (SELECT count(*) FROM (SELECT FROM penstock.tallies LIMIT $1::integer) t) < $1 THEN 0
+    ELSE coalesce(penstock.sample_metrics($2::integer), -1) END::integer AS folded
+`
+
+type FoldMetricsParams struct {
+	Least      int32
+	MaxTallies int32
+}
+
+// The same when there are at least so many tallies; else 0.
+func (q *Queries) FoldMetrics(ctx context.Context, arg FoldMetricsParams) (int32, error) {
+	row := q.db.QueryRow(ctx, foldMetrics, arg.Least, arg.MaxTallies)
+	var folded int32
+	err := row.Scan(&folded)
+	return folded, err
+}
+
 const history = `-- name: History :many
 SELECT at, enqueued, completed, failed, lost, snoozed, released, cancelled, expired, died, claimed, processing_ms, wait_ms, samples, waiting, scheduled, retrying, running, dead, slots, most_waiting, oldest_waiting_ms, queue, step FROM penstock.history($1::text, $2::timestamptz, coalesce($3::timestamptz, now()), $4::text)
 `

@@ -136,6 +136,9 @@ var functions = []functionGrant{
 	{"cover(timestamp with time zone, timestamp with time zone)", nobody},
 	{"sampled_since(timestamp with time zone, interval)", nobody},
 	{"states_of(text)", nobody},
+	{"carried_states(text)", nobody},
+	{"samples_between(text, text, timestamp with time zone, timestamp with time zone)", nobody},
+	{"jobs_come(penstock.tallies)", nobody},
 	{"summed(penstock.metric_samples[], text)", nobody},
 	{"canary_passed(penstock.redrives)", nobody},
 	{"check_filter(jsonb, text[], text[], text[])", nobody},
@@ -219,6 +222,7 @@ var relations = []relationGrant{
 	{"queue_states", []tableGrant{{"SELECT", operator | reporter}}},
 	{"queue_slots", []tableGrant{{"SELECT", operator | reporter}}},
 	{"live_states", []tableGrant{{"SELECT", operator | reporter}}},
+	{"unfolded", nil},
 	{"sampling", []tableGrant{{"SELECT", operator | reporter}}},
 
 	// What a job or its error says stays with the operator: data, message, detail,

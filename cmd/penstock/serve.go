@@ -6,6 +6,7 @@ import (
 	"errors"
 	"io"
 	"net"
+	"strings"
 	"sync"
 	"time"
 
@@ -28,6 +29,8 @@ const (
 	// stopPatience bounds the private server's own shutdown, which then recovers at
 	// its next start.
 	stopPatience = 30 * time.Second
+	// serverConnections is how many connections a server may have unless its URL says.
+	serverConnections = 12
 )
 
 func newServe(d *deps) *cobra.Command {
@@ -129,7 +132,7 @@ func (s *server) open(ctx context.Context) (err error) {
 func (s *server) awaitDatabase(ctx context.Context) (*pgxpool.Pool, error) {
 	giveUp := time.Now().Add(startPatience)
 	for tries := 0; ; tries++ {
-		pool, err := postgres.Open(ctx, s.database.URL)
+		pool, err := postgres.Open(ctx, s.database.URL, s.connections)
 		if err == nil || !mayAppear(err) || time.Now().After(giveUp) {
 			return pool, err
 		}
@@ -141,6 +144,14 @@ func (s *server) awaitDatabase(ctx context.Context) (*pgxpool.Pool, error) {
 		case <-ctx.Done():
 			return nil, context.Cause(ctx)
 		}
+	}
+}
+
+// connections lets a pool whose URL does not say how many it may have (pool_max_conns)
+// have some to spare: who reads figures shall not wait behind those who enqueue.
+func (s *server) connections(c *pgxpool.Config) {
+	if !strings.Contains(s.database.URL, "pool_max_conns") {
+		c.MaxConns = max(c.MaxConns, serverConnections)
 	}
 }
 

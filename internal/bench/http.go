@@ -45,30 +45,35 @@ func (b *bench) http(ctx context.Context) (err error) {
 		return err
 	}
 	defer func() { err = errors.Join(err, server.stop()) }()
-	looks, err := server.look(ctx, "http-single")
-	if err != nil {
-		return err
-	}
 	jobs := b.load.Jobs
+	var seen []Row
+	watched := func(name, queue string, post func() (*Speed, error)) (*Speed, error) {
+		looks := server.look(ctx, queue)
+		made, err := post()
+		took, lookErr := looks()
+		seen = append(seen, Row{Name: name, Latency: took})
+		return made, errors.Join(err, lookErr)
+	}
 	single, err := beside(
 		func() (*Speed, error) { return b.enqueueSingly(ctx, "direct-single", jobs/2, httpConnections) },
-		func() (*Speed, error) { return b.postSingly(ctx, server, "http-single", jobs) })
+		func() (*Speed, error) {
+			return watched("GET …/metrics beside single POSTs", "http-single", func() (*Speed, error) { return b.postSingly(ctx, server, "http-single", jobs) })
+		})
 	if err != nil {
 		return err
 	}
 	single.Name, single.Against = fmt.Sprintf("POST …/jobs, %d connections", httpConnections), againstCommits
 	batch, err := beside(
 		func() (*Speed, error) { return b.enqueueBulk(ctx, "direct-batch", jobs/2, httpBatchers, nil) },
-		func() (*Speed, error) { return b.postBatches(ctx, server, "http-batch", jobs) })
+		func() (*Speed, error) {
+			return watched("GET …/metrics beside batches", "http-batch", func() (*Speed, error) { return b.postBatches(ctx, server, "http-batch", jobs) })
+		})
 	if err != nil {
 		return err
 	}
 	batch.Name = fmt.Sprintf("POST …/jobs/batch, %d connections", httpBatchers)
-	seen, err := looks()
-	if err != nil {
-		return err
-	}
-	b.report.Rows = append(b.report.Rows, single, batch, Row{Name: "GET of its metrics meanwhile", Latency: seen})
+	b.report.Rows = append(b.report.Rows, single, batch)
+	b.report.Rows = append(b.report.Rows, seen...)
 	b.report.headline(single)
 	if peak, ok := server.peakMemory(); ok {
 		b.report.amount("the server's memory, at most", peak, "MiB")
@@ -239,7 +244,7 @@ func (b *bench) postBatches(ctx context.Context, s *httpServer, queue string, jo
 
 // look asks for a queue's metrics now and then until the returned function is called, which tells
 // how long the answers took.
-func (s *httpServer) look(ctx context.Context, queue string) (end func() (*Latency, error), err error) {
+func (s *httpServer) look(ctx context.Context, queue string) (end func() (*Latency, error)) {
 	ctx, cancel := context.WithCancel(ctx)
 	took, failed := newTimes(), make(chan error, 1)
 	go func() {
@@ -259,5 +264,5 @@ func (s *httpServer) look(ctx context.Context, queue string) (end func() (*Laten
 		cancel()
 		err := <-failed
 		return took.latency(), err
-	}, nil
+	}
 }

@@ -32,6 +32,7 @@ type Config struct {
 const (
 	beatPoll      = time.Second // a third of what a rescue may take beyond the lease
 	orphanPoll    = 5 * time.Second
+	foldPoll      = time.Second
 	deadlineGrace = 30 * time.Second
 	expireBatch   = 1000
 	redrivePause  = 100 * time.Millisecond
@@ -59,6 +60,7 @@ func Run(ctx context.Context, pool *pgxpool.Pool, cfg Config) {
 			{every: orphanPoll, do: m.expire},
 		})
 	})
+	loops.Go(func() { m.loop(ctx, []step{{every: foldPoll, do: m.foldTallies}}) })
 	loops.Go(func() { newScheduler(m.queries, cfg.Log, m.tasks()).run(ctx) })
 	loops.Go(func() { m.redrive(ctx) })
 	loops.Wait()

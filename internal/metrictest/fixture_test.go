@@ -109,6 +109,21 @@ func (f *fixture) finish(t tester, leases []lease, outcomes ...string) {
 	f.exec(t, "SELECT * FROM penstock.finish('q', $1, $2, $3)", ids, nths, outcomes)
 }
 
+// fold folds every tally, and does not look.
+func (f *fixture) fold(t tester) {
+	t.Helper()
+	f.exec(t, "UPDATE penstock.sampling SET next_look_at = clock_timestamp() + interval '1 minute'")
+	require.NotNil(t, ask[*int](t, f, "SELECT penstock.sample_metrics()"))
+	require.Zero(t, ask[int](t, f, "SELECT count(*) FROM penstock.tallies"))
+}
+
+// look folds one tally and looks at the state of the queues.
+func (f *fixture) look(t tester) {
+	t.Helper()
+	f.exec(t, "UPDATE penstock.sampling SET next_look_at = '-infinity'")
+	require.NotNil(t, ask[*int](t, f, "SELECT penstock.sample_metrics(1)"))
+}
+
 // sample folds every tally and looks at the state of the queues.
 func (f *fixture) sample(t tester) {
 	t.Helper()
