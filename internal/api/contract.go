@@ -57,7 +57,8 @@ func readContract(document []byte) (*contract, error) {
 	if err := compiler.AddResource("openapi:", tree); err != nil {
 		return nil, fmt.Errorf("read openapi.yaml: %w", err)
 	}
-	r := &contractReader{tree: tree, compiler: compiler, shapes: &shapes{map[*jsonschema.Schema]*shape{}}}
+	r := &contractReader{tree: tree, compiler: compiler, shapes: &shapes{map[*jsonschema.Schema]*shape{}},
+		certainties: &certainties{map[*jsonschema.Schema]*certain{}}}
 	c := &contract{operations: map[string]*operation{}}
 	paths := r.at("paths").fields()
 	for _, path := range slices.Sorted(maps.Keys(paths)) {
@@ -103,9 +104,10 @@ func (o *operation) parameter(name string) *parameter {
 
 // contractReader walks the document by pointers, references followed.
 type contractReader struct {
-	tree     any
-	compiler *jsonschema.Compiler
-	shapes   *shapes
+	tree        any
+	compiler    *jsonschema.Compiler
+	shapes      *shapes
+	certainties *certainties
 }
 
 // place is a node and its JSON pointer.
@@ -199,7 +201,7 @@ func (r *contractReader) operation(path, method string) (*operation, error) {
 		if op.bodies == nil {
 			op.bodies = map[string]*body{}
 		}
-		op.bodies[media] = &body{schema, r.shapes.of(schema)}
+		op.bodies[media] = &body{schema, r.shapes.of(schema), r.certainties.of(schema)}
 		if media == jsonType {
 			op.batch = listsJobs(schema)
 		}
