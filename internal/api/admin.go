@@ -29,7 +29,7 @@ func (s *service) adminRouter(metrics http.Handler) *echo.Echo {
 			}
 		}
 	}
-	probes := openapi.ServerInterfaceWrapper{Handler: openapi.NewStrictHandler(&handlers{s.Deps}, nil)}
+	probes := openapi.ServerInterfaceWrapper{Handler: openapi.NewStrictHandler(newHandlers(s.Deps), nil)}
 	e.GET("/healthz", probes.GetHealthz)
 	e.GET("/readyz", probes.GetReadyz)
 	if metrics != nil {

@@ -16,6 +16,7 @@ import (
 	"github.com/labstack/echo/v4"
 	"github.com/labstack/gommon/log"
 	"go.uber.org/zap"
+	"golang.org/x/sync/semaphore"
 
 	"github.com/penstock/penstock"
 	"github.com/penstock/penstock/internal/api/openapi"
@@ -63,7 +64,7 @@ const defaultTokenRate = 10_000
 func New(deps Deps) *echo.Echo {
 	s := newService(deps, openapi.Spec)
 	e := s.router()
-	openapi.RegisterHandlers(e, openapi.NewStrictHandler(&handlers{s.Deps}, nil))
+	openapi.RegisterHandlers(e, openapi.NewStrictHandler(newHandlers(s.Deps), nil))
 	e.GET("/docs/*", serveDocsFile)
 	return e
 }
@@ -119,4 +120,7 @@ func (s *service) bare() *echo.Echo {
 // handlers implements every operation of openapi.yaml, one file per tag.
 type handlers struct {
 	Deps
+	batches *semaphore.Weighted // jobs
 }
+
+func newHandlers(deps Deps) *handlers { return &handlers{deps, semaphore.NewWeighted(batchedAtOnce)} }

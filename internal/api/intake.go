@@ -71,10 +71,18 @@ func (in *intake) take(c echo.Context, op *operation) (text []byte, done func(),
 	if err := expected(text); err != nil {
 		return nil, done, err
 	}
-	request.Body = io.NopCloser(bytes.NewReader(text))
+	request.Body = &heldBody{Reader: *bytes.NewReader(text), text: text}
 	request.ContentLength = int64(len(text))
 	return text, done, nil
 }
+
+// heldBody is a body that has been read, for who wants it as text or once more.
+type heldBody struct {
+	bytes.Reader
+	text []byte
+}
+
+func (*heldBody) Close() error { return nil }
 
 // reserve waits for room for a large body, as long as its client does.
 func (in *intake) reserve(ctx context.Context, length int64) (done func(), err error) {
@@ -161,14 +169,11 @@ const maxLines = 10_000
 type jsonBinder struct{}
 
 func (jsonBinder) Bind(target any, c echo.Context) error {
-	if c.Request().Body == nil || c.Request().ContentLength == 0 {
+	held, ok := c.Request().Body.(*heldBody)
+	if !ok {
 		return nil
 	}
-	text, err := io.ReadAll(c.Request().Body)
-	if err != nil {
-		return fmt.Errorf("read body: %w", err)
-	}
-	err = json.Unmarshal(text, target)
+	err := json.Unmarshal(held.text, target)
 	if wrong, ok := errors.AsType[*json.UnmarshalTypeError](err); ok {
 		return refuseField("/"+strings.ReplaceAll(wrong.Field, ".", "/"), "must be %s, got %s", wrong.Type, wrong.Value)
 	}

@@ -58,7 +58,11 @@ func accessLog(log *zap.Logger) echo.MiddlewareFunc {
 			if err := next(c); err != nil {
 				c.Error(err) // answers now, so that the line below knows the status
 			}
-			log.Log(accessLevel(c), "http request",
+			line := log.Check(accessLevel(c), "http request")
+			if line == nil {
+				return nil
+			}
+			line.Write(
 				zap.String("request_id", idOf(c)),
 				zap.String("method", c.Request().Method),
 				zap.String("route", c.Path()),

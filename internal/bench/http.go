@@ -33,6 +33,7 @@ PostgreSQL.`,
 const (
 	httpConnections  = 64
 	httpBatchers     = 4
+	httpWarmers      = 24
 	httpLookEvery    = 20 * time.Millisecond
 	httpStartWithin  = 20 * time.Second
 	httpStopWithin   = 20 * time.Second
@@ -45,6 +46,9 @@ func (b *bench) http(ctx context.Context) (err error) {
 		return err
 	}
 	defer func() { err = errors.Join(err, server.stop()) }()
+	if err := server.warm(ctx, "http-single"); err != nil {
+		return err
+	}
 	jobs := b.load.Jobs
 	var seen []Row
 	watched := func(name, queue string, post func() (*Speed, error)) (*Speed, error) {
@@ -240,6 +244,18 @@ func (b *bench) postBatches(ctx context.Context, s *httpServer, queue string, jo
 		})
 	})
 	return speed(int64(jobs), time.Since(start)), err
+}
+
+// warm asks for metrics from many connections at once, so that the server has opened its
+// own to Postgres and each has planned the question: as after a minute of service.
+func (s *httpServer) warm(ctx context.Context, queue string) error {
+	return together(ctx, httpWarmers, func(ctx context.Context) error {
+		asked := 0
+		return s.each(ctx, func(conn *httpConn) (bool, error) {
+			asked++
+			return asked <= 10, conn.expect(200, s.request("GET", "/api/v1/queues/"+queue+"/metrics", s.token, nil))
+		})
+	})
 }
 
 // look asks for a queue's metrics now and then until the returned function is called, which tells
