@@ -19,7 +19,7 @@ type BuryParams struct {
 	Beat     int64
 }
 
-// -1 when the worker beat meanwhile or is gone.
+// -1 when the worker beat meanwhile, is gone, or another sweeper is at it.
 func (q *Queries) Bury(ctx context.Context, arg BuryParams) (int32, error) {
 	row := q.db.QueryRow(ctx, bury, arg.WorkerID, arg.Beat)
 	var lost int32

@@ -11,7 +11,7 @@ FROM (SELECT penstock.heartbeat(@worker_id::bigint)::bigint[] AS cancels) h;
 SELECT w.id, w.beat FROM penstock.workers w ORDER BY w.id;
 
 -- name: Bury :one
--- -1 when the worker beat meanwhile or is gone.
+-- -1 when the worker beat meanwhile, is gone, or another sweeper is at it.
 SELECT coalesce(penstock.bury(@worker_id::bigint, @beat::bigint), -1)::integer AS lost;
 
 -- name: BuryOrphans :one

@@ -43,6 +43,7 @@ type peerAnswer struct {
 	Peer     string  `json:"peer"`
 	Enqueued float64 `json:"enqueued_per_second"`
 	Drained  float64 `json:"drained_per_second"`
+	wal      int64   // bytes meanwhile
 }
 
 // Comparison is what Compare measures and where the peers are.
@@ -88,15 +89,23 @@ func (b *bench) compare(ctx context.Context, c Comparison) error {
 
 // rounds measures Penstock and a peer in turns.
 func (b *bench) rounds(ctx context.Context, peer Peer, folder string, rounds int) error {
-	var enqueue, drain spread
+	var enqueue, drain, wal spread
 	name := peer.Name
 	for range rounds {
 		queue := b.fresh("compare")
+		start, err := b.walPosition(ctx)
+		if err != nil {
+			return err
+		}
 		enqueued, err := b.enqueueBulk(ctx, queue, b.load.Jobs, 1, nil)
 		if err != nil {
 			return err
 		}
 		drained, err := b.drainQueue(ctx, queue, int64(b.load.Jobs))
+		if err != nil {
+			return err
+		}
+		end, err := b.walPosition(ctx)
 		if err != nil {
 			return err
 		}
@@ -115,8 +124,9 @@ func (b *bench) rounds(ctx context.Context, peer Peer, folder string, rounds int
 		)
 		enqueue.add(enqueued.JobsPerSecond / answer.Enqueued)
 		drain.add(drained.JobsPerSecond / answer.Drained)
+		wal.add(float64(answer.wal) / float64(end-start))
 	}
-	b.report.find("Against %s: drain %s, enqueue in bulk %s.", name, drain, enqueue)
+	b.report.find("Against %s: drain %s, enqueue in bulk %s. It writes %s of our WAL, its schema's creation included.", name, drain, enqueue, wal)
 	return nil
 }
 
@@ -134,6 +144,10 @@ func (b *bench) askPeer(ctx context.Context, peer Peer, folder string) (answer p
 	if err != nil {
 		return answer, err
 	}
+	start, err := b.walPosition(ctx)
+	if err != nil {
+		return answer, err
+	}
 	out, err := inFolder(ctx, folder, append(peer.command, url, fmt.Sprint(b.load.Jobs), fmt.Sprint(b.load.PayloadBytes))...)
 	if err != nil {
 		return answer, err
@@ -141,7 +155,9 @@ func (b *bench) askPeer(ctx context.Context, peer Peer, folder string) (answer p
 	if err := json.Unmarshal(out, &answer); err != nil || answer.Enqueued <= 0 || answer.Drained <= 0 {
 		return answer, fmt.Errorf("%s did not answer with its figures: %s", peer.Name, clipText(string(out)))
 	}
-	return answer, nil
+	end, err := b.walPosition(ctx)
+	answer.wal = end - start
+	return answer, err
 }
 
 func inFolder(ctx context.Context, folder string, command ...string) ([]byte, error) {

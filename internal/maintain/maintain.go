@@ -118,7 +118,7 @@ func (m *maintainer) buryDead(ctx context.Context) error {
 	start := time.Now()
 	suspects := m.vigil.watch(start, beats)
 	// Sweepers that meet many dead at once take different ones, and poll again in between:
-	// a poll that comes late counts as a sleep, and every wait would start over.
+	// a poll that comes late counts as a sleep.
 	rand.Shuffle(len(suspects), func(i, k int) { suspects[i], suspects[k] = suspects[k], suspects[i] })
 	for _, suspect := range suspects {
 		if time.Since(start) > mostGap/2 {
@@ -126,8 +126,7 @@ func (m *maintainer) buryDead(ctx context.Context) error {
 		}
 		lost, err := m.queries.Bury(ctx, db.BuryParams{WorkerID: suspect.ID, Beat: suspect.Beat})
 		if err != nil {
-			m.vigil.interrupted()
-			return err
+			return err // what it means for the others, the next poll tells
 		}
 		if lost < 0 { // it beat just now, or another sweeper was first
 			continue

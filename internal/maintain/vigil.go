@@ -6,46 +6,52 @@ import (
 	"github.com/penstock/penstock/db"
 )
 
-// vigil watches beat counters by this process's monotonic clock: no other
-// clock, and no outage of Postgres, can make the living look dead (P12).
-// Invariant: every sighting was renewed by an unbroken run of successful polls.
+// vigil watches beat counters by this process's monotonic clock: no other clock, and no
+// outage of Postgres, can make the living look dead (P12). A worker is dead that was
+// silent for the lease while somebody could have heard it: what passes between a poll
+// and one that failed or came late is not counted, and after such a gap everyone has
+// half a lease to beat again.
 type vigil struct {
-	lease     time.Duration
-	polledAt  time.Time
-	sightings map[int64]sighting
+	lease    time.Duration
+	polledAt time.Time
+	broken   bool      // a poll failed since
+	steady   time.Time // since when no poll has failed or come late
+	workers  map[int64]sighting
 }
 
 type sighting struct {
-	beat  int64
-	since time.Time // when this count was first seen
+	beat   int64
+	silent time.Duration // how long this count was seen standing
 }
 
-// mostGap is how far apart two polls may be to count as unbroken.
+// mostGap is how far apart two polls may be for the time between them to count.
 const mostGap = 5 * beatPoll
 
-// watch takes a successful poll and returns the workers whose count has stood
-// still for the lease. Whoever is no longer listed is forgotten.
+// watch takes a successful poll and returns the workers that are dead. Whoever is no
+// longer listed is forgotten.
 func (v *vigil) watch(now time.Time, beats []db.ListBeatsRow) []db.ListBeatsRow {
-	if now.Sub(v.polledAt) > mostGap { // this process slept, and the worker perhaps with it
-		v.interrupted()
+	passed := now.Sub(v.polledAt)
+	if v.broken || passed > mostGap { // the workers may have been cut off or asleep as well
+		passed, v.steady = 0, now
 	}
-	v.polledAt = now
+	v.polledAt, v.broken = now, false
 	seen := make(map[int64]sighting, len(beats))
 	var dead []db.ListBeatsRow
 	for _, b := range beats {
-		s, known := v.sightings[b.ID]
-		if !known || s.beat != b.Beat {
-			s = sighting{b.Beat, now}
+		s, known := v.workers[b.ID]
+		if known && s.beat == b.Beat {
+			s.silent += passed
+		} else {
+			s = sighting{beat: b.Beat}
 		}
-		if now.Sub(s.since) >= v.lease {
+		if s.silent >= v.lease && now.Sub(v.steady) >= v.lease/2 {
 			dead = append(dead, b)
 		}
 		seen[b.ID] = s
 	}
-	v.sightings = seen
+	v.workers = seen
 	return dead
 }
 
-// interrupted is told that a poll failed: the workers may have been unable to
-// beat as well, so every wait starts over.
-func (v *vigil) interrupted() { v.sightings = nil }
+// interrupted is told that a poll failed.
+func (v *vigil) interrupted() { v.broken = true }

@@ -52,7 +52,7 @@ func (w *flow) saw(s *Step) {
 }
 
 // watches cuts the lives of sweepers where something may have interrupted them: they
-// count anew then, because those they watch may have been unable to beat as well.
+// wait longer then, because those they watch may have been unable to beat as well.
 func watches(sweepers []Span, faults []Fault) (all []Span) {
 	for _, s := range sweepers {
 		cuts := []Fault{}

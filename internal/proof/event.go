@@ -104,7 +104,7 @@ type Fault struct {
 	Process int    // whose; 0: everybody's
 	Kills   bool   // the process is gone for good
 	Mute    bool   // the processes may have been unable to beat
-	Breaks  bool   // of the process's connections some broke: its sweeper may count anew
+	Breaks  bool   // of the process's connections some broke: its sweeper may wait longer
 	Down    bool   // Postgres took no connections
 	Hides   bool   // rows were locked that claims pass over
 	Flows   string // a queue whose claims must go on throughout

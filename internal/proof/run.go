@@ -234,7 +234,7 @@ func (r *run) judge(ctx context.Context) error {
 	r.opts.Stage("judging")
 	j := newJudge(limitsFor(r.opts.Lease))
 	if r.opts.Failpoint > 0 {
-		j.limits.Rescue *= 2 // a poll that fails has its sweeper count anew
+		j.limits.Rescue *= 2 // a poll that fails has its sweeper wait longer
 	}
 	j.twoClocks = r.opts.place.twoClocks
 	if err := readHistories(filepath.Join(r.dir, "history"), j.hear); err != nil {
