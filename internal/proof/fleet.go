@@ -101,7 +101,7 @@ func (f *fleet) spawn(role string) error {
 		Role: role, Process: p.number, Seed: f.opts.Seed, URL: "postgres://postgres@/postgres?host=" + p.proxy.Dir() + query,
 		History: filepath.Join(f.dir, "history"), Lease: f.opts.Lease, Rate: f.rate, Most: f.most,
 	}
-	s.URL += "&application_name=" + url.QueryEscape(fmt.Sprintf(appName, role, p.number))
+	s.URL += "&application_name=" + url.PathEscape(fmt.Sprintf(appName, role, p.number))
 	line, err := json.Marshal(s)
 	if err != nil {
 		return err
