@@ -31,7 +31,6 @@ type servedQueue struct {
 
 	// Throughput, for how much to lease ahead.
 	ended     int     // since rateSince
-	total     int64   // before
 	rate      float64 // ends per second, smoothed
 	rateSince time.Time
 }
@@ -65,7 +64,6 @@ func (q *servedQueue) wanted() int {
 	defer q.mu.Unlock()
 	if elapsed := time.Since(q.rateSince); elapsed > time.Millisecond {
 		q.rate += (float64(q.ended)/elapsed.Seconds() - q.rate) * min(1, 0.3+elapsed.Seconds())
-		q.total += int64(q.ended)
 		q.ended, q.rateSince = 0, time.Now()
 	}
 	capacity, active := q.capacity(), q.active()
@@ -75,13 +73,6 @@ func (q *servedQueue) wanted() int {
 		return 0
 	}
 	return min(capacity-active, maxClaim)
-}
-
-// endedSoFar is how many attempts have ended here.
-func (q *servedQueue) endedSoFar() int64 {
-	q.mu.Lock()
-	defer q.mu.Unlock()
-	return q.total + int64(q.ended)
 }
 
 // QueueLoad is what one process has of a queue at a moment.

@@ -191,17 +191,18 @@ func (q *Queries) Finish(ctx context.Context, arg FinishParams) ([]Ending, error
 }
 
 const nextDue = `-- name: NextDue :one
-SELECT coalesce(penstock.next_due($1::text, $2::boolean), '-1 second')::interval AS due
+SELECT coalesce(penstock.next_due($1::text, $2::boolean, $3::interval), '1 hour')::interval AS due
 `
 
 type NextDueParams struct {
 	Queue string
 	Swept bool
+	Since time.Duration
 }
 
-// Negative when no job waits for a later time.
+// An hour when no job waits for a later time.
 func (q *Queries) NextDue(ctx context.Context, arg NextDueParams) (time.Duration, error) {
-	row := q.db.QueryRow(ctx, nextDue, arg.Queue, arg.Swept)
+	row := q.db.QueryRow(ctx, nextDue, arg.Queue, arg.Swept, arg.Since)
 	var due time.Duration
 	err := row.Scan(&due)
 	return due, err

@@ -7,8 +7,8 @@ SELECT * FROM penstock.claim(@queue::text, @worker_id::bigint, @max_jobs::intege
 SELECT clock_timestamp()::timestamptz AS moment;
 
 -- name: NextDue :one
--- Negative when no job waits for a later time.
-SELECT coalesce(penstock.next_due(@queue::text, @swept::boolean), '-1 second')::interval AS due;
+-- An hour when no job waits for a later time.
+SELECT coalesce(penstock.next_due(@queue::text, @swept::boolean, @since::interval), '1 hour')::interval AS due;
 
 -- name: CompleteMany :many
 -- The short way of finish: plain successes, of which only those come back that were

@@ -18,6 +18,7 @@ var functions = []functionGrant{
 	{"heartbeat(bigint)", worker},
 	{"claim(text, bigint, integer, interval, timestamp with time zone, smallint, smallint[], timestamp with time zone[], bigint[])", worker},
 	{"next_due(text, boolean)", worker},
+	{"next_due(text, boolean, interval)", worker},
 	{"fall_asleep(text)", worker},
 	{"wake_up(text)", worker},
 	{"finish(text, bigint[], integer[], text[], text[], text[], text[], jsonb[], interval[])", worker},

@@ -57,8 +57,10 @@ func readContract(document []byte) (*contract, error) {
 	if err := compiler.AddResource("openapi:", tree); err != nil {
 		return nil, fmt.Errorf("read openapi.yaml: %w", err)
 	}
-	r := &contractReader{tree: tree, compiler: compiler, shapes: &shapes{map[*jsonschema.Schema]*shape{}},
-		certainties: &certainties{map[*jsonschema.Schema]*certain{}}}
+	r := &contractReader{
+		tree: tree, compiler: compiler, shapes: &shapes{map[*jsonschema.Schema]*shape{}},
+		certainties: &certainties{map[*jsonschema.Schema]*certain{}},
+	}
 	c := &contract{operations: map[string]*operation{}}
 	paths := r.at("paths").fields()
 	for _, path := range slices.Sorted(maps.Keys(paths)) {

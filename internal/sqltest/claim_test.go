@@ -170,3 +170,16 @@ func TestNextDueLooksAtEveryLane(t *testing.T) {
 		require.InDelta(t, 3600, *due(swept), 60)
 	}
 }
+
+// What falls due between a claim and the question is not slept over.
+func TestNextDueCountsFromTheClaim(t *testing.T) {
+	t.Parallel()
+	db := dbtest.New(t)
+	since := func(ago string) *float64 {
+		return one[*float64](t, db.Pool, "SELECT extract(epoch FROM penstock.next_due('q', true, $1))::float8", ago)
+	}
+	do(t, db.Pool, "SELECT penstock.enqueue('q', 'n')")
+	do(t, db.Pool, "SELECT penstock.enqueue('q', 'n', delay => '1 hour')")
+	require.LessOrEqual(t, *since("1 hour"), 0.0, "a claim an hour ago has not seen it")
+	require.InDelta(t, 3600, *since("0"), 60, "one just now has")
+}
