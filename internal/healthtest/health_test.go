@@ -18,6 +18,9 @@ import (
 
 func TestMain(m *testing.M) { dbtest.Main(m) }
 
+// patience bounds every wait; a test that needs it all has found a block.
+const patience = 30 * time.Second
+
 type fixture struct {
 	*dbtest.DB
 	client *penstock.Client
@@ -229,6 +232,43 @@ func TestASnapshotThatIsHeldIsToldWithItsQuery(t *testing.T) {
 	require.Contains(t, found.Message, "process ")
 	require.Contains(t, found.Recommendation, "pg_terminate_backend(")
 	require.Contains(t, found.Detail, "who holds on")
+	require.NoError(t, tx.Rollback(t.Context()))
+}
+
+func TestRowsThatVacuumLeavesAreTold(t *testing.T) {
+	t.Parallel()
+	f := newFixture(t)
+	f.exec(t, "ALTER TABLE penstock.pending SET (autovacuum_enabled = off)")
+	f.exec(t, `INSERT INTO penstock.pending (queue, priority, run_at, job_id, name, attempt, failures, crashes)
+		SELECT 'q', 5, now(), n, 'n', 0, 0, 0 FROM generate_series(1, 101000) n`)
+	f.exec(t, "DELETE FROM penstock.pending")
+	// What a session counted reaches the others when it is idle for a moment.
+	require.Eventually(t, func() bool {
+		found := issue(f.health(t, ""), "dead_tuples")
+		return found != nil && found.Figure > 0.8 && strings.Contains(found.Message, "table pending") && strings.Contains(found.Recommendation, "VACUUM penstock.pending")
+	}, patience, 20*time.Millisecond)
+	f.exec(t, "VACUUM penstock.pending")
+	require.Eventually(t, func() bool { return issue(f.health(t, ""), "dead_tuples") == nil }, patience, 20*time.Millisecond)
+}
+
+func TestAnOldTransactionIDIsTold(t *testing.T) {
+	t.Parallel()
+	f := newFixture(t)
+	tx, err := f.Pool.Begin(t.Context()) // nobody else may see what is set here
+	require.NoError(t, err)
+	for _, c := range []struct {
+		age      int64
+		severity string
+	}{{900_000_000, ""}, {1_200_000_000, "warning"}, {1_700_000_000, "critical"}} {
+		_, err = tx.Exec(t.Context(), `UPDATE pg_database
+			SET datfrozenxid = ((pg_current_xact_id()::text::numeric - $1 + 4294967296::numeric * 2) % 4294967296)::bigint::text::xid
+			WHERE datname = current_database()`, c.age)
+		require.NoError(t, err)
+		var severity string
+		err = tx.QueryRow(t.Context(), "SELECT coalesce(min(severity), '') FROM penstock.database_health() WHERE code = 'transaction_age'").Scan(&severity)
+		require.NoError(t, err)
+		require.Equal(t, c.severity, severity, c.age)
+	}
 	require.NoError(t, tx.Rollback(t.Context()))
 }
 

@@ -880,6 +880,12 @@ type ListJobsParams struct {
 	Data Data `form:"data,omitempty" json:"data,omitempty"`
 }
 
+// ChangeJobsParams defines parameters for ChangeJobs.
+type ChangeJobsParams struct {
+	// IdempotencyKey Makes a POST safe to repeat: for 24 hours the same key with the same request gets the first answer again and does nothing, another request gets 422, and one whose first is still under way 409. Only what succeeded is remembered.
+	IdempotencyKey IdempotencyKey `json:"Idempotency-Key,omitempty"`
+}
+
 // CountJobsParams defines parameters for CountJobs.
 type CountJobsParams struct {
 	// Most Stop counting there.
@@ -906,6 +912,36 @@ type CountJobsParams struct {
 
 	// Data A jsonpath over the data, such as $.customer == 42.
 	Data Data `form:"data,omitempty" json:"data,omitempty"`
+}
+
+// CancelJobParams defines parameters for CancelJob.
+type CancelJobParams struct {
+	// IdempotencyKey Makes a POST safe to repeat: for 24 hours the same key with the same request gets the first answer again and does nothing, another request gets 422, and one whose first is still under way 409. Only what succeeded is remembered.
+	IdempotencyKey IdempotencyKey `json:"Idempotency-Key,omitempty"`
+}
+
+// DeadLetterJobParams defines parameters for DeadLetterJob.
+type DeadLetterJobParams struct {
+	// IdempotencyKey Makes a POST safe to repeat: for 24 hours the same key with the same request gets the first answer again and does nothing, another request gets 422, and one whose first is still under way 409. Only what succeeded is remembered.
+	IdempotencyKey IdempotencyKey `json:"Idempotency-Key,omitempty"`
+}
+
+// ReprioritizeJobParams defines parameters for ReprioritizeJob.
+type ReprioritizeJobParams struct {
+	// IdempotencyKey Makes a POST safe to repeat: for 24 hours the same key with the same request gets the first answer again and does nothing, another request gets 422, and one whose first is still under way 409. Only what succeeded is remembered.
+	IdempotencyKey IdempotencyKey `json:"Idempotency-Key,omitempty"`
+}
+
+// RescheduleJobParams defines parameters for RescheduleJob.
+type RescheduleJobParams struct {
+	// IdempotencyKey Makes a POST safe to repeat: for 24 hours the same key with the same request gets the first answer again and does nothing, another request gets 422, and one whose first is still under way 409. Only what succeeded is remembered.
+	IdempotencyKey IdempotencyKey `json:"Idempotency-Key,omitempty"`
+}
+
+// RunJobNowParams defines parameters for RunJobNow.
+type RunJobNowParams struct {
+	// IdempotencyKey Makes a POST safe to repeat: for 24 hours the same key with the same request gets the first answer again and does nothing, another request gets 422, and one whose first is still under way 409. Only what succeeded is remembered.
+	IdempotencyKey IdempotencyKey `json:"Idempotency-Key,omitempty"`
 }
 
 // WaitForJobParams defines parameters for WaitForJob.
@@ -950,6 +986,12 @@ type PreviewPolicyParams struct {
 type GetAllMetricsParams struct {
 	// Window Milliseconds up to now, 1 minute to 731 days; an hour by default.
 	Window Window `form:"window,omitempty" json:"window,omitempty"`
+}
+
+// DecidePriorityParams defines parameters for DecidePriority.
+type DecidePriorityParams struct {
+	// IdempotencyKey Makes a POST safe to repeat: for 24 hours the same key with the same request gets the first answer again and does nothing, another request gets 422, and one whose first is still under way 409. Only what succeeded is remembered.
+	IdempotencyKey IdempotencyKey `json:"Idempotency-Key,omitempty"`
 }
 
 // ListDeadJobsParams defines parameters for ListDeadJobs.
@@ -1024,6 +1066,24 @@ type ListErrorGroupsParams struct {
 	Limit Limit `form:"limit,omitempty" json:"limit,omitempty"`
 }
 
+// ReopenErrorParams defines parameters for ReopenError.
+type ReopenErrorParams struct {
+	// IdempotencyKey Makes a POST safe to repeat: for 24 hours the same key with the same request gets the first answer again and does nothing, another request gets 422, and one whose first is still under way 409. Only what succeeded is remembered.
+	IdempotencyKey IdempotencyKey `json:"Idempotency-Key,omitempty"`
+}
+
+// ResolveErrorParams defines parameters for ResolveError.
+type ResolveErrorParams struct {
+	// IdempotencyKey Makes a POST safe to repeat: for 24 hours the same key with the same request gets the first answer again and does nothing, another request gets 422, and one whose first is still under way 409. Only what succeeded is remembered.
+	IdempotencyKey IdempotencyKey `json:"Idempotency-Key,omitempty"`
+}
+
+// ProcessScheduledRetriesParams defines parameters for ProcessScheduledRetries.
+type ProcessScheduledRetriesParams struct {
+	// IdempotencyKey Makes a POST safe to repeat: for 24 hours the same key with the same request gets the first answer again and does nothing, another request gets 422, and one whose first is still under way 409. Only what succeeded is remembered.
+	IdempotencyKey IdempotencyKey `json:"Idempotency-Key,omitempty"`
+}
+
 // PurgeDeadJobsParams defines parameters for PurgeDeadJobs.
 type PurgeDeadJobsParams struct {
 	// OlderThan Only what died longer ago than so many milliseconds.
@@ -1057,6 +1117,18 @@ type PurgeDeadJobsParams struct {
 	Data Data `form:"data,omitempty" json:"data,omitempty"`
 }
 
+// StartRedriveParams defines parameters for StartRedrive.
+type StartRedriveParams struct {
+	// IdempotencyKey Makes a POST safe to repeat: for 24 hours the same key with the same request gets the first answer again and does nothing, another request gets 422, and one whose first is still under way 409. Only what succeeded is remembered.
+	IdempotencyKey IdempotencyKey `json:"Idempotency-Key,omitempty"`
+}
+
+// RedriveJobParams defines parameters for RedriveJob.
+type RedriveJobParams struct {
+	// IdempotencyKey Makes a POST safe to repeat: for 24 hours the same key with the same request gets the first answer again and does nothing, another request gets 422, and one whose first is still under way 409. Only what succeeded is remembered.
+	IdempotencyKey IdempotencyKey `json:"Idempotency-Key,omitempty"`
+}
+
 // ListHealthReportsParams defines parameters for ListHealthReports.
 type ListHealthReportsParams struct {
 	// Limit How many items, at most.
@@ -1077,12 +1149,18 @@ type GetHistoryParams struct {
 
 // EnqueueParams defines parameters for Enqueue.
 type EnqueueParams struct {
+	// IdempotencyKey Makes a POST safe to repeat: for 24 hours the same key with the same request gets the first answer again and does nothing, another request gets 422, and one whose first is still under way 409. Only what succeeded is remembered.
+	IdempotencyKey IdempotencyKey `json:"Idempotency-Key,omitempty"`
+
 	// Traceparent W3C trace context; jobs enqueued by the request carry it to their handlers.
 	Traceparent Traceparent `json:"traceparent,omitempty"`
 }
 
 // EnqueueManyParams defines parameters for EnqueueMany.
 type EnqueueManyParams struct {
+	// IdempotencyKey Makes a POST safe to repeat: for 24 hours the same key with the same request gets the first answer again and does nothing, another request gets 422, and one whose first is still under way 409. Only what succeeded is remembered.
+	IdempotencyKey IdempotencyKey `json:"Idempotency-Key,omitempty"`
+
 	// Traceparent W3C trace context; jobs enqueued by the request carry it to their handlers.
 	Traceparent Traceparent `json:"traceparent,omitempty"`
 }
@@ -1091,6 +1169,12 @@ type EnqueueManyParams struct {
 type GetMetricsParams struct {
 	// Window Milliseconds up to now, 1 minute to 731 days; an hour by default.
 	Window Window `form:"window,omitempty" json:"window,omitempty"`
+}
+
+// PauseQueueParams defines parameters for PauseQueue.
+type PauseQueueParams struct {
+	// IdempotencyKey Makes a POST safe to repeat: for 24 hours the same key with the same request gets the first answer again and does nothing, another request gets 422, and one whose first is still under way 409. Only what succeeded is remembered.
+	IdempotencyKey IdempotencyKey `json:"Idempotency-Key,omitempty"`
 }
 
 // GetPerformanceParams defines parameters for GetPerformance.
@@ -1106,6 +1190,12 @@ type GetPerformanceParams struct {
 	To To `form:"to,omitempty" json:"to,omitempty"`
 }
 
+// ResumeQueueParams defines parameters for ResumeQueue.
+type ResumeQueueParams struct {
+	// IdempotencyKey Makes a POST safe to repeat: for 24 hours the same key with the same request gets the first answer again and does nothing, another request gets 422, and one whose first is still under way 409. Only what succeeded is remembered.
+	IdempotencyKey IdempotencyKey `json:"Idempotency-Key,omitempty"`
+}
+
 // ListRedrivesParams defines parameters for ListRedrives.
 type ListRedrivesParams struct {
 	// QueueName Of this queue only.
@@ -1113,6 +1203,42 @@ type ListRedrivesParams struct {
 
 	// Limit How many items, at most.
 	Limit Limit `form:"limit,omitempty" json:"limit,omitempty"`
+}
+
+// CancelRedriveParams defines parameters for CancelRedrive.
+type CancelRedriveParams struct {
+	// IdempotencyKey Makes a POST safe to repeat: for 24 hours the same key with the same request gets the first answer again and does nothing, another request gets 422, and one whose first is still under way 409. Only what succeeded is remembered.
+	IdempotencyKey IdempotencyKey `json:"Idempotency-Key,omitempty"`
+}
+
+// PauseRedriveParams defines parameters for PauseRedrive.
+type PauseRedriveParams struct {
+	// IdempotencyKey Makes a POST safe to repeat: for 24 hours the same key with the same request gets the first answer again and does nothing, another request gets 422, and one whose first is still under way 409. Only what succeeded is remembered.
+	IdempotencyKey IdempotencyKey `json:"Idempotency-Key,omitempty"`
+}
+
+// ResumeRedriveParams defines parameters for ResumeRedrive.
+type ResumeRedriveParams struct {
+	// IdempotencyKey Makes a POST safe to repeat: for 24 hours the same key with the same request gets the first answer again and does nothing, another request gets 422, and one whose first is still under way 409. Only what succeeded is remembered.
+	IdempotencyKey IdempotencyKey `json:"Idempotency-Key,omitempty"`
+}
+
+// PauseTaskParams defines parameters for PauseTask.
+type PauseTaskParams struct {
+	// IdempotencyKey Makes a POST safe to repeat: for 24 hours the same key with the same request gets the first answer again and does nothing, another request gets 422, and one whose first is still under way 409. Only what succeeded is remembered.
+	IdempotencyKey IdempotencyKey `json:"Idempotency-Key,omitempty"`
+}
+
+// ResumeTaskParams defines parameters for ResumeTask.
+type ResumeTaskParams struct {
+	// IdempotencyKey Makes a POST safe to repeat: for 24 hours the same key with the same request gets the first answer again and does nothing, another request gets 422, and one whose first is still under way 409. Only what succeeded is remembered.
+	IdempotencyKey IdempotencyKey `json:"Idempotency-Key,omitempty"`
+}
+
+// RunTaskParams defines parameters for RunTask.
+type RunTaskParams struct {
+	// IdempotencyKey Makes a POST safe to repeat: for 24 hours the same key with the same request gets the first answer again and does nothing, another request gets 422, and one whose first is still under way 409. Only what succeeded is remembered.
+	IdempotencyKey IdempotencyKey `json:"Idempotency-Key,omitempty"`
 }
 
 // ListTaskRunsParams defines parameters for ListTaskRuns.
@@ -1128,6 +1254,36 @@ type ListTaskRunsParams struct {
 type ListWorkersParams struct {
 	// QueueName Of this queue only.
 	QueueName OfQueue `form:"queueName,omitempty" json:"queueName,omitempty"`
+}
+
+// RegisterWorkerParams defines parameters for RegisterWorker.
+type RegisterWorkerParams struct {
+	// IdempotencyKey Makes a POST safe to repeat: for 24 hours the same key with the same request gets the first answer again and does nothing, another request gets 422, and one whose first is still under way 409. Only what succeeded is remembered.
+	IdempotencyKey IdempotencyKey `json:"Idempotency-Key,omitempty"`
+}
+
+// ClaimJobsParams defines parameters for ClaimJobs.
+type ClaimJobsParams struct {
+	// IdempotencyKey Makes a POST safe to repeat: for 24 hours the same key with the same request gets the first answer again and does nothing, another request gets 422, and one whose first is still under way 409. Only what succeeded is remembered.
+	IdempotencyKey IdempotencyKey `json:"Idempotency-Key,omitempty"`
+}
+
+// FinishAttemptsParams defines parameters for FinishAttempts.
+type FinishAttemptsParams struct {
+	// IdempotencyKey Makes a POST safe to repeat: for 24 hours the same key with the same request gets the first answer again and does nothing, another request gets 422, and one whose first is still under way 409. Only what succeeded is remembered.
+	IdempotencyKey IdempotencyKey `json:"Idempotency-Key,omitempty"`
+}
+
+// HeartbeatParams defines parameters for Heartbeat.
+type HeartbeatParams struct {
+	// IdempotencyKey Makes a POST safe to repeat: for 24 hours the same key with the same request gets the first answer again and does nothing, another request gets 422, and one whose first is still under way 409. Only what succeeded is remembered.
+	IdempotencyKey IdempotencyKey `json:"Idempotency-Key,omitempty"`
+}
+
+// NoteProgressParams defines parameters for NoteProgress.
+type NoteProgressParams struct {
+	// IdempotencyKey Makes a POST safe to repeat: for 24 hours the same key with the same request gets the first answer again and does nothing, another request gets 422, and one whose first is still under way 409. Only what succeeded is remembered.
+	IdempotencyKey IdempotencyKey `json:"Idempotency-Key,omitempty"`
 }
 
 // ChangeJobsJSONRequestBody defines body for ChangeJobs for application/json ContentType.
@@ -1212,7 +1368,7 @@ type ServerInterface interface {
 	ListJobs(ctx echo.Context, params ListJobsParams) error
 	// ChangeJobs Do one thing to every job a filter finds
 	// (POST /api/v1/jobs/change)
-	ChangeJobs(ctx echo.Context) error
+	ChangeJobs(ctx echo.Context, params ChangeJobsParams) error
 	// CountJobs How many jobs a filter finds
 	// (GET /api/v1/jobs/count)
 	CountJobs(ctx echo.Context, params CountJobsParams) error
@@ -1221,22 +1377,22 @@ type ServerInterface interface {
 	GetJob(ctx echo.Context, jobId JobId) error
 	// CancelJob End a waiting job, ask a running one to stop
 	// (POST /api/v1/jobs/{jobId}/cancel)
-	CancelJob(ctx echo.Context, jobId JobId) error
+	CancelJob(ctx echo.Context, jobId JobId, params CancelJobParams) error
 	// DeadLetterJob Lay a waiting job in the dead letter queue by hand
 	// (POST /api/v1/jobs/{jobId}/dead-letter)
-	DeadLetterJob(ctx echo.Context, jobId JobId) error
+	DeadLetterJob(ctx echo.Context, jobId JobId, params DeadLetterJobParams) error
 	// ExplainJob Why a job is not running
 	// (GET /api/v1/jobs/{jobId}/explain)
 	ExplainJob(ctx echo.Context, jobId JobId) error
 	// ReprioritizeJob Change the priority of a waiting job
 	// (POST /api/v1/jobs/{jobId}/reprioritize)
-	ReprioritizeJob(ctx echo.Context, jobId JobId) error
+	ReprioritizeJob(ctx echo.Context, jobId JobId, params ReprioritizeJobParams) error
 	// RescheduleJob Change when a waiting job may start
 	// (POST /api/v1/jobs/{jobId}/reschedule)
-	RescheduleJob(ctx echo.Context, jobId JobId) error
+	RescheduleJob(ctx echo.Context, jobId JobId, params RescheduleJobParams) error
 	// RunJobNow Make a scheduled or retrying job due
 	// (POST /api/v1/jobs/{jobId}/run-now)
-	RunJobNow(ctx echo.Context, jobId JobId) error
+	RunJobNow(ctx echo.Context, jobId JobId, params RunJobNowParams) error
 	// WaitForJob Answer when a job has finished or died
 	// (GET /api/v1/jobs/{jobId}/wait)
 	WaitForJob(ctx echo.Context, jobId JobId, params WaitForJobParams) error
@@ -1296,7 +1452,7 @@ type ServerInterface interface {
 	SetBreaker(ctx echo.Context, queueName QueueName, jobName JobName) error
 	// DecidePriority Which rule and tags would decide a job's weight
 	// (POST /api/v1/queues/{queueName}/decide-priority)
-	DecidePriority(ctx echo.Context, queueName QueueName) error
+	DecidePriority(ctx echo.Context, queueName QueueName, params DecidePriorityParams) error
 	// ListDeadJobs The dead letter queue, the newest first
 	// (GET /api/v1/queues/{queueName}/dlq)
 	ListDeadJobs(ctx echo.Context, queueName AnyQueue, params ListDeadJobsParams) error
@@ -1308,10 +1464,10 @@ type ServerInterface interface {
 	ListErrorGroups(ctx echo.Context, queueName AnyQueue, params ListErrorGroupsParams) error
 	// ReopenError Mark a resolved error open again
 	// (POST /api/v1/queues/{queueName}/dlq/groups/{fingerprint}/reopen)
-	ReopenError(ctx echo.Context, queueName QueueName, fingerprint GroupFingerprint) error
+	ReopenError(ctx echo.Context, queueName QueueName, fingerprint GroupFingerprint, params ReopenErrorParams) error
 	// ResolveError Mark an error resolved
 	// (POST /api/v1/queues/{queueName}/dlq/groups/{fingerprint}/resolve)
-	ResolveError(ctx echo.Context, queueName QueueName, fingerprint GroupFingerprint) error
+	ResolveError(ctx echo.Context, queueName QueueName, fingerprint GroupFingerprint, params ResolveErrorParams) error
 	// GetDeadPolicy What becomes of a queue's dead jobs by themselves
 	// (GET /api/v1/queues/{queueName}/dlq/policy)
 	GetDeadPolicy(ctx echo.Context, queueName AnyQueue) error
@@ -1320,13 +1476,13 @@ type ServerInterface interface {
 	SetDeadPolicy(ctx echo.Context, queueName AnyQueue) error
 	// ProcessScheduledRetries Redrive the entries whose nextRetryAt has come
 	// (POST /api/v1/queues/{queueName}/dlq/process-retries)
-	ProcessScheduledRetries(ctx echo.Context, queueName AnyQueue) error
+	ProcessScheduledRetries(ctx echo.Context, queueName AnyQueue, params ProcessScheduledRetriesParams) error
 	// PurgeDeadJobs Delete dead jobs older than 30 days, or than olderThan says
 	// (DELETE /api/v1/queues/{queueName}/dlq/purge)
 	PurgeDeadJobs(ctx echo.Context, queueName AnyQueue, params PurgeDeadJobsParams) error
 	// StartRedrive Send back whatever a filter finds
 	// (POST /api/v1/queues/{queueName}/dlq/redrive)
-	StartRedrive(ctx echo.Context, queueName QueueName) error
+	StartRedrive(ctx echo.Context, queueName QueueName, params StartRedriveParams) error
 	// GetDeadStats The dead letter queue in figures
 	// (GET /api/v1/queues/{queueName}/dlq/stats)
 	GetDeadStats(ctx echo.Context, queueName AnyQueue) error
@@ -1335,7 +1491,7 @@ type ServerInterface interface {
 	GetDeadJob(ctx echo.Context, queueName QueueName, dlqItemId DlqItemId) error
 	// RedriveJob Send a dead job back to its queue
 	// (POST /api/v1/queues/{queueName}/dlq/{dlqItemId}/retry)
-	RedriveJob(ctx echo.Context, queueName QueueName, dlqItemId DlqItemId) error
+	RedriveJob(ctx echo.Context, queueName QueueName, dlqItemId DlqItemId, params RedriveJobParams) error
 	// GetHealth How a queue is
 	// (GET /api/v1/queues/{queueName}/health)
 	GetHealth(ctx echo.Context, queueName QueueName) error
@@ -1362,7 +1518,7 @@ type ServerInterface interface {
 	GetMetrics(ctx echo.Context, queueName QueueName, params GetMetricsParams) error
 	// PauseQueue Stop handing out a queue's jobs
 	// (POST /api/v1/queues/{queueName}/pause)
-	PauseQueue(ctx echo.Context, queueName QueueName) error
+	PauseQueue(ctx echo.Context, queueName QueueName, params PauseQueueParams) error
 	// GetPerformance How long a queue's attempts took
 	// (GET /api/v1/queues/{queueName}/performance)
 	GetPerformance(ctx echo.Context, queueName QueueName, params GetPerformanceParams) error
@@ -1380,7 +1536,7 @@ type ServerInterface interface {
 	SetPriorityRule(ctx echo.Context, queueName QueueName, position int) error
 	// ResumeQueue Hand out a paused queue's jobs again
 	// (POST /api/v1/queues/{queueName}/resume)
-	ResumeQueue(ctx echo.Context, queueName QueueName) error
+	ResumeQueue(ctx echo.Context, queueName QueueName, params ResumeQueueParams) error
 	// ListRedrives Redrive operations, the newest first
 	// (GET /api/v1/redrives)
 	ListRedrives(ctx echo.Context, params ListRedrivesParams) error
@@ -1389,13 +1545,13 @@ type ServerInterface interface {
 	GetRedrive(ctx echo.Context, redriveId RedriveId) error
 	// CancelRedrive End an operation
 	// (POST /api/v1/redrives/{redriveId}/cancel)
-	CancelRedrive(ctx echo.Context, redriveId RedriveId) error
+	CancelRedrive(ctx echo.Context, redriveId RedriveId, params CancelRedriveParams) error
 	// PauseRedrive Pause an operation
 	// (POST /api/v1/redrives/{redriveId}/pause)
-	PauseRedrive(ctx echo.Context, redriveId RedriveId) error
+	PauseRedrive(ctx echo.Context, redriveId RedriveId, params PauseRedriveParams) error
 	// ResumeRedrive Go on with a paused operation, or one that its canary stopped
 	// (POST /api/v1/redrives/{redriveId}/resume)
-	ResumeRedrive(ctx echo.Context, redriveId RedriveId) error
+	ResumeRedrive(ctx echo.Context, redriveId RedriveId, params ResumeRedriveParams) error
 	// ListTasks The scheduled tasks, and how their last runs went
 	// (GET /api/v1/tasks)
 	ListTasks(ctx echo.Context) error
@@ -1407,13 +1563,13 @@ type ServerInterface interface {
 	SetTask(ctx echo.Context, taskName TaskName) error
 	// PauseTask Keep a task from running
 	// (POST /api/v1/tasks/{taskName}/pause)
-	PauseTask(ctx echo.Context, taskName TaskName) error
+	PauseTask(ctx echo.Context, taskName TaskName, params PauseTaskParams) error
 	// ResumeTask Let a paused task run again, from its next tick on
 	// (POST /api/v1/tasks/{taskName}/resume)
-	ResumeTask(ctx echo.Context, taskName TaskName) error
+	ResumeTask(ctx echo.Context, taskName TaskName, params ResumeTaskParams) error
 	// RunTask Ask for a run, paused or not
 	// (POST /api/v1/tasks/{taskName}/run)
-	RunTask(ctx echo.Context, taskName TaskName) error
+	RunTask(ctx echo.Context, taskName TaskName, params RunTaskParams) error
 	// ListTaskRuns The runs of a task, the newest first
 	// (GET /api/v1/tasks/{taskName}/runs)
 	ListTaskRuns(ctx echo.Context, taskName TaskName, params ListTaskRunsParams) error
@@ -1422,22 +1578,22 @@ type ServerInterface interface {
 	ListWorkers(ctx echo.Context, params ListWorkersParams) error
 	// RegisterWorker Register a worker
 	// (POST /api/v1/workers)
-	RegisterWorker(ctx echo.Context) error
+	RegisterWorker(ctx echo.Context, params RegisterWorkerParams) error
 	// RemoveWorker Leave
 	// (DELETE /api/v1/workers/{workerId})
 	RemoveWorker(ctx echo.Context, workerId WorkerId) error
 	// ClaimJobs Lease due jobs, waiting for the first
 	// (POST /api/v1/workers/{workerId}/claim)
-	ClaimJobs(ctx echo.Context, workerId WorkerId) error
+	ClaimJobs(ctx echo.Context, workerId WorkerId, params ClaimJobsParams) error
 	// FinishAttempts Complete, fail, snooze, release or cancel attempts
 	// (POST /api/v1/workers/{workerId}/finish)
-	FinishAttempts(ctx echo.Context, workerId WorkerId) error
+	FinishAttempts(ctx echo.Context, workerId WorkerId, params FinishAttemptsParams) error
 	// Heartbeat Keep the leases, and learn what to cancel
 	// (POST /api/v1/workers/{workerId}/heartbeat)
-	Heartbeat(ctx echo.Context, workerId WorkerId) error
+	Heartbeat(ctx echo.Context, workerId WorkerId, params HeartbeatParams) error
 	// NoteProgress Note how far attempts are
 	// (POST /api/v1/workers/{workerId}/progress)
-	NoteProgress(ctx echo.Context, workerId WorkerId) error
+	NoteProgress(ctx echo.Context, workerId WorkerId, params NoteProgressParams) error
 	// GetDocs This description as a page
 	// (GET /docs)
 	GetDocs(ctx echo.Context) error
@@ -1583,8 +1739,28 @@ func (w *ServerInterfaceWrapper) ListJobs(ctx echo.Context) error {
 func (w *ServerInterfaceWrapper) ChangeJobs(ctx echo.Context) error {
 	var err error
 
+	// Parameter object where we will unmarshal all parameters from the context
+	var params ChangeJobsParams
+
+	headers := ctx.Request().Header
+	// ------------- Optional header parameter "Idempotency-Key" -------------
+	if valueList, found := headers[http.CanonicalHeaderKey("Idempotency-Key")]; found {
+		var IdempotencyKey IdempotencyKey
+		n := len(valueList)
+		if n != 1 {
+			return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Expected one value for Idempotency-Key, got %d", n))
+		}
+
+		err = runtime.BindStyledParameterWithOptions("simple", "Idempotency-Key", valueList[0], &IdempotencyKey, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""})
+		if err != nil {
+			return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter Idempotency-Key: %s", err))
+		}
+
+		params.IdempotencyKey = IdempotencyKey
+	}
+
 	// Invoke the callback with all the unmarshaled arguments
-	err = w.Handler.ChangeJobs(ctx)
+	err = w.Handler.ChangeJobs(ctx, params)
 	return err
 }
 
@@ -1689,8 +1865,28 @@ func (w *ServerInterfaceWrapper) CancelJob(ctx echo.Context) error {
 		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter jobId: %s", err))
 	}
 
+	// Parameter object where we will unmarshal all parameters from the context
+	var params CancelJobParams
+
+	headers := ctx.Request().Header
+	// ------------- Optional header parameter "Idempotency-Key" -------------
+	if valueList, found := headers[http.CanonicalHeaderKey("Idempotency-Key")]; found {
+		var IdempotencyKey IdempotencyKey
+		n := len(valueList)
+		if n != 1 {
+			return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Expected one value for Idempotency-Key, got %d", n))
+		}
+
+		err = runtime.BindStyledParameterWithOptions("simple", "Idempotency-Key", valueList[0], &IdempotencyKey, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""})
+		if err != nil {
+			return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter Idempotency-Key: %s", err))
+		}
+
+		params.IdempotencyKey = IdempotencyKey
+	}
+
 	// Invoke the callback with all the unmarshaled arguments
-	err = w.Handler.CancelJob(ctx, jobId)
+	err = w.Handler.CancelJob(ctx, jobId, params)
 	return err
 }
 
@@ -1705,8 +1901,28 @@ func (w *ServerInterfaceWrapper) DeadLetterJob(ctx echo.Context) error {
 		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter jobId: %s", err))
 	}
 
+	// Parameter object where we will unmarshal all parameters from the context
+	var params DeadLetterJobParams
+
+	headers := ctx.Request().Header
+	// ------------- Optional header parameter "Idempotency-Key" -------------
+	if valueList, found := headers[http.CanonicalHeaderKey("Idempotency-Key")]; found {
+		var IdempotencyKey IdempotencyKey
+		n := len(valueList)
+		if n != 1 {
+			return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Expected one value for Idempotency-Key, got %d", n))
+		}
+
+		err = runtime.BindStyledParameterWithOptions("simple", "Idempotency-Key", valueList[0], &IdempotencyKey, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""})
+		if err != nil {
+			return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter Idempotency-Key: %s", err))
+		}
+
+		params.IdempotencyKey = IdempotencyKey
+	}
+
 	// Invoke the callback with all the unmarshaled arguments
-	err = w.Handler.DeadLetterJob(ctx, jobId)
+	err = w.Handler.DeadLetterJob(ctx, jobId, params)
 	return err
 }
 
@@ -1737,8 +1953,28 @@ func (w *ServerInterfaceWrapper) ReprioritizeJob(ctx echo.Context) error {
 		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter jobId: %s", err))
 	}
 
+	// Parameter object where we will unmarshal all parameters from the context
+	var params ReprioritizeJobParams
+
+	headers := ctx.Request().Header
+	// ------------- Optional header parameter "Idempotency-Key" -------------
+	if valueList, found := headers[http.CanonicalHeaderKey("Idempotency-Key")]; found {
+		var IdempotencyKey IdempotencyKey
+		n := len(valueList)
+		if n != 1 {
+			return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Expected one value for Idempotency-Key, got %d", n))
+		}
+
+		err = runtime.BindStyledParameterWithOptions("simple", "Idempotency-Key", valueList[0], &IdempotencyKey, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""})
+		if err != nil {
+			return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter Idempotency-Key: %s", err))
+		}
+
+		params.IdempotencyKey = IdempotencyKey
+	}
+
 	// Invoke the callback with all the unmarshaled arguments
-	err = w.Handler.ReprioritizeJob(ctx, jobId)
+	err = w.Handler.ReprioritizeJob(ctx, jobId, params)
 	return err
 }
 
@@ -1753,8 +1989,28 @@ func (w *ServerInterfaceWrapper) RescheduleJob(ctx echo.Context) error {
 		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter jobId: %s", err))
 	}
 
+	// Parameter object where we will unmarshal all parameters from the context
+	var params RescheduleJobParams
+
+	headers := ctx.Request().Header
+	// ------------- Optional header parameter "Idempotency-Key" -------------
+	if valueList, found := headers[http.CanonicalHeaderKey("Idempotency-Key")]; found {
+		var IdempotencyKey IdempotencyKey
+		n := len(valueList)
+		if n != 1 {
+			return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Expected one value for Idempotency-Key, got %d", n))
+		}
+
+		err = runtime.BindStyledParameterWithOptions("simple", "Idempotency-Key", valueList[0], &IdempotencyKey, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""})
+		if err != nil {
+			return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter Idempotency-Key: %s", err))
+		}
+
+		params.IdempotencyKey = IdempotencyKey
+	}
+
 	// Invoke the callback with all the unmarshaled arguments
-	err = w.Handler.RescheduleJob(ctx, jobId)
+	err = w.Handler.RescheduleJob(ctx, jobId, params)
 	return err
 }
 
@@ -1769,8 +2025,28 @@ func (w *ServerInterfaceWrapper) RunJobNow(ctx echo.Context) error {
 		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter jobId: %s", err))
 	}
 
+	// Parameter object where we will unmarshal all parameters from the context
+	var params RunJobNowParams
+
+	headers := ctx.Request().Header
+	// ------------- Optional header parameter "Idempotency-Key" -------------
+	if valueList, found := headers[http.CanonicalHeaderKey("Idempotency-Key")]; found {
+		var IdempotencyKey IdempotencyKey
+		n := len(valueList)
+		if n != 1 {
+			return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Expected one value for Idempotency-Key, got %d", n))
+		}
+
+		err = runtime.BindStyledParameterWithOptions("simple", "Idempotency-Key", valueList[0], &IdempotencyKey, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""})
+		if err != nil {
+			return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter Idempotency-Key: %s", err))
+		}
+
+		params.IdempotencyKey = IdempotencyKey
+	}
+
 	// Invoke the callback with all the unmarshaled arguments
-	err = w.Handler.RunJobNow(ctx, jobId)
+	err = w.Handler.RunJobNow(ctx, jobId, params)
 	return err
 }
 
@@ -2208,8 +2484,28 @@ func (w *ServerInterfaceWrapper) DecidePriority(ctx echo.Context) error {
 		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter queueName: %s", err))
 	}
 
+	// Parameter object where we will unmarshal all parameters from the context
+	var params DecidePriorityParams
+
+	headers := ctx.Request().Header
+	// ------------- Optional header parameter "Idempotency-Key" -------------
+	if valueList, found := headers[http.CanonicalHeaderKey("Idempotency-Key")]; found {
+		var IdempotencyKey IdempotencyKey
+		n := len(valueList)
+		if n != 1 {
+			return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Expected one value for Idempotency-Key, got %d", n))
+		}
+
+		err = runtime.BindStyledParameterWithOptions("simple", "Idempotency-Key", valueList[0], &IdempotencyKey, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""})
+		if err != nil {
+			return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter Idempotency-Key: %s", err))
+		}
+
+		params.IdempotencyKey = IdempotencyKey
+	}
+
 	// Invoke the callback with all the unmarshaled arguments
-	err = w.Handler.DecidePriority(ctx, queueName)
+	err = w.Handler.DecidePriority(ctx, queueName, params)
 	return err
 }
 
@@ -2433,8 +2729,28 @@ func (w *ServerInterfaceWrapper) ReopenError(ctx echo.Context) error {
 		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter fingerprint: %s", err))
 	}
 
+	// Parameter object where we will unmarshal all parameters from the context
+	var params ReopenErrorParams
+
+	headers := ctx.Request().Header
+	// ------------- Optional header parameter "Idempotency-Key" -------------
+	if valueList, found := headers[http.CanonicalHeaderKey("Idempotency-Key")]; found {
+		var IdempotencyKey IdempotencyKey
+		n := len(valueList)
+		if n != 1 {
+			return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Expected one value for Idempotency-Key, got %d", n))
+		}
+
+		err = runtime.BindStyledParameterWithOptions("simple", "Idempotency-Key", valueList[0], &IdempotencyKey, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""})
+		if err != nil {
+			return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter Idempotency-Key: %s", err))
+		}
+
+		params.IdempotencyKey = IdempotencyKey
+	}
+
 	// Invoke the callback with all the unmarshaled arguments
-	err = w.Handler.ReopenError(ctx, queueName, fingerprint)
+	err = w.Handler.ReopenError(ctx, queueName, fingerprint, params)
 	return err
 }
 
@@ -2457,8 +2773,28 @@ func (w *ServerInterfaceWrapper) ResolveError(ctx echo.Context) error {
 		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter fingerprint: %s", err))
 	}
 
+	// Parameter object where we will unmarshal all parameters from the context
+	var params ResolveErrorParams
+
+	headers := ctx.Request().Header
+	// ------------- Optional header parameter "Idempotency-Key" -------------
+	if valueList, found := headers[http.CanonicalHeaderKey("Idempotency-Key")]; found {
+		var IdempotencyKey IdempotencyKey
+		n := len(valueList)
+		if n != 1 {
+			return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Expected one value for Idempotency-Key, got %d", n))
+		}
+
+		err = runtime.BindStyledParameterWithOptions("simple", "Idempotency-Key", valueList[0], &IdempotencyKey, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""})
+		if err != nil {
+			return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter Idempotency-Key: %s", err))
+		}
+
+		params.IdempotencyKey = IdempotencyKey
+	}
+
 	// Invoke the callback with all the unmarshaled arguments
-	err = w.Handler.ResolveError(ctx, queueName, fingerprint)
+	err = w.Handler.ResolveError(ctx, queueName, fingerprint, params)
 	return err
 }
 
@@ -2505,8 +2841,28 @@ func (w *ServerInterfaceWrapper) ProcessScheduledRetries(ctx echo.Context) error
 		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter queueName: %s", err))
 	}
 
+	// Parameter object where we will unmarshal all parameters from the context
+	var params ProcessScheduledRetriesParams
+
+	headers := ctx.Request().Header
+	// ------------- Optional header parameter "Idempotency-Key" -------------
+	if valueList, found := headers[http.CanonicalHeaderKey("Idempotency-Key")]; found {
+		var IdempotencyKey IdempotencyKey
+		n := len(valueList)
+		if n != 1 {
+			return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Expected one value for Idempotency-Key, got %d", n))
+		}
+
+		err = runtime.BindStyledParameterWithOptions("simple", "Idempotency-Key", valueList[0], &IdempotencyKey, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""})
+		if err != nil {
+			return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter Idempotency-Key: %s", err))
+		}
+
+		params.IdempotencyKey = IdempotencyKey
+	}
+
 	// Invoke the callback with all the unmarshaled arguments
-	err = w.Handler.ProcessScheduledRetries(ctx, queueName)
+	err = w.Handler.ProcessScheduledRetries(ctx, queueName, params)
 	return err
 }
 
@@ -2609,8 +2965,28 @@ func (w *ServerInterfaceWrapper) StartRedrive(ctx echo.Context) error {
 		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter queueName: %s", err))
 	}
 
+	// Parameter object where we will unmarshal all parameters from the context
+	var params StartRedriveParams
+
+	headers := ctx.Request().Header
+	// ------------- Optional header parameter "Idempotency-Key" -------------
+	if valueList, found := headers[http.CanonicalHeaderKey("Idempotency-Key")]; found {
+		var IdempotencyKey IdempotencyKey
+		n := len(valueList)
+		if n != 1 {
+			return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Expected one value for Idempotency-Key, got %d", n))
+		}
+
+		err = runtime.BindStyledParameterWithOptions("simple", "Idempotency-Key", valueList[0], &IdempotencyKey, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""})
+		if err != nil {
+			return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter Idempotency-Key: %s", err))
+		}
+
+		params.IdempotencyKey = IdempotencyKey
+	}
+
 	// Invoke the callback with all the unmarshaled arguments
-	err = w.Handler.StartRedrive(ctx, queueName)
+	err = w.Handler.StartRedrive(ctx, queueName, params)
 	return err
 }
 
@@ -2673,8 +3049,28 @@ func (w *ServerInterfaceWrapper) RedriveJob(ctx echo.Context) error {
 		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter dlqItemId: %s", err))
 	}
 
+	// Parameter object where we will unmarshal all parameters from the context
+	var params RedriveJobParams
+
+	headers := ctx.Request().Header
+	// ------------- Optional header parameter "Idempotency-Key" -------------
+	if valueList, found := headers[http.CanonicalHeaderKey("Idempotency-Key")]; found {
+		var IdempotencyKey IdempotencyKey
+		n := len(valueList)
+		if n != 1 {
+			return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Expected one value for Idempotency-Key, got %d", n))
+		}
+
+		err = runtime.BindStyledParameterWithOptions("simple", "Idempotency-Key", valueList[0], &IdempotencyKey, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""})
+		if err != nil {
+			return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter Idempotency-Key: %s", err))
+		}
+
+		params.IdempotencyKey = IdempotencyKey
+	}
+
 	// Invoke the callback with all the unmarshaled arguments
-	err = w.Handler.RedriveJob(ctx, queueName, dlqItemId)
+	err = w.Handler.RedriveJob(ctx, queueName, dlqItemId, params)
 	return err
 }
 
@@ -2812,6 +3208,21 @@ func (w *ServerInterfaceWrapper) Enqueue(ctx echo.Context) error {
 	var params EnqueueParams
 
 	headers := ctx.Request().Header
+	// ------------- Optional header parameter "Idempotency-Key" -------------
+	if valueList, found := headers[http.CanonicalHeaderKey("Idempotency-Key")]; found {
+		var IdempotencyKey IdempotencyKey
+		n := len(valueList)
+		if n != 1 {
+			return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Expected one value for Idempotency-Key, got %d", n))
+		}
+
+		err = runtime.BindStyledParameterWithOptions("simple", "Idempotency-Key", valueList[0], &IdempotencyKey, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""})
+		if err != nil {
+			return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter Idempotency-Key: %s", err))
+		}
+
+		params.IdempotencyKey = IdempotencyKey
+	}
 	// ------------- Optional header parameter "traceparent" -------------
 	if valueList, found := headers[http.CanonicalHeaderKey("traceparent")]; found {
 		var Traceparent Traceparent
@@ -2848,6 +3259,21 @@ func (w *ServerInterfaceWrapper) EnqueueMany(ctx echo.Context) error {
 	var params EnqueueManyParams
 
 	headers := ctx.Request().Header
+	// ------------- Optional header parameter "Idempotency-Key" -------------
+	if valueList, found := headers[http.CanonicalHeaderKey("Idempotency-Key")]; found {
+		var IdempotencyKey IdempotencyKey
+		n := len(valueList)
+		if n != 1 {
+			return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Expected one value for Idempotency-Key, got %d", n))
+		}
+
+		err = runtime.BindStyledParameterWithOptions("simple", "Idempotency-Key", valueList[0], &IdempotencyKey, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""})
+		if err != nil {
+			return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter Idempotency-Key: %s", err))
+		}
+
+		params.IdempotencyKey = IdempotencyKey
+	}
 	// ------------- Optional header parameter "traceparent" -------------
 	if valueList, found := headers[http.CanonicalHeaderKey("traceparent")]; found {
 		var Traceparent Traceparent
@@ -2905,8 +3331,28 @@ func (w *ServerInterfaceWrapper) PauseQueue(ctx echo.Context) error {
 		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter queueName: %s", err))
 	}
 
+	// Parameter object where we will unmarshal all parameters from the context
+	var params PauseQueueParams
+
+	headers := ctx.Request().Header
+	// ------------- Optional header parameter "Idempotency-Key" -------------
+	if valueList, found := headers[http.CanonicalHeaderKey("Idempotency-Key")]; found {
+		var IdempotencyKey IdempotencyKey
+		n := len(valueList)
+		if n != 1 {
+			return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Expected one value for Idempotency-Key, got %d", n))
+		}
+
+		err = runtime.BindStyledParameterWithOptions("simple", "Idempotency-Key", valueList[0], &IdempotencyKey, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""})
+		if err != nil {
+			return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter Idempotency-Key: %s", err))
+		}
+
+		params.IdempotencyKey = IdempotencyKey
+	}
+
 	// Invoke the callback with all the unmarshaled arguments
-	err = w.Handler.PauseQueue(ctx, queueName)
+	err = w.Handler.PauseQueue(ctx, queueName, params)
 	return err
 }
 
@@ -3047,8 +3493,28 @@ func (w *ServerInterfaceWrapper) ResumeQueue(ctx echo.Context) error {
 		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter queueName: %s", err))
 	}
 
+	// Parameter object where we will unmarshal all parameters from the context
+	var params ResumeQueueParams
+
+	headers := ctx.Request().Header
+	// ------------- Optional header parameter "Idempotency-Key" -------------
+	if valueList, found := headers[http.CanonicalHeaderKey("Idempotency-Key")]; found {
+		var IdempotencyKey IdempotencyKey
+		n := len(valueList)
+		if n != 1 {
+			return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Expected one value for Idempotency-Key, got %d", n))
+		}
+
+		err = runtime.BindStyledParameterWithOptions("simple", "Idempotency-Key", valueList[0], &IdempotencyKey, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""})
+		if err != nil {
+			return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter Idempotency-Key: %s", err))
+		}
+
+		params.IdempotencyKey = IdempotencyKey
+	}
+
 	// Invoke the callback with all the unmarshaled arguments
-	err = w.Handler.ResumeQueue(ctx, queueName)
+	err = w.Handler.ResumeQueue(ctx, queueName, params)
 	return err
 }
 
@@ -3104,8 +3570,28 @@ func (w *ServerInterfaceWrapper) CancelRedrive(ctx echo.Context) error {
 		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter redriveId: %s", err))
 	}
 
+	// Parameter object where we will unmarshal all parameters from the context
+	var params CancelRedriveParams
+
+	headers := ctx.Request().Header
+	// ------------- Optional header parameter "Idempotency-Key" -------------
+	if valueList, found := headers[http.CanonicalHeaderKey("Idempotency-Key")]; found {
+		var IdempotencyKey IdempotencyKey
+		n := len(valueList)
+		if n != 1 {
+			return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Expected one value for Idempotency-Key, got %d", n))
+		}
+
+		err = runtime.BindStyledParameterWithOptions("simple", "Idempotency-Key", valueList[0], &IdempotencyKey, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""})
+		if err != nil {
+			return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter Idempotency-Key: %s", err))
+		}
+
+		params.IdempotencyKey = IdempotencyKey
+	}
+
 	// Invoke the callback with all the unmarshaled arguments
-	err = w.Handler.CancelRedrive(ctx, redriveId)
+	err = w.Handler.CancelRedrive(ctx, redriveId, params)
 	return err
 }
 
@@ -3120,8 +3606,28 @@ func (w *ServerInterfaceWrapper) PauseRedrive(ctx echo.Context) error {
 		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter redriveId: %s", err))
 	}
 
+	// Parameter object where we will unmarshal all parameters from the context
+	var params PauseRedriveParams
+
+	headers := ctx.Request().Header
+	// ------------- Optional header parameter "Idempotency-Key" -------------
+	if valueList, found := headers[http.CanonicalHeaderKey("Idempotency-Key")]; found {
+		var IdempotencyKey IdempotencyKey
+		n := len(valueList)
+		if n != 1 {
+			return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Expected one value for Idempotency-Key, got %d", n))
+		}
+
+		err = runtime.BindStyledParameterWithOptions("simple", "Idempotency-Key", valueList[0], &IdempotencyKey, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""})
+		if err != nil {
+			return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter Idempotency-Key: %s", err))
+		}
+
+		params.IdempotencyKey = IdempotencyKey
+	}
+
 	// Invoke the callback with all the unmarshaled arguments
-	err = w.Handler.PauseRedrive(ctx, redriveId)
+	err = w.Handler.PauseRedrive(ctx, redriveId, params)
 	return err
 }
 
@@ -3136,8 +3642,28 @@ func (w *ServerInterfaceWrapper) ResumeRedrive(ctx echo.Context) error {
 		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter redriveId: %s", err))
 	}
 
+	// Parameter object where we will unmarshal all parameters from the context
+	var params ResumeRedriveParams
+
+	headers := ctx.Request().Header
+	// ------------- Optional header parameter "Idempotency-Key" -------------
+	if valueList, found := headers[http.CanonicalHeaderKey("Idempotency-Key")]; found {
+		var IdempotencyKey IdempotencyKey
+		n := len(valueList)
+		if n != 1 {
+			return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Expected one value for Idempotency-Key, got %d", n))
+		}
+
+		err = runtime.BindStyledParameterWithOptions("simple", "Idempotency-Key", valueList[0], &IdempotencyKey, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""})
+		if err != nil {
+			return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter Idempotency-Key: %s", err))
+		}
+
+		params.IdempotencyKey = IdempotencyKey
+	}
+
 	// Invoke the callback with all the unmarshaled arguments
-	err = w.Handler.ResumeRedrive(ctx, redriveId)
+	err = w.Handler.ResumeRedrive(ctx, redriveId, params)
 	return err
 }
 
@@ -3193,8 +3719,28 @@ func (w *ServerInterfaceWrapper) PauseTask(ctx echo.Context) error {
 		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter taskName: %s", err))
 	}
 
+	// Parameter object where we will unmarshal all parameters from the context
+	var params PauseTaskParams
+
+	headers := ctx.Request().Header
+	// ------------- Optional header parameter "Idempotency-Key" -------------
+	if valueList, found := headers[http.CanonicalHeaderKey("Idempotency-Key")]; found {
+		var IdempotencyKey IdempotencyKey
+		n := len(valueList)
+		if n != 1 {
+			return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Expected one value for Idempotency-Key, got %d", n))
+		}
+
+		err = runtime.BindStyledParameterWithOptions("simple", "Idempotency-Key", valueList[0], &IdempotencyKey, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""})
+		if err != nil {
+			return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter Idempotency-Key: %s", err))
+		}
+
+		params.IdempotencyKey = IdempotencyKey
+	}
+
 	// Invoke the callback with all the unmarshaled arguments
-	err = w.Handler.PauseTask(ctx, taskName)
+	err = w.Handler.PauseTask(ctx, taskName, params)
 	return err
 }
 
@@ -3209,8 +3755,28 @@ func (w *ServerInterfaceWrapper) ResumeTask(ctx echo.Context) error {
 		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter taskName: %s", err))
 	}
 
+	// Parameter object where we will unmarshal all parameters from the context
+	var params ResumeTaskParams
+
+	headers := ctx.Request().Header
+	// ------------- Optional header parameter "Idempotency-Key" -------------
+	if valueList, found := headers[http.CanonicalHeaderKey("Idempotency-Key")]; found {
+		var IdempotencyKey IdempotencyKey
+		n := len(valueList)
+		if n != 1 {
+			return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Expected one value for Idempotency-Key, got %d", n))
+		}
+
+		err = runtime.BindStyledParameterWithOptions("simple", "Idempotency-Key", valueList[0], &IdempotencyKey, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""})
+		if err != nil {
+			return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter Idempotency-Key: %s", err))
+		}
+
+		params.IdempotencyKey = IdempotencyKey
+	}
+
 	// Invoke the callback with all the unmarshaled arguments
-	err = w.Handler.ResumeTask(ctx, taskName)
+	err = w.Handler.ResumeTask(ctx, taskName, params)
 	return err
 }
 
@@ -3225,8 +3791,28 @@ func (w *ServerInterfaceWrapper) RunTask(ctx echo.Context) error {
 		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter taskName: %s", err))
 	}
 
+	// Parameter object where we will unmarshal all parameters from the context
+	var params RunTaskParams
+
+	headers := ctx.Request().Header
+	// ------------- Optional header parameter "Idempotency-Key" -------------
+	if valueList, found := headers[http.CanonicalHeaderKey("Idempotency-Key")]; found {
+		var IdempotencyKey IdempotencyKey
+		n := len(valueList)
+		if n != 1 {
+			return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Expected one value for Idempotency-Key, got %d", n))
+		}
+
+		err = runtime.BindStyledParameterWithOptions("simple", "Idempotency-Key", valueList[0], &IdempotencyKey, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""})
+		if err != nil {
+			return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter Idempotency-Key: %s", err))
+		}
+
+		params.IdempotencyKey = IdempotencyKey
+	}
+
 	// Invoke the callback with all the unmarshaled arguments
-	err = w.Handler.RunTask(ctx, taskName)
+	err = w.Handler.RunTask(ctx, taskName, params)
 	return err
 }
 
@@ -3284,8 +3870,28 @@ func (w *ServerInterfaceWrapper) ListWorkers(ctx echo.Context) error {
 func (w *ServerInterfaceWrapper) RegisterWorker(ctx echo.Context) error {
 	var err error
 
+	// Parameter object where we will unmarshal all parameters from the context
+	var params RegisterWorkerParams
+
+	headers := ctx.Request().Header
+	// ------------- Optional header parameter "Idempotency-Key" -------------
+	if valueList, found := headers[http.CanonicalHeaderKey("Idempotency-Key")]; found {
+		var IdempotencyKey IdempotencyKey
+		n := len(valueList)
+		if n != 1 {
+			return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Expected one value for Idempotency-Key, got %d", n))
+		}
+
+		err = runtime.BindStyledParameterWithOptions("simple", "Idempotency-Key", valueList[0], &IdempotencyKey, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""})
+		if err != nil {
+			return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter Idempotency-Key: %s", err))
+		}
+
+		params.IdempotencyKey = IdempotencyKey
+	}
+
 	// Invoke the callback with all the unmarshaled arguments
-	err = w.Handler.RegisterWorker(ctx)
+	err = w.Handler.RegisterWorker(ctx, params)
 	return err
 }
 
@@ -3316,8 +3922,28 @@ func (w *ServerInterfaceWrapper) ClaimJobs(ctx echo.Context) error {
 		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter workerId: %s", err))
 	}
 
+	// Parameter object where we will unmarshal all parameters from the context
+	var params ClaimJobsParams
+
+	headers := ctx.Request().Header
+	// ------------- Optional header parameter "Idempotency-Key" -------------
+	if valueList, found := headers[http.CanonicalHeaderKey("Idempotency-Key")]; found {
+		var IdempotencyKey IdempotencyKey
+		n := len(valueList)
+		if n != 1 {
+			return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Expected one value for Idempotency-Key, got %d", n))
+		}
+
+		err = runtime.BindStyledParameterWithOptions("simple", "Idempotency-Key", valueList[0], &IdempotencyKey, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""})
+		if err != nil {
+			return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter Idempotency-Key: %s", err))
+		}
+
+		params.IdempotencyKey = IdempotencyKey
+	}
+
 	// Invoke the callback with all the unmarshaled arguments
-	err = w.Handler.ClaimJobs(ctx, workerId)
+	err = w.Handler.ClaimJobs(ctx, workerId, params)
 	return err
 }
 
@@ -3332,8 +3958,28 @@ func (w *ServerInterfaceWrapper) FinishAttempts(ctx echo.Context) error {
 		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter workerId: %s", err))
 	}
 
+	// Parameter object where we will unmarshal all parameters from the context
+	var params FinishAttemptsParams
+
+	headers := ctx.Request().Header
+	// ------------- Optional header parameter "Idempotency-Key" -------------
+	if valueList, found := headers[http.CanonicalHeaderKey("Idempotency-Key")]; found {
+		var IdempotencyKey IdempotencyKey
+		n := len(valueList)
+		if n != 1 {
+			return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Expected one value for Idempotency-Key, got %d", n))
+		}
+
+		err = runtime.BindStyledParameterWithOptions("simple", "Idempotency-Key", valueList[0], &IdempotencyKey, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""})
+		if err != nil {
+			return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter Idempotency-Key: %s", err))
+		}
+
+		params.IdempotencyKey = IdempotencyKey
+	}
+
 	// Invoke the callback with all the unmarshaled arguments
-	err = w.Handler.FinishAttempts(ctx, workerId)
+	err = w.Handler.FinishAttempts(ctx, workerId, params)
 	return err
 }
 
@@ -3348,8 +3994,28 @@ func (w *ServerInterfaceWrapper) Heartbeat(ctx echo.Context) error {
 		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter workerId: %s", err))
 	}
 
+	// Parameter object where we will unmarshal all parameters from the context
+	var params HeartbeatParams
+
+	headers := ctx.Request().Header
+	// ------------- Optional header parameter "Idempotency-Key" -------------
+	if valueList, found := headers[http.CanonicalHeaderKey("Idempotency-Key")]; found {
+		var IdempotencyKey IdempotencyKey
+		n := len(valueList)
+		if n != 1 {
+			return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Expected one value for Idempotency-Key, got %d", n))
+		}
+
+		err = runtime.BindStyledParameterWithOptions("simple", "Idempotency-Key", valueList[0], &IdempotencyKey, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""})
+		if err != nil {
+			return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter Idempotency-Key: %s", err))
+		}
+
+		params.IdempotencyKey = IdempotencyKey
+	}
+
 	// Invoke the callback with all the unmarshaled arguments
-	err = w.Handler.Heartbeat(ctx, workerId)
+	err = w.Handler.Heartbeat(ctx, workerId, params)
 	return err
 }
 
@@ -3364,8 +4030,28 @@ func (w *ServerInterfaceWrapper) NoteProgress(ctx echo.Context) error {
 		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter workerId: %s", err))
 	}
 
+	// Parameter object where we will unmarshal all parameters from the context
+	var params NoteProgressParams
+
+	headers := ctx.Request().Header
+	// ------------- Optional header parameter "Idempotency-Key" -------------
+	if valueList, found := headers[http.CanonicalHeaderKey("Idempotency-Key")]; found {
+		var IdempotencyKey IdempotencyKey
+		n := len(valueList)
+		if n != 1 {
+			return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Expected one value for Idempotency-Key, got %d", n))
+		}
+
+		err = runtime.BindStyledParameterWithOptions("simple", "Idempotency-Key", valueList[0], &IdempotencyKey, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""})
+		if err != nil {
+			return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter Idempotency-Key: %s", err))
+		}
+
+		params.IdempotencyKey = IdempotencyKey
+	}
+
 	// Invoke the callback with all the unmarshaled arguments
-	err = w.Handler.NoteProgress(ctx, workerId)
+	err = w.Handler.NoteProgress(ctx, workerId, params)
 	return err
 }
 
@@ -3702,7 +4388,8 @@ func (response ListJobsdefaultApplicationProblemPlusJSONResponse) VisitListJobsR
 }
 
 type ChangeJobsRequestObject struct {
-	Body *ChangeJobsJSONRequestBody
+	Params ChangeJobsParams
+	Body   *ChangeJobsJSONRequestBody
 }
 
 type ChangeJobsResponseObject interface {
@@ -3819,7 +4506,8 @@ func (response GetJobdefaultApplicationProblemPlusJSONResponse) VisitGetJobRespo
 }
 
 type CancelJobRequestObject struct {
-	JobId JobId `json:"jobId"`
+	JobId  JobId `json:"jobId"`
+	Params CancelJobParams
 }
 
 type CancelJobResponseObject interface {
@@ -3858,8 +4546,9 @@ func (response CancelJobdefaultApplicationProblemPlusJSONResponse) VisitCancelJo
 }
 
 type DeadLetterJobRequestObject struct {
-	JobId JobId `json:"jobId"`
-	Body  *DeadLetterJobJSONRequestBody
+	JobId  JobId `json:"jobId"`
+	Params DeadLetterJobParams
+	Body   *DeadLetterJobJSONRequestBody
 }
 
 type DeadLetterJobResponseObject interface {
@@ -3937,8 +4626,9 @@ func (response ExplainJobdefaultApplicationProblemPlusJSONResponse) VisitExplain
 }
 
 type ReprioritizeJobRequestObject struct {
-	JobId JobId `json:"jobId"`
-	Body  *ReprioritizeJobJSONRequestBody
+	JobId  JobId `json:"jobId"`
+	Params ReprioritizeJobParams
+	Body   *ReprioritizeJobJSONRequestBody
 }
 
 type ReprioritizeJobResponseObject interface {
@@ -3977,8 +4667,9 @@ func (response ReprioritizeJobdefaultApplicationProblemPlusJSONResponse) VisitRe
 }
 
 type RescheduleJobRequestObject struct {
-	JobId JobId `json:"jobId"`
-	Body  *RescheduleJobJSONRequestBody
+	JobId  JobId `json:"jobId"`
+	Params RescheduleJobParams
+	Body   *RescheduleJobJSONRequestBody
 }
 
 type RescheduleJobResponseObject interface {
@@ -4017,7 +4708,8 @@ func (response RescheduleJobdefaultApplicationProblemPlusJSONResponse) VisitResc
 }
 
 type RunJobNowRequestObject struct {
-	JobId JobId `json:"jobId"`
+	JobId  JobId `json:"jobId"`
+	Params RunJobNowParams
 }
 
 type RunJobNowResponseObject interface {
@@ -4784,6 +5476,7 @@ func (response SetBreakerdefaultApplicationProblemPlusJSONResponse) VisitSetBrea
 
 type DecidePriorityRequestObject struct {
 	QueueName QueueName `json:"queueName"`
+	Params    DecidePriorityParams
 	Body      *DecidePriorityJSONRequestBody
 }
 
@@ -4945,6 +5638,7 @@ func (response ListErrorGroupsdefaultApplicationProblemPlusJSONResponse) VisitLi
 type ReopenErrorRequestObject struct {
 	QueueName   QueueName        `json:"queueName"`
 	Fingerprint GroupFingerprint `json:"fingerprint"`
+	Params      ReopenErrorParams
 }
 
 type ReopenErrorResponseObject interface {
@@ -4979,6 +5673,7 @@ func (response ReopenErrordefaultApplicationProblemPlusJSONResponse) VisitReopen
 type ResolveErrorRequestObject struct {
 	QueueName   QueueName        `json:"queueName"`
 	Fingerprint GroupFingerprint `json:"fingerprint"`
+	Params      ResolveErrorParams
 }
 
 type ResolveErrorResponseObject interface {
@@ -5091,6 +5786,7 @@ func (response SetDeadPolicydefaultApplicationProblemPlusJSONResponse) VisitSetD
 
 type ProcessScheduledRetriesRequestObject struct {
 	QueueName AnyQueue `json:"queueName"`
+	Params    ProcessScheduledRetriesParams
 }
 
 type ProcessScheduledRetriesResponseObject interface {
@@ -5170,6 +5866,7 @@ func (response PurgeDeadJobsdefaultApplicationProblemPlusJSONResponse) VisitPurg
 
 type StartRedriveRequestObject struct {
 	QueueName QueueName `json:"queueName"`
+	Params    StartRedriveParams
 	Body      *StartRedriveJSONRequestBody
 }
 
@@ -5298,6 +5995,7 @@ func (response GetDeadJobdefaultApplicationProblemPlusJSONResponse) VisitGetDead
 type RedriveJobRequestObject struct {
 	QueueName QueueName `json:"queueName"`
 	DlqItemId DlqItemId `json:"dlqItemId"`
+	Params    RedriveJobParams
 	Body      *RedriveJobJSONRequestBody
 }
 
@@ -5667,6 +6365,7 @@ func (response GetMetricsdefaultApplicationProblemPlusJSONResponse) VisitGetMetr
 
 type PauseQueueRequestObject struct {
 	QueueName QueueName `json:"queueName"`
+	Params    PauseQueueParams
 }
 
 type PauseQueueResponseObject interface {
@@ -5899,6 +6598,7 @@ func (response SetPriorityRuledefaultApplicationProblemPlusJSONResponse) VisitSe
 
 type ResumeQueueRequestObject struct {
 	QueueName QueueName `json:"queueName"`
+	Params    ResumeQueueParams
 }
 
 type ResumeQueueResponseObject interface {
@@ -6016,6 +6716,7 @@ func (response GetRedrivedefaultApplicationProblemPlusJSONResponse) VisitGetRedr
 
 type CancelRedriveRequestObject struct {
 	RedriveId RedriveId `json:"redriveId"`
+	Params    CancelRedriveParams
 }
 
 type CancelRedriveResponseObject interface {
@@ -6055,6 +6756,7 @@ func (response CancelRedrivedefaultApplicationProblemPlusJSONResponse) VisitCanc
 
 type PauseRedriveRequestObject struct {
 	RedriveId RedriveId `json:"redriveId"`
+	Params    PauseRedriveParams
 }
 
 type PauseRedriveResponseObject interface {
@@ -6094,6 +6796,7 @@ func (response PauseRedrivedefaultApplicationProblemPlusJSONResponse) VisitPause
 
 type ResumeRedriveRequestObject struct {
 	RedriveId RedriveId `json:"redriveId"`
+	Params    ResumeRedriveParams
 }
 
 type ResumeRedriveResponseObject interface {
@@ -6250,6 +6953,7 @@ func (response SetTaskdefaultApplicationProblemPlusJSONResponse) VisitSetTaskRes
 
 type PauseTaskRequestObject struct {
 	TaskName TaskName `json:"taskName"`
+	Params   PauseTaskParams
 }
 
 type PauseTaskResponseObject interface {
@@ -6289,6 +6993,7 @@ func (response PauseTaskdefaultApplicationProblemPlusJSONResponse) VisitPauseTas
 
 type ResumeTaskRequestObject struct {
 	TaskName TaskName `json:"taskName"`
+	Params   ResumeTaskParams
 }
 
 type ResumeTaskResponseObject interface {
@@ -6328,6 +7033,7 @@ func (response ResumeTaskdefaultApplicationProblemPlusJSONResponse) VisitResumeT
 
 type RunTaskRequestObject struct {
 	TaskName TaskName `json:"taskName"`
+	Params   RunTaskParams
 }
 
 type RunTaskResponseObject interface {
@@ -6445,7 +7151,8 @@ func (response ListWorkersdefaultApplicationProblemPlusJSONResponse) VisitListWo
 }
 
 type RegisterWorkerRequestObject struct {
-	Body *RegisterWorkerJSONRequestBody
+	Params RegisterWorkerParams
+	Body   *RegisterWorkerJSONRequestBody
 }
 
 type RegisterWorkerResponseObject interface {
@@ -6526,6 +7233,7 @@ func (response RemoveWorkerdefaultApplicationProblemPlusJSONResponse) VisitRemov
 
 type ClaimJobsRequestObject struct {
 	WorkerId WorkerId `json:"workerId"`
+	Params   ClaimJobsParams
 	Body     *ClaimJobsJSONRequestBody
 }
 
@@ -6566,6 +7274,7 @@ func (response ClaimJobsdefaultApplicationProblemPlusJSONResponse) VisitClaimJob
 
 type FinishAttemptsRequestObject struct {
 	WorkerId WorkerId `json:"workerId"`
+	Params   FinishAttemptsParams
 	Body     *FinishAttemptsJSONRequestBody
 }
 
@@ -6606,6 +7315,7 @@ func (response FinishAttemptsdefaultApplicationProblemPlusJSONResponse) VisitFin
 
 type HeartbeatRequestObject struct {
 	WorkerId WorkerId `json:"workerId"`
+	Params   HeartbeatParams
 	Body     *HeartbeatJSONRequestBody
 }
 
@@ -6646,6 +7356,7 @@ func (response HeartbeatdefaultApplicationProblemPlusJSONResponse) VisitHeartbea
 
 type NoteProgressRequestObject struct {
 	WorkerId WorkerId `json:"workerId"`
+	Params   NoteProgressParams
 	Body     *NoteProgressJSONRequestBody
 }
 
@@ -7136,8 +7847,10 @@ func (sh *strictHandler) ListJobs(ctx echo.Context, params ListJobsParams) error
 }
 
 // ChangeJobs operation middleware
-func (sh *strictHandler) ChangeJobs(ctx echo.Context) error {
+func (sh *strictHandler) ChangeJobs(ctx echo.Context, params ChangeJobsParams) error {
 	var request ChangeJobsRequestObject
+
+	request.Params = params
 
 	var body ChangeJobsJSONRequestBody
 	var err error
@@ -7232,10 +7945,11 @@ func (sh *strictHandler) GetJob(ctx echo.Context, jobId JobId) error {
 }
 
 // CancelJob operation middleware
-func (sh *strictHandler) CancelJob(ctx echo.Context, jobId JobId) error {
+func (sh *strictHandler) CancelJob(ctx echo.Context, jobId JobId, params CancelJobParams) error {
 	var request CancelJobRequestObject
 
 	request.JobId = jobId
+	request.Params = params
 
 	handler := func(ctx echo.Context, request interface{}) (interface{}, error) {
 		return sh.ssi.CancelJob(ctx.Request().Context(), request.(CancelJobRequestObject))
@@ -7257,10 +7971,11 @@ func (sh *strictHandler) CancelJob(ctx echo.Context, jobId JobId) error {
 }
 
 // DeadLetterJob operation middleware
-func (sh *strictHandler) DeadLetterJob(ctx echo.Context, jobId JobId) error {
+func (sh *strictHandler) DeadLetterJob(ctx echo.Context, jobId JobId, params DeadLetterJobParams) error {
 	var request DeadLetterJobRequestObject
 
 	request.JobId = jobId
+	request.Params = params
 
 	var body DeadLetterJobJSONRequestBody
 	var err error
@@ -7333,10 +8048,11 @@ func (sh *strictHandler) ExplainJob(ctx echo.Context, jobId JobId) error {
 }
 
 // ReprioritizeJob operation middleware
-func (sh *strictHandler) ReprioritizeJob(ctx echo.Context, jobId JobId) error {
+func (sh *strictHandler) ReprioritizeJob(ctx echo.Context, jobId JobId, params ReprioritizeJobParams) error {
 	var request ReprioritizeJobRequestObject
 
 	request.JobId = jobId
+	request.Params = params
 
 	var body ReprioritizeJobJSONRequestBody
 	var err error
@@ -7381,10 +8097,11 @@ func (sh *strictHandler) ReprioritizeJob(ctx echo.Context, jobId JobId) error {
 }
 
 // RescheduleJob operation middleware
-func (sh *strictHandler) RescheduleJob(ctx echo.Context, jobId JobId) error {
+func (sh *strictHandler) RescheduleJob(ctx echo.Context, jobId JobId, params RescheduleJobParams) error {
 	var request RescheduleJobRequestObject
 
 	request.JobId = jobId
+	request.Params = params
 
 	var body RescheduleJobJSONRequestBody
 	var err error
@@ -7429,10 +8146,11 @@ func (sh *strictHandler) RescheduleJob(ctx echo.Context, jobId JobId) error {
 }
 
 // RunJobNow operation middleware
-func (sh *strictHandler) RunJobNow(ctx echo.Context, jobId JobId) error {
+func (sh *strictHandler) RunJobNow(ctx echo.Context, jobId JobId, params RunJobNowParams) error {
 	var request RunJobNowRequestObject
 
 	request.JobId = jobId
+	request.Params = params
 
 	handler := func(ctx echo.Context, request interface{}) (interface{}, error) {
 		return sh.ssi.RunJobNow(ctx.Request().Context(), request.(RunJobNowRequestObject))
@@ -8045,10 +8763,11 @@ func (sh *strictHandler) SetBreaker(ctx echo.Context, queueName QueueName, jobNa
 }
 
 // DecidePriority operation middleware
-func (sh *strictHandler) DecidePriority(ctx echo.Context, queueName QueueName) error {
+func (sh *strictHandler) DecidePriority(ctx echo.Context, queueName QueueName, params DecidePriorityParams) error {
 	var request DecidePriorityRequestObject
 
 	request.QueueName = queueName
+	request.Params = params
 
 	var body DecidePriorityJSONRequestBody
 	var err error
@@ -8171,11 +8890,12 @@ func (sh *strictHandler) ListErrorGroups(ctx echo.Context, queueName AnyQueue, p
 }
 
 // ReopenError operation middleware
-func (sh *strictHandler) ReopenError(ctx echo.Context, queueName QueueName, fingerprint GroupFingerprint) error {
+func (sh *strictHandler) ReopenError(ctx echo.Context, queueName QueueName, fingerprint GroupFingerprint, params ReopenErrorParams) error {
 	var request ReopenErrorRequestObject
 
 	request.QueueName = queueName
 	request.Fingerprint = fingerprint
+	request.Params = params
 
 	handler := func(ctx echo.Context, request interface{}) (interface{}, error) {
 		return sh.ssi.ReopenError(ctx.Request().Context(), request.(ReopenErrorRequestObject))
@@ -8197,11 +8917,12 @@ func (sh *strictHandler) ReopenError(ctx echo.Context, queueName QueueName, fing
 }
 
 // ResolveError operation middleware
-func (sh *strictHandler) ResolveError(ctx echo.Context, queueName QueueName, fingerprint GroupFingerprint) error {
+func (sh *strictHandler) ResolveError(ctx echo.Context, queueName QueueName, fingerprint GroupFingerprint, params ResolveErrorParams) error {
 	var request ResolveErrorRequestObject
 
 	request.QueueName = queueName
 	request.Fingerprint = fingerprint
+	request.Params = params
 
 	handler := func(ctx echo.Context, request interface{}) (interface{}, error) {
 		return sh.ssi.ResolveError(ctx.Request().Context(), request.(ResolveErrorRequestObject))
@@ -8296,10 +9017,11 @@ func (sh *strictHandler) SetDeadPolicy(ctx echo.Context, queueName AnyQueue) err
 }
 
 // ProcessScheduledRetries operation middleware
-func (sh *strictHandler) ProcessScheduledRetries(ctx echo.Context, queueName AnyQueue) error {
+func (sh *strictHandler) ProcessScheduledRetries(ctx echo.Context, queueName AnyQueue, params ProcessScheduledRetriesParams) error {
 	var request ProcessScheduledRetriesRequestObject
 
 	request.QueueName = queueName
+	request.Params = params
 
 	handler := func(ctx echo.Context, request interface{}) (interface{}, error) {
 		return sh.ssi.ProcessScheduledRetries(ctx.Request().Context(), request.(ProcessScheduledRetriesRequestObject))
@@ -8347,10 +9069,11 @@ func (sh *strictHandler) PurgeDeadJobs(ctx echo.Context, queueName AnyQueue, par
 }
 
 // StartRedrive operation middleware
-func (sh *strictHandler) StartRedrive(ctx echo.Context, queueName QueueName) error {
+func (sh *strictHandler) StartRedrive(ctx echo.Context, queueName QueueName, params StartRedriveParams) error {
 	var request StartRedriveRequestObject
 
 	request.QueueName = queueName
+	request.Params = params
 
 	var body StartRedriveJSONRequestBody
 	var err error
@@ -8446,11 +9169,12 @@ func (sh *strictHandler) GetDeadJob(ctx echo.Context, queueName QueueName, dlqIt
 }
 
 // RedriveJob operation middleware
-func (sh *strictHandler) RedriveJob(ctx echo.Context, queueName QueueName, dlqItemId DlqItemId) error {
+func (sh *strictHandler) RedriveJob(ctx echo.Context, queueName QueueName, dlqItemId DlqItemId, params RedriveJobParams) error {
 	var request RedriveJobRequestObject
 
 	request.QueueName = queueName
 	request.DlqItemId = dlqItemId
+	request.Params = params
 
 	var body RedriveJobJSONRequestBody
 	var err error
@@ -8777,10 +9501,11 @@ func (sh *strictHandler) GetMetrics(ctx echo.Context, queueName QueueName, param
 }
 
 // PauseQueue operation middleware
-func (sh *strictHandler) PauseQueue(ctx echo.Context, queueName QueueName) error {
+func (sh *strictHandler) PauseQueue(ctx echo.Context, queueName QueueName, params PauseQueueParams) error {
 	var request PauseQueueRequestObject
 
 	request.QueueName = queueName
+	request.Params = params
 
 	handler := func(ctx echo.Context, request interface{}) (interface{}, error) {
 		return sh.ssi.PauseQueue(ctx.Request().Context(), request.(PauseQueueRequestObject))
@@ -8953,10 +9678,11 @@ func (sh *strictHandler) SetPriorityRule(ctx echo.Context, queueName QueueName, 
 }
 
 // ResumeQueue operation middleware
-func (sh *strictHandler) ResumeQueue(ctx echo.Context, queueName QueueName) error {
+func (sh *strictHandler) ResumeQueue(ctx echo.Context, queueName QueueName, params ResumeQueueParams) error {
 	var request ResumeQueueRequestObject
 
 	request.QueueName = queueName
+	request.Params = params
 
 	handler := func(ctx echo.Context, request interface{}) (interface{}, error) {
 		return sh.ssi.ResumeQueue(ctx.Request().Context(), request.(ResumeQueueRequestObject))
@@ -9028,10 +9754,11 @@ func (sh *strictHandler) GetRedrive(ctx echo.Context, redriveId RedriveId) error
 }
 
 // CancelRedrive operation middleware
-func (sh *strictHandler) CancelRedrive(ctx echo.Context, redriveId RedriveId) error {
+func (sh *strictHandler) CancelRedrive(ctx echo.Context, redriveId RedriveId, params CancelRedriveParams) error {
 	var request CancelRedriveRequestObject
 
 	request.RedriveId = redriveId
+	request.Params = params
 
 	handler := func(ctx echo.Context, request interface{}) (interface{}, error) {
 		return sh.ssi.CancelRedrive(ctx.Request().Context(), request.(CancelRedriveRequestObject))
@@ -9053,10 +9780,11 @@ func (sh *strictHandler) CancelRedrive(ctx echo.Context, redriveId RedriveId) er
 }
 
 // PauseRedrive operation middleware
-func (sh *strictHandler) PauseRedrive(ctx echo.Context, redriveId RedriveId) error {
+func (sh *strictHandler) PauseRedrive(ctx echo.Context, redriveId RedriveId, params PauseRedriveParams) error {
 	var request PauseRedriveRequestObject
 
 	request.RedriveId = redriveId
+	request.Params = params
 
 	handler := func(ctx echo.Context, request interface{}) (interface{}, error) {
 		return sh.ssi.PauseRedrive(ctx.Request().Context(), request.(PauseRedriveRequestObject))
@@ -9078,10 +9806,11 @@ func (sh *strictHandler) PauseRedrive(ctx echo.Context, redriveId RedriveId) err
 }
 
 // ResumeRedrive operation middleware
-func (sh *strictHandler) ResumeRedrive(ctx echo.Context, redriveId RedriveId) error {
+func (sh *strictHandler) ResumeRedrive(ctx echo.Context, redriveId RedriveId, params ResumeRedriveParams) error {
 	var request ResumeRedriveRequestObject
 
 	request.RedriveId = redriveId
+	request.Params = params
 
 	handler := func(ctx echo.Context, request interface{}) (interface{}, error) {
 		return sh.ssi.ResumeRedrive(ctx.Request().Context(), request.(ResumeRedriveRequestObject))
@@ -9199,10 +9928,11 @@ func (sh *strictHandler) SetTask(ctx echo.Context, taskName TaskName) error {
 }
 
 // PauseTask operation middleware
-func (sh *strictHandler) PauseTask(ctx echo.Context, taskName TaskName) error {
+func (sh *strictHandler) PauseTask(ctx echo.Context, taskName TaskName, params PauseTaskParams) error {
 	var request PauseTaskRequestObject
 
 	request.TaskName = taskName
+	request.Params = params
 
 	handler := func(ctx echo.Context, request interface{}) (interface{}, error) {
 		return sh.ssi.PauseTask(ctx.Request().Context(), request.(PauseTaskRequestObject))
@@ -9224,10 +9954,11 @@ func (sh *strictHandler) PauseTask(ctx echo.Context, taskName TaskName) error {
 }
 
 // ResumeTask operation middleware
-func (sh *strictHandler) ResumeTask(ctx echo.Context, taskName TaskName) error {
+func (sh *strictHandler) ResumeTask(ctx echo.Context, taskName TaskName, params ResumeTaskParams) error {
 	var request ResumeTaskRequestObject
 
 	request.TaskName = taskName
+	request.Params = params
 
 	handler := func(ctx echo.Context, request interface{}) (interface{}, error) {
 		return sh.ssi.ResumeTask(ctx.Request().Context(), request.(ResumeTaskRequestObject))
@@ -9249,10 +9980,11 @@ func (sh *strictHandler) ResumeTask(ctx echo.Context, taskName TaskName) error {
 }
 
 // RunTask operation middleware
-func (sh *strictHandler) RunTask(ctx echo.Context, taskName TaskName) error {
+func (sh *strictHandler) RunTask(ctx echo.Context, taskName TaskName, params RunTaskParams) error {
 	var request RunTaskRequestObject
 
 	request.TaskName = taskName
+	request.Params = params
 
 	handler := func(ctx echo.Context, request interface{}) (interface{}, error) {
 		return sh.ssi.RunTask(ctx.Request().Context(), request.(RunTaskRequestObject))
@@ -9325,8 +10057,10 @@ func (sh *strictHandler) ListWorkers(ctx echo.Context, params ListWorkersParams)
 }
 
 // RegisterWorker operation middleware
-func (sh *strictHandler) RegisterWorker(ctx echo.Context) error {
+func (sh *strictHandler) RegisterWorker(ctx echo.Context, params RegisterWorkerParams) error {
 	var request RegisterWorkerRequestObject
+
+	request.Params = params
 
 	var body RegisterWorkerJSONRequestBody
 	var err error
@@ -9396,10 +10130,11 @@ func (sh *strictHandler) RemoveWorker(ctx echo.Context, workerId WorkerId) error
 }
 
 // ClaimJobs operation middleware
-func (sh *strictHandler) ClaimJobs(ctx echo.Context, workerId WorkerId) error {
+func (sh *strictHandler) ClaimJobs(ctx echo.Context, workerId WorkerId, params ClaimJobsParams) error {
 	var request ClaimJobsRequestObject
 
 	request.WorkerId = workerId
+	request.Params = params
 
 	var body ClaimJobsJSONRequestBody
 	var err error
@@ -9444,10 +10179,11 @@ func (sh *strictHandler) ClaimJobs(ctx echo.Context, workerId WorkerId) error {
 }
 
 // FinishAttempts operation middleware
-func (sh *strictHandler) FinishAttempts(ctx echo.Context, workerId WorkerId) error {
+func (sh *strictHandler) FinishAttempts(ctx echo.Context, workerId WorkerId, params FinishAttemptsParams) error {
 	var request FinishAttemptsRequestObject
 
 	request.WorkerId = workerId
+	request.Params = params
 
 	var body FinishAttemptsJSONRequestBody
 	var err error
@@ -9492,10 +10228,11 @@ func (sh *strictHandler) FinishAttempts(ctx echo.Context, workerId WorkerId) err
 }
 
 // Heartbeat operation middleware
-func (sh *strictHandler) Heartbeat(ctx echo.Context, workerId WorkerId) error {
+func (sh *strictHandler) Heartbeat(ctx echo.Context, workerId WorkerId, params HeartbeatParams) error {
 	var request HeartbeatRequestObject
 
 	request.WorkerId = workerId
+	request.Params = params
 
 	var body HeartbeatJSONRequestBody
 	var err error
@@ -9540,10 +10277,11 @@ func (sh *strictHandler) Heartbeat(ctx echo.Context, workerId WorkerId) error {
 }
 
 // NoteProgress operation middleware
-func (sh *strictHandler) NoteProgress(ctx echo.Context, workerId WorkerId) error {
+func (sh *strictHandler) NoteProgress(ctx echo.Context, workerId WorkerId, params NoteProgressParams) error {
 	var request NoteProgressRequestObject
 
 	request.WorkerId = workerId
+	request.Params = params
 
 	var body NoteProgressJSONRequestBody
 	var err error
