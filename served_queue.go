@@ -43,8 +43,10 @@ func newServedQueue(w *Worker, name string, cfg QueueConfig) *servedQueue {
 }
 
 const (
-	maxClaim   = 2000
-	maxUnheard = 20_000 // ends that wait for Postgres before no more is claimed
+	maxClaim = 2000
+	// maxUnheard is how many ends may wait for Postgres before no more is claimed: what all
+	// flushes carry, twice. They run again if this process is killed now.
+	maxUnheard = 2 * flushers * maxFlush
 	aheadFor   = 50 * time.Millisecond
 )
 

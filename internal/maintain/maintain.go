@@ -10,8 +10,9 @@
 package maintain
 
 import (
+	"cmp"
 	"context"
-	"math/rand/v2"
+	"slices"
 	"sync"
 	"time"
 
@@ -117,9 +118,10 @@ func (m *maintainer) buryDead(ctx context.Context) error {
 	}
 	start := time.Now()
 	suspects := m.vigil.watch(start, beats)
-	// Sweepers that meet many dead at once take different ones, and poll again in between:
-	// a poll that comes late counts as a sleep.
-	rand.Shuffle(len(suspects), func(i, k int) { suspects[i], suspects[k] = suspects[k], suspects[i] })
+	// The oldest first, so that none is left however many more die; bury passes over the
+	// one that another sweeper has. They poll again in between: a poll that comes late
+	// counts as a sleep.
+	slices.SortFunc(suspects, func(a, b db.ListBeatsRow) int { return cmp.Compare(a.ID, b.ID) })
 	for _, suspect := range suspects {
 		if time.Since(start) > mostGap/2 {
 			break

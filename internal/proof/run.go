@@ -15,10 +15,7 @@ import (
 )
 
 const (
-	producers = 2
-	// triesPerJob is how many enqueues are tried for each job that is to be committed: some are
-	// rolled back on purpose, and some come while Postgres is down.
-	triesPerJob = 1.4
+	producers   = 2
 	patience    = 45 * time.Second // for what must go on once nothing is broken any more
 	recallEvery = 200 * time.Millisecond
 )
@@ -97,7 +94,7 @@ func (r *run) clean() {
 // act is the run itself: processes, faults, and then calm until everything is done.
 func (r *run) act(ctx context.Context, chosen []pace) error {
 	a := r.arena
-	a.fleet.rate = triesPerJob * float64(r.opts.Jobs) / r.opts.Duration.Seconds() / producers
+	a.fleet.rate = float64(r.opts.Jobs) / r.opts.Duration.Seconds() / producers
 	a.fleet.most = int64(r.opts.Jobs) // a killed producer's successor makes up for it
 	roles := map[string]int{"worker": r.opts.Workers, "producer": producers}
 	if r.opts.Serve {
