@@ -65,6 +65,9 @@ func run(ctx context.Context, duration time.Duration, seed uint64, only string) 
 
 // prove returns the first violation that a proof of the mutant found; empty: none.
 func prove(ctx context.Context, m proof.Mutant, dir, sound string, duration time.Duration, seed uint64) (string, error) {
+	if m.Rare {
+		duration *= 3
+	}
 	program := sound
 	args := []string{"proof", "--duration", duration.String(), "--lease", "3s", "--seed", fmt.Sprint(seed), "--jobs", fmt.Sprint(int(duration.Seconds() * 500)), "--keep", filepath.Join(dir, "histories", m.Name)}
 	if m.File != "" {

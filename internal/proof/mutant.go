@@ -12,39 +12,43 @@ import (
 type Mutant struct {
 	Name    string
 	Nemesis string // the fault; empty: none is needed
+	Rare    bool   // the fault seldom hits what the guard guards: a longer proof is needed
 
 	// A guard of the library is text of a file, and taken out of a build.
 	File           string
 	Guard, Instead string
 
 	// A guard of the database is text of a function's body, or what a statement removes.
-	function string // with its arguments' types
-	sql      string
+	functions []string // with their arguments' types
+	sql       string
 }
 
 // Mutants are the guards, one by one.
 var Mutants = []Mutant{
 	{
-		Name: "fence", Nemesis: "freeze past the lease",
-		function: "complete_many(text,bigint[],integer[])",
-		Guard:    "AND r.attempt = s.attempt",
+		Name: "fence", Nemesis: "freeze past the lease", Rare: true,
+		functions: []string{
+			"complete_many(text,bigint[],integer[])",
+			"settle(text,bigint[],integer[],text[],text[],text[],text[],jsonb[],interval[])",
+		},
+		Guard: "AND r.attempt = s.attempt",
 	},
 	{
-		Name: "refused completion", Nemesis: "freeze past the lease",
-		function: "complete(text,bigint,integer,jsonb)",
-		Guard:    "IF ending.status IS DISTINCT FROM 'accepted'", Instead: "IF false",
+		Name: "refused completion", Nemesis: "freeze past the lease", Rare: true,
+		functions: []string{"complete(text,bigint,integer,jsonb)"},
+		Guard:     "IF ending.status IS DISTINCT FROM 'accepted'", Instead: "IF false",
 	},
 	{
 		Name: "skip locked", Nemesis: "held claim",
-		function: "lane_head(text,smallint,timestamptz,timestamptz,bigint,text[],bigint[],integer)",
-		Guard:    "SKIP LOCKED",
+		functions: []string{"lane_head(text,smallint,timestamptz,timestamptz,bigint,text[],bigint[],integer)"},
+		Guard:     "SKIP LOCKED",
 	},
 	{
 		Name: "orphan sweep", Nemesis: "late claim",
 		sql: "CREATE OR REPLACE FUNCTION penstock.bury_orphans() RETURNS integer LANGUAGE sql AS 'SELECT 0'",
 	},
 	{Name: "attempts' key", Nemesis: "second end", sql: "ALTER TABLE penstock.attempts DROP CONSTRAINT attempts_pkey"},
-	{Name: "beat comparison", Nemesis: "stale sweeper", function: "bury(bigint,bigint)", Guard: "AND beat = bury.beat"},
+	{Name: "beat comparison", Nemesis: "stale sweeper", functions: []string{"bury(bigint,bigint)"}, Guard: "AND beat = bury.beat"},
 	{
 		Name: "dead entry's departure", Nemesis: "kill",
 		sql: `CREATE FUNCTION proof.forget() RETURNS trigger LANGUAGE plpgsql AS 'BEGIN RETURN NULL; END';
@@ -80,13 +84,13 @@ func (m *Mutant) apply(ctx context.Context, a *arena) error {
 	if m.File != "" {
 		return fmt.Errorf("its guard is in %s: a build without it has to be proved, as `make proof-mutants` does", m.File)
 	}
-	if m.function != "" {
-		source, err := ask[string](ctx, a, "SELECT pg_get_functiondef($1::regprocedure)", "penstock."+m.function)
+	for _, function := range m.functions {
+		source, err := ask[string](ctx, a, "SELECT pg_get_functiondef($1::regprocedure)", "penstock."+function)
 		if err != nil {
 			return err
 		}
 		if n := strings.Count(source, m.Guard); n == 0 {
-			return fmt.Errorf("%s does not have the guard %q any more", m.function, m.Guard)
+			return fmt.Errorf("%s does not have the guard %q any more", function, m.Guard)
 		}
 		if err := a.exec(ctx, strings.ReplaceAll(source, m.Guard, m.Instead)); err != nil {
 			return err
