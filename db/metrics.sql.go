@@ -11,18 +11,17 @@ import (
 )
 
 const foldMetrics = `-- name: FoldMetrics :one
-SELECT CASE WHEN (SELECT count(*) FROM (SELECT FROM penstock.tallies LIMIT $1::integer) t) < $1 THEN 0
-    ELSE coalesce(penstock.sample_metrics($2::integer), -1) END::integer AS folded
+SELECT coalesce(penstock.fold_metrics($1::integer, $2::integer), -1)::integer AS folded
 `
 
 type FoldMetricsParams struct {
-	Least      int32
-	MaxTallies int32
+	LeastTallies int32
+	MaxTallies   int32
 }
 
 // The same when there are at least so many tallies; else 0.
 func (q *Queries) FoldMetrics(ctx context.Context, arg FoldMetricsParams) (int32, error) {
-	row := q.db.QueryRow(ctx, foldMetrics, arg.Least, arg.MaxTallies)
+	row := q.db.QueryRow(ctx, foldMetrics, arg.LeastTallies, arg.MaxTallies)
 	var folded int32
 	err := row.Scan(&folded)
 	return folded, err

@@ -4,8 +4,7 @@ SELECT coalesce(penstock.sample_metrics(@max_tallies::integer), -1)::integer AS 
 
 -- name: FoldMetrics :one
 -- The same when there are at least so many tallies; else 0.
-SELECT CASE WHEN (SELECT count(*) FROM (SELECT FROM penstock.tallies LIMIT @least::integer) t) < @least THEN 0
-    ELSE coalesce(penstock.sample_metrics(@max_tallies::integer), -1) END::integer AS folded;
+SELECT coalesce(penstock.fold_metrics(@least_tallies::integer, @max_tallies::integer), -1)::integer AS folded;
 
 -- name: RollUpMetrics :one
 -- How many hours it summed up; -1 while somebody else is at it.

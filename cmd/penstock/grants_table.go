@@ -45,6 +45,7 @@ var functions = []functionGrant{
 	{"advance_redrives()", worker},
 	{"purge_expired_dead(integer)", worker},
 	{"sample_metrics(integer)", worker},
+	{"fold_metrics(integer, integer)", worker},
 	{"roll_up_metrics()", worker},
 	{"prune_metrics(integer)", worker},
 

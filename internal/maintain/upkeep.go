@@ -67,7 +67,7 @@ func (m *maintainer) sampleMetrics(ctx context.Context, _ json.RawMessage) (any,
 func (m *maintainer) foldTallies(ctx context.Context) error {
 	ctx, cancel := context.WithTimeout(ctx, callTimeout)
 	defer cancel()
-	_, err := m.queries.FoldMetrics(ctx, db.FoldMetricsParams{Least: muchTallied, MaxTallies: tallyBatch})
+	_, err := m.queries.FoldMetrics(ctx, db.FoldMetricsParams{LeastTallies: muchTallied, MaxTallies: tallyBatch})
 	return err
 }
 
