@@ -246,6 +246,10 @@ func (b *bench) postBatches(ctx context.Context, s *httpServer, queue string, jo
 	return speed(int64(jobs), time.Since(start)), err
 }
 
+func (s *httpServer) askMetrics(conn *httpConn, queue string) error {
+	return conn.expect(200, s.request("GET", "/api/v1/queues/"+queue+"/metrics", s.token, nil))
+}
+
 // warm asks for metrics from many connections at once, so that the server has opened its
 // own to Postgres and each has planned the question: as after a minute of service.
 func (s *httpServer) warm(ctx context.Context, queue string) error {
@@ -253,7 +257,7 @@ func (s *httpServer) warm(ctx context.Context, queue string) error {
 		asked := 0
 		return s.each(ctx, func(conn *httpConn) (bool, error) {
 			asked++
-			return asked <= 10, conn.expect(200, s.request("GET", "/api/v1/queues/"+queue+"/metrics", s.token, nil))
+			return asked <= 10, s.askMetrics(conn, queue)
 		})
 	})
 }
@@ -271,7 +275,7 @@ func (s *httpServer) look(ctx context.Context, queue string) (end func() (*Laten
 				return false, nil
 			}
 			// From when it was due, so that a slow answer does not hide those behind it.
-			err := conn.expect(200, s.request("GET", "/api/v1/queues/"+queue+"/metrics", s.token, nil))
+			err := s.askMetrics(conn, queue)
 			took.record(time.Since(next))
 			return err == nil, err
 		})

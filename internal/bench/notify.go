@@ -34,13 +34,13 @@ func (b *bench) notify(ctx context.Context) error {
 		for turn := range notifyTurns {
 			var speeds [2]float64 // waking, not waking
 			for i := range speeds {
-				skip := (i+turn)%2 == 1 // who goes first changes: the first has the cleaner tables
-				row, err := b.writers(ctx, b.fresh("notify"), writers, skip)
+				which := (i + turn) % 2 // who goes first changes: the first has the cleaner tables
+				row, err := b.writers(ctx, b.fresh("notify"), writers, which == 1)
 				if err != nil {
 					return err
 				}
 				b.report.Rows = append(b.report.Rows, row)
-				speeds[map[bool]int{false: 0, true: 1}[skip]] = row.JobsPerSecond
+				speeds[which] = row.JobsPerSecond
 			}
 			costs = append(costs, 100*(1-speeds[0]/speeds[1]))
 		}

@@ -10,9 +10,7 @@
 package maintain
 
 import (
-	"cmp"
 	"context"
-	"slices"
 	"sync"
 	"time"
 
@@ -118,10 +116,9 @@ func (m *maintainer) buryDead(ctx context.Context) error {
 	}
 	start := time.Now()
 	suspects := m.vigil.watch(start, beats)
-	// The oldest first, so that none is left however many more die; bury passes over the
-	// one that another sweeper has. They poll again in between: a poll that comes late
-	// counts as a sleep.
-	slices.SortFunc(suspects, func(a, b db.ListBeatsRow) int { return cmp.Compare(a.ID, b.ID) })
+	// The oldest first, as they are listed, so that none is left however many more die; bury
+	// passes over the one that another sweeper has. Sweepers poll again in between: a poll
+	// that comes late counts as a sleep.
 	for _, suspect := range suspects {
 		if time.Since(start) > mostGap/2 {
 			break

@@ -27,8 +27,8 @@ type sighting struct {
 // mostGap is how far apart two polls may be for the time between them to count.
 const mostGap = 5 * beatPoll
 
-// watch takes a successful poll and returns the workers that are dead. Whoever is no
-// longer listed is forgotten.
+// watch takes a successful poll and returns the workers that are dead, in its order.
+// Whoever is no longer listed is forgotten.
 func (v *vigil) watch(now time.Time, beats []db.ListBeatsRow) []db.ListBeatsRow {
 	passed := now.Sub(v.polledAt)
 	if v.broken || passed > mostGap { // the workers may have been cut off or asleep as well

@@ -109,25 +109,29 @@ func (f *fixture) finish(t tester, leases []lease, outcomes ...string) {
 	f.exec(t, "SELECT * FROM penstock.finish('q', $1, $2, $3)", ids, nths, outcomes)
 }
 
+// run folds up to so many tallies, and looks at the state of the queues when that is due.
+func (f *fixture) run(t tester, nextLook string, maxTallies int) {
+	t.Helper()
+	f.exec(t, "UPDATE penstock.sampling SET next_look_at = "+nextLook)
+	require.NotNil(t, ask[*int](t, f, "SELECT penstock.sample_metrics($1)", maxTallies))
+}
+
 // fold folds every tally, and does not look.
 func (f *fixture) fold(t tester) {
 	t.Helper()
-	f.exec(t, "UPDATE penstock.sampling SET next_look_at = clock_timestamp() + interval '1 minute'")
-	require.NotNil(t, ask[*int](t, f, "SELECT penstock.sample_metrics()"))
+	f.run(t, "clock_timestamp() + interval '1 minute'", 5000)
 	require.Zero(t, ask[int](t, f, "SELECT count(*) FROM penstock.tallies"))
 }
 
 // look folds one tally and looks at the state of the queues.
 func (f *fixture) look(t tester) {
 	t.Helper()
-	f.exec(t, "UPDATE penstock.sampling SET next_look_at = '-infinity'")
-	require.NotNil(t, ask[*int](t, f, "SELECT penstock.sample_metrics(1)"))
+	f.run(t, "'-infinity'", 1)
 }
 
 // sample folds every tally and looks at the state of the queues.
 func (f *fixture) sample(t tester) {
 	t.Helper()
-	f.exec(t, "UPDATE penstock.sampling SET next_look_at = '-infinity'")
-	require.NotNil(t, ask[*int](t, f, "SELECT penstock.sample_metrics()"))
+	f.run(t, "'-infinity'", 5000)
 	require.Zero(t, ask[int](t, f, "SELECT count(*) FROM penstock.tallies"))
 }
