@@ -24,7 +24,7 @@ func (w *Worker) RunDue(ctx context.Context, most int) (ends []EndEvent, err err
 		return nil, errors.New("penstock: this worker is running already")
 	}
 	defer w.running.Unlock()
-	pool, err := w.connect()
+	pool, err := w.connect(w.atOnce())
 	if err != nil {
 		return nil, fmt.Errorf("run due jobs: %w", err)
 	}
