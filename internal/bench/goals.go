@@ -104,7 +104,7 @@ func (r *Report) amounts() (rows []Row) {
 }
 
 // Goals runs every scenario that has a goal, quickly (about two minutes) or in full
-// (three quarters of an hour). opts.Load is not used: each scenario has its own.
+// (half an hour). opts.Load is not used: each scenario has its own.
 func Goals(ctx context.Context, opts Options, full bool) (goals []Goal, setup Setup, err error) {
 	for _, s := range steps {
 		load := s.quick

@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"slices"
 	"sync/atomic"
 	"time"
 )
@@ -22,7 +21,7 @@ is to be rare.`,
 }
 
 const (
-	notifyTurns = 4 // an even number
+	notifyTurns = 4
 	// notifyWarmUp is not counted: connections open, and a worker takes half a second to
 	// see that it is kept awake.
 	notifyWarmUp = time.Second
@@ -30,24 +29,17 @@ const (
 
 func (b *bench) notify(ctx context.Context) error {
 	for _, writers := range b.load.Callers {
-		var costs []float64
-		for turn := range notifyTurns {
-			var speeds [2]float64 // waking, not waking
-			for i := range speeds {
-				which := (i + turn) % 2 // who goes first changes: the first has the cleaner tables
-				row, err := b.writers(ctx, b.fresh("notify"), writers, which == 1)
-				if err != nil {
-					return err
-				}
-				b.report.Rows = append(b.report.Rows, row)
-				speeds[which] = row.JobsPerSecond
-			}
-			costs = append(costs, 100*(1-speeds[0]/speeds[1]))
+		left, err := inTurns(notifyTurns, func(way int) (float64, error) {
+			row, err := b.writers(ctx, b.fresh("notify"), writers, way == 0)
+			b.report.Rows = append(b.report.Rows, row)
+			return row.JobsPerSecond, err
+		})
+		if err != nil {
+			return err
 		}
-		slices.Sort(costs)
 		b.report.headline(b.report.Rows[0])
-		b.report.amount(fmt.Sprintf("what waking costs %d writers", writers), mean(costs[notifyTurns/2-1], costs[notifyTurns/2]), "%")
-		b.report.find("The pairs: %.0f%% to %.0f%%.", costs[0], costs[notifyTurns-1])
+		b.report.amount(fmt.Sprintf("what waking costs %d writers", writers), 100*(1-median(left)), "%")
+		b.report.find("The pairs: %.0f%% to %.0f%%.", 100*(1-left[len(left)-1]), 100*(1-left[0]))
 	}
 	b.report.find("Each job has exactly one completed attempt.")
 	return nil

@@ -10,41 +10,45 @@ import (
 var workersScenario = Scenario{
 	Name:  "workers",
 	Short: "Four workers on one queue, against one",
-	Long: `Works off the jobs with one worker, with four at once, with one again and with four
-again, and counts the claims that brought nothing while there was work. The four are
-workers of one process, each with connections of its own.`,
+	Long: `Works off the jobs with one worker and with four in turns, --jobs each time and four
+times over, and counts the claims that brought nothing while there was work. The result is the
+median of the pairs. The queue is paused until the jobs are there and every worker has looked,
+so that starting is not in the time. The four are workers of one process, each with
+connections of its own.`,
 	Usual: Load{Jobs: 100_000, Concurrency: 100, PayloadBytes: 100},
 	run:   (*bench).workers,
 }
 
+const workersTurns = 4
+
 func (b *bench) workers(ctx context.Context) error {
-	sum := map[int]float64{}
 	var claims, empty int64
-	for _, n := range []int{1, 4, 1, 4} {
-		queue := b.fresh("workers")
-		if _, err := b.enqueueBulk(ctx, queue, b.load.Jobs, 1, nil); err != nil {
-			return err
-		}
-		row, crews, err := b.crews(ctx, queue, n)
+	ratios, err := inTurns(workersTurns, func(way int) (float64, error) {
+		n := []int{1, 4}[way]
+		row, crews, err := b.crews(ctx, b.fresh("workers"), n)
 		if err != nil {
-			return err
+			return 0, err
 		}
 		b.report.Rows = append(b.report.Rows, row)
-		sum[n] += row.JobsPerSecond
 		for _, c := range crews {
 			if n > 1 {
 				claims, empty = claims+c.claims.Load(), empty+c.empty.Load()
 			}
 		}
+		return row.JobsPerSecond, nil
+	})
+	if err != nil {
+		return err
 	}
 	b.report.headline(b.report.Rows[1])
-	b.report.amount("four workers against one", 100*sum[4]/sum[1], "%")
+	b.report.amount("four workers against one", 100*median(ratios), "%")
 	b.report.amount("claims of the four that were empty", 100*float64(empty)/float64(max(claims, 1)), "%")
+	b.report.find("The pairs: %.0f%% to %.0f%%.", 100*ratios[0], 100*ratios[len(ratios)-1])
 	b.report.find("Each job has exactly one completed attempt.")
 	return nil
 }
 
-// crews works the queue off with n workers.
+// crews loads a queue and works it off with n workers.
 func (b *bench) crews(ctx context.Context, queue string, n int) (row Row, crews []*crew, err error) {
 	completed := func() (sum int64) {
 		for _, c := range crews {
@@ -59,15 +63,32 @@ func (b *bench) crews(ctx context.Context, queue string, n int) (row Row, crews 
 			}
 		}
 	}()
+	client, pool, err := b.client(ctx, 1)
+	if err != nil {
+		return row, crews, err
+	}
+	defer pool.Close()
+	if err := client.PauseQueue(ctx, queue); err != nil {
+		return row, crews, err
+	}
+	if _, err := b.enqueueBulk(ctx, queue, b.load.Jobs, 1, nil); err != nil {
+		return row, crews, err
+	}
 	var waiting atomic.Int64
-	waiting.Store(int64(b.load.Jobs))
-	start := time.Now()
 	for range n {
 		c, err := b.start(ctx, work{queue: queue, concurrency: b.load.Concurrency, waiting: &waiting})
 		if err != nil {
 			return row, crews, err
 		}
 		crews = append(crews, c)
+		if err := c.awaitLook(ctx); err != nil {
+			return row, crews, err
+		}
+	}
+	waiting.Store(int64(b.load.Jobs))
+	start := time.Now()
+	if err := client.ResumeQueue(ctx, queue); err != nil {
+		return row, crews, err
 	}
 	row.Name = "one worker"
 	if n > 1 {
