@@ -25,7 +25,7 @@ const trailSQL = `
 SELECT t.seq, t.tx::text::bigint, t.at, t.began,
     CASE WHEN t.what IN ('waits', 'leased') THEN coalesce(pg_xact_commit_timestamp(t.tx::xid), t.at) ELSE t.at END,
     t.what, t.job_id, coalesce(t.n, 0), coalesce(t.origin, 0), coalesce(t.attempt, 0), coalesce(t.worker_id, 0),
-    coalesce(t.priority, 0), coalesce(t.run_at, t.at), t.queue, coalesce(t.outcome, '')
+    coalesce(t.priority, 0), coalesce(t.run_at, t.at), t.queue, coalesce(t.outcome, ''), coalesce(t.deadline, t.at), t.overdue
 FROM proof.trail t ORDER BY t.job_id, t.seq`
 
 // readTrail hands each job's steps to see, in order of the jobs' ids, with its effects.
@@ -54,7 +54,7 @@ func readTrail(ctx context.Context, pool *pgxpool.Pool, see func([]Step, []Effec
 		}
 		_, err = pgx.ForEachRow(rows, []any{
 			&s.Seq, &s.Tx, &s.At, &s.Began, &s.Committed, &s.What, &s.Job, &s.N, &s.Origin, &s.Attempt, &s.Worker,
-			&s.Priority, &s.RunAt, &s.Queue, &s.Outcome,
+			&s.Priority, &s.RunAt, &s.Queue, &s.Outcome, &s.Deadline, &s.Overdue,
 		}, func() error {
 			if len(steps) > 0 && steps[0].Job != s.Job {
 				hand()

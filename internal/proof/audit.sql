@@ -11,6 +11,7 @@ CREATE TABLE proof.trail (
     at        timestamptz NOT NULL DEFAULT clock_timestamp(),
     began     timestamptz NOT NULL DEFAULT now(),
     run_at    timestamptz,
+    deadline  timestamptz,
     job_id    bigint      NOT NULL,
     n         bigint,
     origin    bigint,
@@ -19,7 +20,8 @@ CREATE TABLE proof.trail (
     priority  smallint,
     what      text        NOT NULL,
     queue     text        NOT NULL,
-    outcome   text
+    outcome   text,
+    overdue   boolean     NOT NULL DEFAULT false
 );
 
 CREATE TABLE proof.incarnations (
@@ -47,14 +49,15 @@ BEGIN
         INSERT INTO proof.trail (what, job_id, queue, attempt, priority, run_at)
         SELECT 'taken', r.job_id, r.queue, r.attempt, r.priority, r.run_at FROM changed r;
     WHEN 'running INSERT' THEN
-        INSERT INTO proof.trail (what, job_id, queue, attempt, worker_id, priority, run_at)
-        SELECT 'leased', r.job_id, r.queue, r.attempt, r.worker_id, r.priority, r.run_at FROM changed r;
+        INSERT INTO proof.trail (what, job_id, queue, attempt, worker_id, priority, run_at, deadline)
+        SELECT 'leased', r.job_id, r.queue, r.attempt, r.worker_id, r.priority, r.run_at, r.deadline FROM changed r;
     WHEN 'running DELETE' THEN
         INSERT INTO proof.trail (what, job_id, queue, attempt, worker_id)
         SELECT 'unleased', r.job_id, r.queue, r.attempt, r.worker_id FROM changed r;
     WHEN 'attempts INSERT' THEN
-        INSERT INTO proof.trail (what, job_id, queue, attempt, worker_id, outcome)
-        SELECT 'noted', r.job_id, r.queue, r.attempt, r.worker_id, r.outcome FROM changed r;
+        INSERT INTO proof.trail (what, job_id, queue, attempt, worker_id, outcome, overdue)
+        SELECT 'noted', r.job_id, r.queue, r.attempt, r.worker_id, r.outcome,
+            coalesce(r.error_class = 'Timeout' AND r.message = 'not ended by its deadline', false) FROM changed r;
     WHEN 'dead_jobs INSERT' THEN
         INSERT INTO proof.trail (what, job_id, queue, attempt) SELECT 'died', r.job_id, r.queue, r.attempt FROM changed r;
     WHEN 'dead_jobs DELETE' THEN

@@ -35,6 +35,7 @@ type Verdict struct {
 
 	Jobs, Attempts, Completed, Dead, Redriven, Purged int
 	Lost                                              int // attempts that ended with their worker
+	Overdue                                           int // attempts that ended by their deadline
 	Unknown, UnknownKept                              int // enqueues without an answer, and those that exist
 	Refused                                           int // enqueues that were refused or rolled back
 	Effects                                           int

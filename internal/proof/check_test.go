@@ -74,6 +74,22 @@ func (s *scene) ends(second float64, id int64, attempt int32, worker int64, outc
 	return s.commits(second, steps...)
 }
 
+// overdue notes that maintenance ended an attempt, whose deadline was nine seconds in.
+func (s *scene) overdue(second float64, id int64, attempt int32, worker int64) *scene {
+	for i := range s.steps {
+		if step := &s.steps[i]; step.What == Leased && step.Job == id && step.Attempt == attempt {
+			step.Deadline = at(9)
+		}
+	}
+	s.ends(second, id, attempt, worker, "failed", Waits)
+	for i := range s.steps {
+		if step := &s.steps[i]; step.What == Noted && step.Job == id && step.Attempt == attempt {
+			step.Overdue = true
+		}
+	}
+	return s
+}
+
 func (s *scene) runs(second float64, id int64, attempt int32) *scene {
 	s.events = append(s.events, Event{At: at(second), Process: 2, Op: OpRun, Kind: Invoke, Job: id, Attempt: attempt})
 	return s
@@ -137,6 +153,7 @@ func TestTheJudgeAcquitsGoodHistories(t *testing.T) {
 		"a failed attempt is retried":                              new(scene).asks(1, OK, 1).born(0, 1, 1).leases(1, 1, 1, 5).runs(1, 1, 1).says(2, 1, 1, "failed").ends(2, 1, 1, 5, "failed", Waits).leases(3, 1, 2, 5).runs(3, 1, 2).says(4, 1, 2, "completed").ends(4, 1, 2, 5, "completed"),
 		"a completion whose reply was lost":                        new(scene).asks(1, OK, 1).born(0, 1, 1).leases(1, 1, 1, 5).runs(1, 1, 1).says(1, 1, 1, "completed").ends(2, 1, 1, 5, "completed"),
 		"a stale completion is refused":                            new(scene).asks(1, OK, 1).born(0, 1, 1).leases(1, 1, 1, 5).runs(1, 1, 1).ends(17, 1, 1, 5, "lost", Waits).leases(18, 1, 2, 6).runs(18, 1, 2).says(19, 1, 1, "completed").told(19, 1, 1, Fail, "completed").says(20, 1, 2, "completed").ends(20, 1, 2, 6, "completed"),
+		"an attempt is ended by its deadline":                      new(scene).asks(1, OK, 1).born(0, 1, 1).leases(1, 1, 1, 5).overdue(9, 1, 1, 5).leases(10, 1, 2, 5).runs(10, 1, 2).says(11, 1, 2, "completed").ends(11, 1, 2, 5, "completed"),
 		"a dead job is redriven":                                   new(scene).asks(1, OK, 1).born(0, 1, 1).leases(1, 1, 1, 5).runs(1, 1, 1).says(1, 1, 1, "dead").ends(2, 1, 1, 5, "failed", Died).commits(3, Step{What: Left, Job: 1}, Step{What: Departed, Job: 1, Outcome: "redriven"}).commits(3, Step{What: Enqueued, Job: 2, N: 1, Origin: 1}, Step{What: Waits, Job: 2}).commits(4, Step{What: Taken, Job: 2}, Step{What: Noted, Job: 2, Attempt: 1, Outcome: "cancelled"}),
 		"a dead job stays":                                         new(scene).asks(1, OK, 1).born(0, 1, 1).leases(1, 1, 1, 5).runs(1, 1, 1).says(1, 1, 1, "dead").ends(2, 1, 1, 5, "failed", Died),
 		"an effect commits with its completion":                    new(scene).done(0, 1).affects(1, 1),
@@ -186,6 +203,7 @@ func TestTheJudgeFindsWhatIsWrong(t *testing.T) {
 		"an attempt is run by two":                     {"run twice", "P4", new(scene).done(0, 1).runs(1.2, 1, 1)},
 		"an attempt is run without a claim":            {"run without a lease", "P4", new(scene).done(0, 1).runs(4, 1, 2)},
 		"a job completes that nobody ran":              {"ended unrun", "P3", new(scene).asks(1, OK, 1).born(0, 1, 1).leases(1, 1, 1, 5).ends(2, 1, 1, 5, "completed")},
+		"an attempt is ended before its deadline":      {"ended early", "P3", begun().overdue(8, 1, 1, 5).leases(10, 1, 2, 5).runs(10, 1, 2).says(11, 1, 2, "completed").ends(11, 1, 2, 5, "completed")},
 		"a handler's word is dropped":                  {"end dropped", "P3", begun().says(2, 1, 1, "completed").ends(3, 1, 1, 5, "released", Waits).leases(4, 1, 2, 5).runs(4, 1, 2).says(5, 1, 2, "completed").ends(5, 1, 2, 5, "completed").told(5, 1, 2, OK, "completed").survives()},
 		"a job runs for ever":                          {"stuck", "P3", begun()},
 		"a job waits for ever":                         {"stuck", "P3", new(scene).asks(1, OK, 1).born(0, 1, 1)},

@@ -90,8 +90,9 @@ func (f *file) matchEnd(attempt int32, end *Step, w *words) {
 	if end.Outcome != "completed" && end.Outcome != "failed" && end.Outcome != "snoozed" || f.leases[attempt] == nil {
 		return
 	}
-	if f.judge.twoClocks && end.Outcome == "failed" {
-		return // a jump of the database's clock may put a deadline into the past
+	if end.Overdue {
+		f.matchDeadline(attempt, end)
+		return
 	}
 	if w == nil || w.run == nil {
 		f.broken("P3", "ended unrun", fmt.Sprintf("attempt %d is recorded as %s and no handler ran it", attempt, end.Outcome))
@@ -101,6 +102,15 @@ func (f *file) matchEnd(attempt int32, end *Step, w *words) {
 		return recorded(n.outcome) == end.Outcome && (f.judge.twoClocks || !n.at.After(end.At))
 	}) {
 		f.broken("P5", "stale write accepted", fmt.Sprintf("attempt %d is recorded as %s before its handler said so", attempt, end.Outcome))
+	}
+}
+
+// matchDeadline: an attempt that nobody ended may be ended once its deadline has passed,
+// by the database's clock, which may jump.
+func (f *file) matchDeadline(attempt int32, end *Step) {
+	f.judge.verdict.Overdue++
+	if deadline := f.leases[attempt].Deadline; !f.judge.twoClocks && end.At.Before(deadline) {
+		f.broken("P3", "ended early", fmt.Sprintf("attempt %d ended as overdue %s before its deadline", attempt, deadline.Sub(end.At)))
 	}
 }
 

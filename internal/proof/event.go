@@ -77,7 +77,9 @@ type Step struct {
 	Priority  int16
 	RunAt     time.Time
 	Queue     string
-	Outcome   string // of noted; how of departed
+	Outcome   string    // of noted; how of departed
+	Deadline  time.Time // of leased
+	Overdue   bool      // of noted: maintenance ended it for its deadline, not its worker
 }
 
 // Effect is a row that a handler wrote in the transaction of its completion.

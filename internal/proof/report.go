@@ -78,6 +78,7 @@ func (r *Report) WriteMarkdown(out io.Writer) error {
 		{"completed", r.Completed},
 		{"effects of handlers, each in its completion's transaction", r.Effects},
 		{"attempts lost with their worker", r.Lost},
+		{"attempts ended by their deadline", r.Overdue},
 		{"enqueues without an answer", r.Unknown},
 		{"of those, jobs that exist", r.UnknownKept},
 		{"enqueues refused or rolled back", r.Refused},
