@@ -148,6 +148,19 @@ func TestAnEnqueueWithAKeyWhoseReplyWasLostGivesTheSameJob(t *testing.T) { // P7
 	require.Equal(t, []int64{id}, ask[[]int64](t, f, `SELECT array_agg(id) FROM penstock.jobs`))
 }
 
+// The second reply is lost as well, so nobody knows; asked once more, the key tells.
+func TestAnEnqueueWithAKeyWhoseReplyWasLostTwiceIsUnknownAndThenTheSameJob(t *testing.T) { // P7
+	t.Parallel()
+	f, w := wired(t)
+	first, second := w.Cut("penstock.enqueue_many("), w.Cut("penstock.enqueue_many(")
+	job := penstock.NewJob{Queue: "q", Name: "noop", IdempotencyKey: "once"}
+	_, err := f.client.Enqueue(t.Context(), job)
+	require.ErrorIs(t, err, penstock.ErrOutcomeUnknown)
+	await(t, "the enqueue's commit", first.Committed)
+	await(t, "the repetition's commit", second.Committed)
+	require.Equal(t, []int64{f.enqueue(t, job)}, ask[[]int64](t, f, `SELECT array_agg(id) FROM penstock.jobs`))
+}
+
 func TestATransactionsCommitWhoseReplyWasLostHasCompletedTheJob(t *testing.T) { // P6, P8
 	t.Parallel()
 	f, w := wired(t)
