@@ -108,3 +108,46 @@ func TestAJobThatFallsDueBehindAClaimIsNotSleptOver(t *testing.T) {
 	stop()
 	require.NoError(t, <-done)
 }
+
+// One job that kills workers must not take to the dead letter queue what was leased beside
+// it: after the first loss a job is leased when a handler is free for it.
+func TestAJobThatAWorkerDiedWithIsNotLeasedAhead(t *testing.T) {
+	t.Parallel()
+	f := newFixture(t)
+	exec := func(sql string, args ...any) {
+		_, err := f.Pool.Exec(t.Context(), sql, args...)
+		require.NoError(t, err)
+	}
+	exec("SELECT penstock.enqueue_many('q', array_fill('slow'::text, ARRAY[500]), array_fill('1'::jsonb, ARRAY[500]))")
+	var dead int64
+	require.NoError(t, f.Pool.QueryRow(t.Context(), "SELECT penstock.register_worker('{q}')").Scan(&dead))
+	exec("SELECT count(*) FROM penstock.claim('q', $1, 500)", dead)
+	exec("SELECT penstock.bury(id, beat) FROM penstock.workers WHERE id = $1", dead)
+	// Enough short jobs before them that the worker leases hundreds ahead.
+	exec(`SELECT penstock.enqueue_many('q', array_fill('quick'::text, ARRAY[5000]), array_fill('1'::jsonb, ARRAY[5000]),
+		array_fill('{"priority": 9}'::jsonb, ARRAY[5000]))`)
+
+	var completed atomic.Int64
+	started, finish := make(chan struct{}, 500), make(chan struct{})
+	f.work(t, "q", penstock.WorkerConfig{Queues: map[string]penstock.QueueConfig{"q": {Concurrency: 2}}}, func(w *penstock.Worker) {
+		penstock.Handle(w, "q", "quick", func(context.Context, *penstock.Job[int]) error {
+			completed.Add(1)
+			return nil
+		})
+		penstock.Handle(w, "q", "slow", func(context.Context, *penstock.Job[int]) error {
+			started <- struct{}{}
+			<-finish
+			completed.Add(1)
+			return nil
+		})
+	})
+	<-started
+	<-started
+	require.Eventually(t, func() bool {
+		leased := -1
+		err := f.Pool.QueryRow(t.Context(), "SELECT count(*) FROM penstock.running WHERE name = 'slow'").Scan(&leased)
+		return err == nil && leased <= 3 // one may wait its turn
+	}, 30*time.Second, 10*time.Millisecond, "suspects stay leased that have not started")
+	close(finish)
+	require.Eventually(t, func() bool { return completed.Load() == 5500 }, 60*time.Second, 10*time.Millisecond)
+}

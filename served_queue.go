@@ -1,6 +1,7 @@
 package penstock
 
 import (
+	"slices"
 	"sync"
 	"time"
 
@@ -28,6 +29,7 @@ type servedQueue struct {
 	runners  int             // goroutines that run handlers
 	lowWater int             // signal room when no more than this are active
 	idlers   []chan struct{} // closed when nothing is active
+	wary     bool            // the last claim brought suspects: nothing is leased ahead
 
 	// Throughput, for how much to lease ahead.
 	ended     int     // since rateSince
@@ -57,6 +59,9 @@ func (q *servedQueue) active() int { return len(q.buffer) + q.handling }
 // finished 50 ms from now at the present rate, so that short jobs come in
 // batches while a long job is never leased before its turn. REQUIRES: mu.
 func (q *servedQueue) capacity() int {
+	if q.wary {
+		return q.cfg.Concurrency
+	}
 	return q.cfg.Concurrency + min(int(q.rate*aheadFor.Seconds()), 2*maxClaim)
 }
 
@@ -92,14 +97,35 @@ func (q *servedQueue) load() QueueLoad {
 	return QueueLoad{q.name, q.cfg.Concurrency, q.handling, len(q.buffer), max(len(q.held)-q.active(), 0)}
 }
 
-// take starts what a claim brought.
+// take starts what a claim brought. Among the jobs that a worker has died with may be the
+// one it died of, and who is leased when that strikes again is counted as lost once more,
+// a third time as crash_loop. So these suspects start first, no more of them are kept
+// than there are free handlers, or one, and the others go back.
 func (q *servedQueue) take(leases []db.Lease, inc *incarnation) {
 	q.mu.Lock()
-	defer q.mu.Unlock()
+	free := max(1, q.cfg.Concurrency-q.active())
+	var suspects, others, back []*execution
 	for _, l := range leases {
-		q.buffer = append(q.buffer, q.hold(l, inc))
+		x := q.hold(l, inc)
+		switch {
+		case l.Crashes == 0:
+			others = append(others, x)
+		case len(suspects) < free:
+			suspects = append(suspects, x)
+		default:
+			back = append(back, x)
+		}
 	}
+	q.wary = len(suspects) > 0
+	q.buffer = slices.Concat(suspects, q.buffer, others)
 	q.startHandlers()
+	q.mu.Unlock()
+	for _, x := range back {
+		q.worker.flusher.submit(q, ending{
+			x: x, outcome: outcomeReleased,
+			message: "not started: a worker has died with this job, so it is not leased ahead of its turn",
+		})
+	}
 }
 
 // hold makes a lease an execution that a cancel can reach. REQUIRES: mu.
