@@ -41,6 +41,7 @@ const (
 	awakeForLong   = 500 * time.Millisecond
 	lingerPolling  = 12 * time.Millisecond // without notifications, a little longer
 	reconcileEvery = 10 * time.Second
+	reconcileShare = 50 // its cost is at most one part in so many
 	claimTimeout   = 30 * time.Second
 )
 
@@ -105,18 +106,19 @@ func (f *fetcher) claim(ctx context.Context, inc *incarnation, n int) (int, erro
 	params := db.ClaimParams{
 		Queue: f.q.name, WorkerID: inc.id, MaxJobs: int32(n), DefaultTimeout: f.q.cfg.Timeout, SweptFrom: 1,
 	}
-	var before time.Time
+	var before horizon
 	start := time.Now()
-	plain := f.mark.sweeps(start)
-	if !plain {
+	sweep, full := f.mark.sweeps(start), true
+	if !sweep {
 		f.mark.apply(&params)
 	} else if f.mark.on {
-		var err error
-		if before, err = w.queries.Now(within); err != nil {
+		now, err := w.queries.Horizon(within)
+		if err != nil {
 			w.hooks.Claimed(ClaimEvent{f.q.name, n, 0, time.Since(start), err, nil})
 			return 0, translate("read the clock", err)
 		}
-		start = time.Now()
+		start, before = time.Now(), horizon{now.At, now.Own, now.Under}
+		full = f.mark.applySweep(&params, before, start)
 	}
 	f.claimedAt = start
 	leases, err := w.queries.Claim(within, params)
@@ -133,8 +135,8 @@ func (f *fetcher) claim(ctx context.Context, inc *incarnation, n int) (int, erro
 		}
 		f.claimCost += (end.Sub(start) - f.claimCost) / 8
 	}
-	if plain {
-		f.mark.swept(before, n, leases, end.Sub(start), end)
+	if sweep {
+		f.mark.swept(before, full, n, leases, end.Sub(start), end)
 	} else {
 		f.mark.took(leases)
 	}
@@ -164,13 +166,16 @@ func (f *fetcher) reconcile(ctx context.Context, inc *incarnation) {
 	}
 	within, cancel := context.WithTimeout(ctx, claimTimeout)
 	defer cancel()
+	start := time.Now()
 	released, err := f.q.worker.queries.ReleaseUnheld(within, db.ReleaseUnheldParams{
 		Queue: f.q.name, WorkerID: inc.id, Held: f.q.heldIDs(),
 	})
 	if err != nil {
 		return // the claim that follows fails alike and reports it
 	}
-	f.unsure, f.reconcileAt = false, time.Now().Add(reconcileEvery)
+	// It reads all that runs, and what ran and cannot be cleaned yet; claims wait for it.
+	now := time.Now()
+	f.unsure, f.reconcileAt = false, now.Add(max(reconcileEvery, reconcileShare*now.Sub(start)))
 	if released > 0 {
 		f.q.worker.log.Info("released jobs of a claim whose reply was lost",
 			zap.String("queue", f.q.name), zap.Int32("jobs", released))

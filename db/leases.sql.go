@@ -190,6 +190,26 @@ func (q *Queries) Finish(ctx context.Context, arg FinishParams) ([]Ending, error
 	return items, nil
 }
 
+const horizon = `-- name: Horizon :one
+SELECT now()::timestamptz AS at, pg_current_xact_id()::text::bigint AS own,
+    ARRAY(SELECT x.id::text::bigint FROM pg_snapshot_xip(pg_current_snapshot()) x(id) ORDER BY x.id)::bigint[] AS under
+`
+
+type HorizonRow struct {
+	At    time.Time
+	Own   int64
+	Under []int64
+}
+
+// What the clock said before the snapshot was taken, a transaction's id of then, and which
+// transactions had not ended. Of those that no ended one is above, the snapshot does not tell.
+func (q *Queries) Horizon(ctx context.Context) (HorizonRow, error) {
+	row := q.db.QueryRow(ctx, horizon)
+	var i HorizonRow
+	err := row.Scan(&i.At, &i.Own, &i.Under)
+	return i, err
+}
+
 const nextDue = `-- name: NextDue :one
 SELECT coalesce(penstock.next_due($1::text, $2::boolean, $3::interval), '1 hour')::interval AS due
 `
@@ -206,18 +226,6 @@ func (q *Queries) NextDue(ctx context.Context, arg NextDueParams) (time.Duration
 	var due time.Duration
 	err := row.Scan(&due)
 	return due, err
-}
-
-const now = `-- name: Now :one
-SELECT clock_timestamp()::timestamptz AS moment
-`
-
-// A moment of the database's clock, for a watermark's floor.
-func (q *Queries) Now(ctx context.Context) (time.Time, error) {
-	row := q.db.QueryRow(ctx, now)
-	var moment time.Time
-	err := row.Scan(&moment)
-	return moment, err
 }
 
 const releaseUnheld = `-- name: ReleaseUnheld :one

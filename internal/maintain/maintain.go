@@ -35,6 +35,9 @@ const (
 	deadlineGrace = 30 * time.Second
 	expireBatch   = 1000
 	redrivePause  = 100 * time.Millisecond
+
+	lookShare = 40
+	mostPause = 10 * time.Minute
 )
 
 // Run maintains until ctx ends. It needs a connection of pool now and then, and one
@@ -55,11 +58,11 @@ func Run(ctx context.Context, pool *pgxpool.Pool, cfg Config) {
 	loops.Go(func() { m.loop(ctx, []step{{every: beatPoll, do: m.buryDead}}) })
 	loops.Go(func() {
 		m.loop(ctx, []step{
-			{every: orphanPoll, do: m.rescueStrays},
-			{every: orphanPoll, do: m.expire},
+			{every: orphanPoll, paced: true, do: m.rescueStrays},
+			{every: orphanPoll, paced: true, do: m.expire},
 		})
 	})
-	loops.Go(func() { m.loop(ctx, []step{{every: foldPoll, do: m.foldTallies}}) })
+	loops.Go(func() { m.loop(ctx, []step{{every: foldPoll, paced: true, do: m.foldTallies}}) })
 	loops.Go(func() { newScheduler(m.queries, cfg.Log, m.tasks()).run(ctx) })
 	loops.Go(func() { m.redrive(ctx) })
 	loops.Wait()
@@ -67,8 +70,19 @@ func Run(ctx context.Context, pool *pgxpool.Pool, cfg Config) {
 
 type step struct {
 	every time.Duration
+	// paced has it look for work during one part in lookShare of the time at most: while
+	// somebody's snapshot is held, what it reads grows with every job, to seconds.
+	paced bool
 	due   time.Time
-	do    func(context.Context) error
+	do    func(context.Context) (found bool, err error)
+}
+
+// pause is how long after its start a step that took so long begins again.
+func (s *step) pause(took time.Duration, found bool) time.Duration {
+	if s.paced && !found {
+		return max(s.every, min(lookShare*took, mostPause))
+	}
+	return s.every
 }
 
 // loop does each step when it is due, sooner again after a failure.
@@ -82,9 +96,9 @@ func (m *maintainer) loop(ctx context.Context, steps []step) {
 				continue
 			}
 			within, cancel := context.WithTimeout(ctx, callTimeout)
-			err := s.do(within)
+			found, err := s.do(within)
 			cancel()
-			s.due = now.Add(s.every)
+			s.due = now.Add(s.pause(time.Since(now), found))
 			if err != nil {
 				s.due = now.Add(min(s.every, orphanPoll))
 				if ctx.Err() == nil {
@@ -108,11 +122,11 @@ type maintainer struct {
 }
 
 // buryDead buries workers whose beat stood still for the lease.
-func (m *maintainer) buryDead(ctx context.Context) error {
+func (m *maintainer) buryDead(ctx context.Context) (found bool, err error) {
 	beats, err := m.queries.ListBeats(ctx)
 	if err != nil {
 		m.vigil.interrupted()
-		return err
+		return false, err
 	}
 	start := time.Now()
 	suspects := m.vigil.watch(start, beats)
@@ -125,7 +139,7 @@ func (m *maintainer) buryDead(ctx context.Context) error {
 		}
 		lost, err := m.queries.Bury(ctx, db.BuryParams{WorkerID: suspect.ID, Beat: suspect.Beat})
 		if err != nil {
-			return err // what it means for the others, the next poll tells
+			return true, err // what it means for the others, the next poll tells
 		}
 		if lost < 0 { // it beat just now, or another sweeper was first
 			continue
@@ -133,30 +147,30 @@ func (m *maintainer) buryDead(ctx context.Context) error {
 		m.cfg.Log.Warn("buried a silent worker", zap.Int64("worker_id", suspect.ID), zap.Int32("lost_attempts", lost))
 		m.cfg.Buried(suspect.ID, int(lost))
 	}
-	return nil
+	return len(suspects) > 0, nil
 }
 
-func (m *maintainer) rescueStrays(ctx context.Context) error {
+func (m *maintainer) rescueStrays(ctx context.Context) (found bool, err error) {
 	lost, err := m.queries.BuryOrphans(ctx)
 	if err != nil {
-		return err
+		return false, err
 	}
 	overdue, err := m.queries.FailOverdue(ctx, deadlineGrace)
 	if err != nil {
-		return err
+		return false, err
 	}
 	if lost > 0 || overdue > 0 {
 		m.cfg.Log.Warn("ended attempts nobody would have ended", zap.Int32("orphans", lost), zap.Int32("overdue", overdue))
 	}
-	return nil
+	return lost+overdue > 0, nil
 }
 
-func (m *maintainer) expire(ctx context.Context) error {
-	_, err := drain(ctx, func(ctx context.Context) (int, bool, error) {
+func (m *maintainer) expire(ctx context.Context) (found bool, err error) {
+	expired, err := drain(ctx, func(ctx context.Context) (int, bool, error) {
 		n, err := m.queries.ExpireJobs(ctx, expireBatch)
 		return int(n), n == expireBatch, err
 	})
-	return err
+	return expired > 0, err
 }
 
 // redrive carries redrive operations on: several batches a second while one is

@@ -64,11 +64,11 @@ func (m *maintainer) sampleMetrics(ctx context.Context, _ json.RawMessage) (any,
 
 // foldTallies folds what metrics-sample would find in a few seconds, where it is much: who
 // reads figures adds up what is not folded.
-func (m *maintainer) foldTallies(ctx context.Context) error {
+func (m *maintainer) foldTallies(ctx context.Context) (found bool, err error) {
 	ctx, cancel := context.WithTimeout(ctx, callTimeout)
 	defer cancel()
-	_, err := m.queries.FoldMetrics(ctx, db.FoldMetricsParams{LeastTallies: muchTallied, MaxTallies: tallyBatch})
-	return err
+	_, err = m.queries.FoldMetrics(ctx, db.FoldMetricsParams{LeastTallies: muchTallied, MaxTallies: tallyBatch})
+	return false, err // what it does can wait as well
 }
 
 // rollUpMetrics sums the hours that are over.

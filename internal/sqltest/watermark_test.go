@@ -135,21 +135,23 @@ func TestMarksHideNothingThatCameAfterTheSweep(t *testing.T) { // P10
 	})
 }
 
-// What a late commit leaves behind the marks is found by the next plain claim.
+// What a late commit leaves behind the marks is found by the next sweep.
 func TestALateCommitIsFoundByTheNextSweep(t *testing.T) { // P1, P10
 	t.Parallel()
 	db := dbtest.New(t)
 	conn := session(t, db)
 	by := worker(t, conn, "q")
 	late := begin(t, db.Pool)
+	floor := one[time.Time](t, conn, "SELECT clock_timestamp()")
 	hidden := one[int64](t, late, "SELECT penstock.enqueue('q', 'n')")
 	do(t, conn, "SELECT penstock.enqueue('q', 'n')")
 	mark, got := sweep(t, conn, by, 10)
 	require.Len(t, got, 1)
 	commit(t, late)
 	require.Empty(t, claimBehind(t, conn, mark, by), "it lies behind the mark")
-	_, got = sweep(t, conn, by, 10)
-	require.Equal(t, hidden, got[0].ID)
+	// A sweep need not begin at the start of each lane, but where the transaction began.
+	found := list[int64](t, conn, "SELECT job_id FROM penstock.claim('q', $1, 10, '5 minutes', $2)", by, floor)
+	require.Equal(t, []int64{hidden}, found)
 }
 
 // claimBehind claims with the marks without looking what else is due.
