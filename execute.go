@@ -38,6 +38,9 @@ type ending struct {
 	at              time.Time // when the handler returned
 }
 
+// suspect reports whether the next loss, which would be the third, lays the job in the DLQ.
+func (x *execution) suspect() bool { return x.lease.Crashes >= 2 }
+
 // newExecution makes an attempt of a lease whose handler's context ends with parent.
 func newExecution(parent context.Context, lease db.Lease, queries *db.Queries) *execution {
 	x := &execution{lease: lease, queries: queries}

@@ -112,12 +112,12 @@ func (f *fetcher) claim(ctx context.Context, inc *incarnation, n int) (int, erro
 	if !sweep {
 		f.mark.apply(&params)
 	} else if f.mark.on {
-		now, err := w.queries.Horizon(within)
+		now, err := w.queries.Horizon(within, f.q.name)
 		if err != nil {
 			w.hooks.Claimed(ClaimEvent{f.q.name, n, 0, time.Since(start), err, nil})
-			return 0, translate("read the clock", err)
+			return 0, translate("read the horizon", err)
 		}
-		start, before = time.Now(), horizon{now.At, now.Own, now.Under}
+		start, before = time.Now(), horizon{now.At, now.Own, now.Under, now.Merged}
 		full = f.mark.applySweep(&params, before, start)
 	}
 	f.claimedAt = start
@@ -125,6 +125,9 @@ func (f *fetcher) claim(ctx context.Context, inc *incarnation, n int) (int, erro
 	end := time.Now()
 	w.hooks.Claimed(ClaimEvent{f.q.name, n, len(leases), end.Sub(start), err, leases})
 	if err != nil {
+		if sweep && full {
+			f.mark.postpone(end.Sub(start), end)
+		}
 		return 0, translate("claim jobs", err)
 	}
 	if len(leases) == 0 {
@@ -173,9 +176,12 @@ func (f *fetcher) reconcile(ctx context.Context, inc *incarnation) {
 	if err != nil {
 		return // the claim that follows fails alike and reports it
 	}
-	// It reads all that runs, and what ran and cannot be cleaned yet; claims wait for it.
-	now := time.Now()
-	f.unsure, f.reconcileAt = false, now.Add(max(reconcileEvery, reconcileShare*now.Sub(start)))
+	now, rest := time.Now(), reconcileEvery
+	if !f.unsure {
+		// It reads all that runs, and what ran and cannot be cleaned yet; claims wait for it.
+		rest = max(rest, reconcileShare*now.Sub(start))
+	}
+	f.unsure, f.reconcileAt = false, now.Add(rest)
 	if released > 0 {
 		f.q.worker.log.Info("released jobs of a claim whose reply was lost",
 			zap.String("queue", f.q.name), zap.Int32("jobs", released))

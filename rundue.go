@@ -30,6 +30,7 @@ func (w *Worker) RunDue(ctx context.Context, most int) (ends []EndEvent, err err
 	}
 	defer pool.Close()
 	w.queries = db.New(failpoint.Wrap(pool))
+	w.asides = w.queries
 	if err := w.checkCustom(ctx); err != nil {
 		return nil, fmt.Errorf("run due jobs: %w", err)
 	}

@@ -24,12 +24,11 @@ type servedQueue struct {
 	// whose end Postgres has not answered yet.
 	mu       sync.Mutex
 	held     map[int64]*execution
-	buffer   []*execution    // leased, waiting for a handler, in claim order
+	buffer   []*execution    // leased, waiting for a handler: suspects, then the others, in claim order
 	handling int             // executions in handlers
 	runners  int             // goroutines that run handlers
 	lowWater int             // signal room when no more than this are active
 	idlers   []chan struct{} // closed when nothing is active
-	wary     bool            // the last claim brought suspects: nothing is leased ahead
 
 	// Throughput, for how much to lease ahead.
 	ended     int     // since rateSince
@@ -59,9 +58,6 @@ func (q *servedQueue) active() int { return len(q.buffer) + q.handling }
 // finished 50 ms from now at the present rate, so that short jobs come in
 // batches while a long job is never leased before its turn. REQUIRES: mu.
 func (q *servedQueue) capacity() int {
-	if q.wary {
-		return q.cfg.Concurrency
-	}
 	return q.cfg.Concurrency + min(int(q.rate*aheadFor.Seconds()), 2*maxClaim)
 }
 
@@ -97,40 +93,41 @@ func (q *servedQueue) load() QueueLoad {
 	return QueueLoad{q.name, q.cfg.Concurrency, q.handling, len(q.buffer), max(len(q.held)-q.active(), 0)}
 }
 
-// take starts what a claim brought. Among the jobs that a worker has died with may be the
-// one it died of, and who is leased when that strikes again is counted as lost once more,
-// a third time as crash_loop. So these suspects start first, no more of them are kept
-// than there are free handlers, or one, and the others go back.
+// take starts what a claim brought. One more loss lays a suspect in the DLQ as crash_loop,
+// whoever it was that took the worker along: those start first, no more of them wait than
+// there are handlers, and the others go back, to come again by so many at a time.
 func (q *servedQueue) take(leases []db.Lease, inc *incarnation) {
 	q.mu.Lock()
-	free := max(1, q.cfg.Concurrency-q.active())
+	waiting := slices.IndexFunc(q.buffer, func(x *execution) bool { return !x.suspect() })
+	if waiting < 0 {
+		waiting = len(q.buffer)
+	}
 	var suspects, others, back []*execution
 	for _, l := range leases {
 		x := q.hold(l, inc)
 		switch {
-		case l.Crashes == 0:
+		case !x.suspect():
 			others = append(others, x)
-		case len(suspects) < free:
+		case waiting+len(suspects) < q.cfg.Concurrency:
 			suspects = append(suspects, x)
 		default:
 			back = append(back, x)
 		}
 	}
-	q.wary = len(suspects) > 0
-	q.buffer = slices.Concat(suspects, q.buffer, others)
+	q.buffer = slices.Concat(q.buffer[:waiting], suspects, q.buffer[waiting:], others)
 	q.startHandlers()
 	q.mu.Unlock()
-	for _, x := range back {
+	for i, x := range back {
 		q.worker.flusher.submit(q, ending{
-			x: x, outcome: outcomeReleased,
-			message: "not started: a worker has died with this job, so it is not leased ahead of its turn",
+			x: x, outcome: outcomeReleased, delay: time.Duration(i/q.cfg.Concurrency+1) * aheadFor,
+			message: "not started: two workers have died with this job, so it is not leased ahead of its turn",
 		})
 	}
 }
 
 // hold makes a lease an execution that a cancel can reach. REQUIRES: mu.
 func (q *servedQueue) hold(l db.Lease, inc *incarnation) *execution {
-	x := newExecution(inc.ctx, l, q.worker.queries)
+	x := newExecution(inc.ctx, l, q.worker.asides)
 	q.held[l.JobID] = x
 	return x
 }
@@ -160,7 +157,7 @@ func (q *servedQueue) handle(ended bool) {
 	}
 }
 
-// next counts an attempt that ended, and takes the one that has waited longest; nil
+// next counts an attempt that ended, and takes the one whose turn it is; nil
 // ends the runner. One lock for both: there is a turn for every job.
 func (q *servedQueue) next(ended bool) *execution {
 	q.mu.Lock()

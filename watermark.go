@@ -15,18 +15,25 @@ import (
 // Correct because every write to pending sets run_at no earlier than the clock:
 // only a transaction that was under way at the last sweep can commit behind a
 // mark. So a sweep need not look further back than to when the oldest of those
-// that ended meanwhile began to write. What claims pass over for other reasons
-// (another's claim that rolls back, a breaker that closes) may lie anywhere: now
-// and then a sweep is full, and enters each lane at its start. By then that can be
-// millions of entries: a quarter of the throughput went into it within ten minutes
-// of a held snapshot (bench pinned), when every sweep was full.
+// that ended meanwhile began to write. What was passed over for other reasons (a
+// lock that rolled back, a breaker that closes) may lie anywhere: now and then a
+// sweep is full, and enters each lane at its start. By then that can be millions
+// of entries: with full sweeps only, ten minutes of a held snapshot cost a quarter
+// of the throughput (bench pinned).
 type watermark struct {
 	on        bool
 	sweepAt   time.Time // the next sweep, by this process's monotonic clock
 	fullAt    time.Time // the next full one
-	horizons  []horizon // of sweeps, those that are still needed; the last sweep's is last
-	sweptFrom int16     // the lowest lane the last sweep covered
-	seen      map[int16]laneKey
+	seen      map[int16]mark
+	last      *horizon // the last sweep's
+	sweptFrom int16    // lanes from here up that have no mark are clean up to last.at; lower ones may hold anything
+	horizons  []*horizon
+}
+
+// mark is a lane's: as of a horizon, nothing that was visible waits up to the key.
+type mark struct {
+	laneKey
+	asOf *horizon
 }
 
 type laneKey struct {
@@ -34,18 +41,23 @@ type laneKey struct {
 	id    int64
 }
 
-// horizon is what had not ended just before a sweep.
+func (k laneKey) less(other laneKey) bool {
+	return k.runAt.Before(other.runAt) || k.runAt.Equal(other.runAt) && k.id < other.id
+}
+
+// horizon is what had not ended just before a sweep, as penstock.horizon tells.
 type horizon struct {
-	at    time.Time // by the database's clock
-	own   int64     // a transaction's id of then: what has a higher one began to write later
-	under []int64   // of those that had begun before it, at least: what had not ended, ascending
+	at     time.Time // by the database's clock
+	own    int64     // a transaction's id of then: what has a higher one began to write later
+	under  []int64   // of those that began before it, what had not ended, ascending
+	merged bool      // aging merges the lanes: a full claim says nothing of any
 }
 
 const (
 	sweepAtMost = 5 * time.Second // between sweeps (P10)
-	sweepShare  = 25              // a sweep's cost is at most one part in so many
-	// sweepSlack is at most what passes between a verb's look at the clock and its first
-	// write, which gives its transaction an id. Where it is longer, a full sweep finds it.
+	sweepShare  = 25              // full sweeps are this many times their cost apart, others too below sweepAtMost
+	// sweepSlack is what may pass between a verb's look at the clock and its transaction's
+	// getting an id. Where it is more, a full sweep finds what was written.
 	sweepSlack = time.Second
 )
 
@@ -59,41 +71,55 @@ func (m *watermark) sweeps(now time.Time) bool { return !m.on || !now.Before(m.s
 
 // apply puts the marks into a claim.
 func (m *watermark) apply(p *db.ClaimParams) {
-	p.Since, p.SweptFrom = &m.horizons[len(m.horizons)-1].at, m.sweptFrom
-	m.applySeen(p, func(laneKey) bool { return true })
-}
-
-func (m *watermark) applySeen(p *db.ClaimParams, which func(laneKey) bool) {
-	for lane, key := range m.seen {
-		if which(key) {
-			p.SeenPriorities = append(p.SeenPriorities, lane)
-			p.SeenRunAts = append(p.SeenRunAts, key.runAt)
-			p.SeenIDs = append(p.SeenIDs, key.id)
-		}
+	p.Since, p.SweptFrom = &m.last.at, m.sweptFrom
+	for lane, mark := range m.seen {
+		enter(p, lane, mark.laneKey)
 	}
 }
 
-// applySweep makes a claim a sweep as of a horizon, and reports whether it is full.
+// enter has a claim enter a lane just behind a key.
+func enter(p *db.ClaimParams, lane int16, key laneKey) {
+	p.SeenPriorities = append(p.SeenPriorities, lane)
+	p.SeenRunAts = append(p.SeenRunAts, key.runAt)
+	p.SeenIDs = append(p.SeenIDs, key.id)
+}
+
+// applySweep makes a claim a sweep, and reports whether it is full: it is also where it is
+// not known how far to look back.
 func (m *watermark) applySweep(p *db.ClaimParams, before horizon, now time.Time) (full bool) {
-	floor, ok := m.floor(before)
-	if !ok || !now.Before(m.fullAt) {
+	if m.last == nil || !now.Before(m.fullAt) {
 		return true
 	}
-	p.Since, p.SweptFrom = &floor, m.sweptFrom
-	m.applySeen(p, func(key laneKey) bool { return key.runAt.Before(floor) })
+	since, ok := m.floor(m.last, before)
+	if !ok {
+		return true
+	}
+	sweep := *p
+	sweep.Since, sweep.SweptFrom = &since, m.sweptFrom
+	for lane, mark := range m.seen {
+		floor, ok := m.floor(mark.asOf, before)
+		if !ok {
+			return true
+		}
+		if key := (laneKey{floor, 0}); key.less(mark.laneKey) {
+			enter(&sweep, lane, key)
+		} else {
+			enter(&sweep, lane, mark.laneKey)
+		}
+	}
+	*p = sweep
 	return false
 }
 
-// floor is a time before which nothing was written that became visible between the
-// last sweep and now; false when that is not known.
-func (m *watermark) floor(now horizon) (time.Time, bool) {
-	if len(m.horizons) == 0 {
+// floor is a time before which nothing was written that became visible between two
+// horizons; false when that is not known.
+func (m *watermark) floor(from *horizon, to horizon) (time.Time, bool) {
+	if to.at.Before(from.at) { // the clock was set back
 		return time.Time{}, false
 	}
-	last := m.horizons[len(m.horizons)-1]
-	oldest := last.own // of those that may have ended since
-	for _, id := range last.under {
-		if _, still := slices.BinarySearch(now.under, id); !still {
+	oldest := from.own // of those that may have ended since
+	for _, id := range from.under {
+		if _, still := slices.BinarySearch(to.under, id); !still {
 			oldest = id
 			break
 		}
@@ -106,18 +132,18 @@ func (m *watermark) floor(now horizon) (time.Time, bool) {
 
 // before is the last horizon before the transaction began to write, -1 when none is known.
 func (m *watermark) before(id int64) int {
-	for i, one := range slices.Backward(m.horizons) {
-		if one.own < id {
+	for i, h := range slices.Backward(m.horizons) {
+		if h.own < id {
 			return i
 		}
 	}
 	return -1
 }
 
-// swept notes a sweep of up to asked jobs as of a horizon, and decides whether marks
-// are needed. before is zero when nobody asked for it: then marks start with the next.
+// swept notes a sweep of up to asked jobs, and decides whether marks are needed. before is
+// zero when nobody asked for it: then marks start with the next sweep.
 func (m *watermark) swept(before horizon, full bool, asked int, leases []db.Lease, took time.Duration, now time.Time) {
-	if full && !slowClaim(took, len(leases)) {
+	if before.merged || full && !slowClaim(took, len(leases)) {
 		*m = watermark{}
 		return
 	}
@@ -129,42 +155,80 @@ func (m *watermark) swept(before horizon, full bool, asked int, leases []db.Leas
 	m.sweepAt = now.Add(min(sweepShare*took, sweepAtMost))
 	if full {
 		m.fullAt = now.Add(sweepShare * took)
+	} else if len(leases) == 0 {
+		return // as of a paused queue, which nobody has looked into; an older horizon serves as well
 	}
-	m.remember(before)
-	m.sweptFrom = 1
-	if n := len(leases); n == asked { // it did not look below the lane it ended in
-		m.sweptFrom = leases[n-1].Priority
-	}
-	seen := m.seen
-	m.seen = map[int16]laneKey{}
-	for lane, key := range seen {
-		if !full && lane >= m.sweptFrom {
-			m.seen[lane] = key
-		}
-	}
-	m.took(leases)
+	m.cover(&before, asked, leases)
 }
 
-// remember adds a horizon and forgets those that no transaction under way needs.
-func (m *watermark) remember(now horizon) {
-	m.horizons = append(m.horizons, now)
-	needed := map[int]bool{len(m.horizons) - 1: true, m.before(now.own): true}
-	for _, id := range now.under {
-		needed[m.before(id)] = true
+// postpone notes that a full sweep failed, perhaps because it takes longer than a claim may.
+func (m *watermark) postpone(took time.Duration, now time.Time) {
+	m.fullAt = now.Add(sweepShare * took)
+}
+
+// cover moves the marks to what a sweep has taken.
+func (m *watermark) cover(now *horizon, asked int, leases []db.Lease) {
+	lowest := int16(1)
+	if n := len(leases); n == asked { // it did not look below the lane it ended in
+		lowest = leases[n-1].Priority
 	}
-	var kept []horizon
-	for i, one := range m.horizons {
+	marks := map[int16]mark{}
+	if m.last != nil {
+		for lane := m.sweptFrom; lane < lowest; lane++ {
+			marks[lane] = mark{laneKey{m.last.at, 0}, m.last}
+		}
+	}
+	for lane, old := range m.seen {
+		if lane >= lowest {
+			old.asOf = now
+		}
+		marks[lane] = old
+	}
+	for i := range leases {
+		l := &leases[i]
+		key := laneKey{l.RunAt, l.JobID}
+		// The lane it ended in is clean up to there, perhaps not up to where it was.
+		if old, known := marks[l.Priority]; !known || old.less(key) || len(leases) == asked && l.Priority == lowest {
+			marks[l.Priority] = mark{key, now}
+		}
+	}
+	m.seen, m.last, m.sweptFrom = marks, now, lowest
+	m.remember(now)
+}
+
+// remember adds a horizon and forgets those that no floor can need any more.
+func (m *watermark) remember(now *horizon) {
+	m.horizons = append(m.horizons, now)
+	needed := map[int]bool{len(m.horizons) - 1: true}
+	for _, mark := range m.seen {
+		m.need(needed, mark.asOf)
+	}
+	m.need(needed, now)
+	var kept []*horizon
+	for i, h := range m.horizons {
 		if needed[i] {
-			kept = append(kept, one)
+			kept = append(kept, h)
 		}
 	}
 	m.horizons = kept
 }
 
-// took moves the marks of the lanes that leases came from: they are in order, so
-// a lane's last one wins.
+func (m *watermark) need(needed map[int]bool, from *horizon) {
+	needed[m.before(from.own)] = true
+	for _, id := range from.under {
+		needed[m.before(id)] = true
+	}
+}
+
+// took moves the marks of the lanes that a claim behind them took leases from: they are in
+// order, so a lane's last one wins.
 func (m *watermark) took(leases []db.Lease) {
 	for i := range leases {
-		m.seen[leases[i].Priority] = laneKey{leases[i].RunAt, leases[i].JobID}
+		l := &leases[i]
+		asOf := m.last
+		if old, known := m.seen[l.Priority]; known {
+			asOf = old.asOf
+		}
+		m.seen[l.Priority] = mark{laneKey{l.RunAt, l.JobID}, asOf}
 	}
 }

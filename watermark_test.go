@@ -1,6 +1,8 @@
 package penstock
 
 import (
+	"cmp"
+	"maps"
 	"slices"
 	"testing"
 	"time"
@@ -11,36 +13,51 @@ import (
 	"github.com/penstock/penstock/db"
 )
 
-// server is what decides what a sweep has to find: which transactions are under way,
-// and when the rows that are not visible yet were written. Its clock counts seconds.
+// server is what decides what a sweep has to find: one queue's jobs, and the transactions
+// that they came by. Its clock counts seconds.
 type server struct {
-	clock   time.Time
-	next    int64               // the id of the next transaction that writes
-	ended   int64               // the highest that has ended
-	under   map[int64]time.Time // those that have not, and the run_at of their first row
-	visible []time.Time         // since the last sweep
+	clock time.Time
+	next  int64           // the id of the next transaction that writes
+	ended int64           // the highest that has ended
+	under map[int64][]int // those that have not, and their jobs
+	jobs  []*waitingJob
 }
 
-func (s *server) tick() time.Time {
+type waitingJob struct {
+	laneKey
+	lane           int16
+	visible, taken bool
+}
+
+func newServer() *server {
+	return &server{clock: time.Unix(0, 0), next: 100, ended: 99, under: map[int64][]int{}}
+}
+
+// begin has a transaction look at the clock and write a job.
+func (s *server) begin(lane int16) (id int64) {
 	s.clock = s.clock.Add(time.Second)
-	return s.clock
+	id = s.next
+	s.next++
+	s.write(id, lane)
+	return id
 }
 
-// begin has a transaction look at the clock and write.
-func (s *server) begin() {
-	s.under[s.next] = s.tick()
-	s.next++
+func (s *server) write(id int64, lane int16) {
+	s.under[id] = append(s.under[id], len(s.jobs))
+	s.jobs = append(s.jobs, &waitingJob{laneKey: laneKey{s.clock, int64(len(s.jobs))}, lane: lane})
 }
 
 func (s *server) end(id int64) {
-	s.visible = append(s.visible, s.under[id])
+	for _, i := range s.under[id] {
+		s.jobs[i].visible = true
+	}
 	delete(s.under, id)
 	s.ended = max(s.ended, id)
-	s.tick()
+	s.clock = s.clock.Add(time.Second)
 }
 
-// horizon answers as the query does: by its snapshot, which knows of those above the
-// highest that has ended only that they have not.
+// horizon answers as penstock.horizon does: its snapshot knows of the transactions above
+// the highest that has ended nothing.
 func (s *server) horizon() horizon {
 	h := horizon{at: s.clock, own: s.next}
 	for id := range s.under {
@@ -49,42 +66,98 @@ func (s *server) horizon() horizon {
 		}
 	}
 	slices.Sort(h.under)
-	s.under[s.next] = s.clock
+	s.under[s.next] = nil
 	s.next++
 	s.end(s.next - 1)
-	s.visible = s.visible[:len(s.visible)-1] // it wrote nothing
 	return h
 }
 
-// Whatever becomes visible between two sweeps was written after the floor of the second.
-func TestASweepLooksBackToWhateverCameSinceTheLast(t *testing.T) { // P10
+// due are the jobs that a claim can take, in its order.
+func (s *server) due() (all []*waitingJob) {
+	for _, j := range s.jobs {
+		if j.visible && !j.taken {
+			all = append(all, j)
+		}
+	}
+	slices.SortFunc(all, func(a, b *waitingJob) int {
+		return cmp.Or(cmp.Compare(b.lane, a.lane), a.runAt.Compare(b.runAt), cmp.Compare(a.id, b.id))
+	})
+	return all
+}
+
+// claim takes up to n jobs as penstock.claim does with these marks.
+func (s *server) claim(p *db.ClaimParams, n int) (leases []db.Lease) {
+	for _, j := range s.due() {
+		enter := laneKey{time.Unix(-1, 0), 0}
+		if i := slices.Index(p.SeenPriorities, j.lane); i >= 0 && p.Since != nil {
+			enter = laneKey{p.SeenRunAts[i], p.SeenIDs[i]}
+		} else if p.Since != nil && j.lane >= p.SweptFrom {
+			enter = laneKey{*p.Since, 0}
+		}
+		if enter.less(j.laneKey) && len(leases) < n {
+			j.taken = true
+			leases = append(leases, db.Lease{Priority: j.lane, RunAt: j.runAt, JobID: j.id})
+		}
+	}
+	return leases
+}
+
+// sweep is a fetcher's, which measures slow.
+func (s *server) sweep(m *watermark, n int, full bool) (leases []db.Lease) {
+	now, p, h := time.Unix(0, 0), db.ClaimParams{}, s.horizon()
+	m.fullAt = now.Add(time.Hour)
+	if full {
+		m.fullAt = now
+	}
+	full = m.applySweep(&p, h, now)
+	leases = s.claim(&p, n)
+	m.swept(h, full, n, leases, time.Minute, now)
+	return leases
+}
+
+// Whatever was enqueued, taken by whoever and committed in whatever order, a sweep takes
+// the first that are due, as a claim without marks would.
+func TestNothingThatIsDueHidesFromASweep(t *testing.T) { // P10
 	t.Parallel()
 	rapid.Check(t, func(t *rapid.T) {
-		s := &server{clock: time.Unix(0, 0), next: 100, ended: 99, under: map[int64]time.Time{}}
-		m := &watermark{}
+		s, m := newServer(), &watermark{}
+		lane, room := rapid.SampledFrom([]int16{1, 5, 6, 100}), rapid.IntRange(1, 5)
 		t.Repeat(map[string]func(*rapid.T){
-			"begin": func(*rapid.T) { s.begin() },
-			"end": func(t *rapid.T) {
-				if len(s.under) == 0 {
-					t.Skip("nothing is under way")
+			"begin":   func(t *rapid.T) { s.begin(lane.Draw(t, "lane")) },
+			"enqueue": func(t *rapid.T) { s.end(s.begin(lane.Draw(t, "lane"))) },
+			"write": func(t *rapid.T) {
+				if len(s.under) > 0 {
+					s.clock = s.clock.Add(time.Second)
+					s.write(rapid.SampledFrom(slices.Sorted(maps.Keys(s.under))).Draw(t, "id"), lane.Draw(t, "lane"))
 				}
-				ids := make([]int64, 0, len(s.under))
-				for id := range s.under {
-					ids = append(ids, id)
-				}
-				slices.Sort(ids)
-				s.end(rapid.SampledFrom(ids).Draw(t, "id"))
 			},
-			"sweep": func(t *rapid.T) {
-				h := s.horizon()
-				if floor, ok := m.floor(h); ok {
-					for _, runAt := range s.visible {
-						require.False(t, runAt.Before(floor), "%v became visible, the sweep looks back to %v", runAt, floor)
-					}
+			"end": func(t *rapid.T) {
+				if len(s.under) > 0 {
+					s.end(rapid.SampledFrom(slices.Sorted(maps.Keys(s.under))).Draw(t, "id"))
 				}
-				s.visible = nil
-				m.remember(h)
-				require.LessOrEqual(t, len(m.horizons), len(s.under)+2, "what nobody needs is forgotten")
+			},
+			"claim": func(t *rapid.T) {
+				if m.last != nil {
+					p := db.ClaimParams{}
+					m.apply(&p)
+					m.took(s.claim(&p, room.Draw(t, "room")))
+				}
+			},
+			"another's claim": func(t *rapid.T) { s.claim(&db.ClaimParams{}, room.Draw(t, "room")) },
+			"sweep": func(t *rapid.T) {
+				due, n := s.due(), room.Draw(t, "room")
+				leases := s.sweep(m, n, rapid.Bool().Draw(t, "full"))
+				require.Len(t, leases, min(n, len(due)))
+				for i := range leases {
+					require.Equal(t, due[i].id, leases[i].JobID)
+				}
+				require.LessOrEqual(t, len(m.horizons), 6*(len(s.under)+2), "what no floor needs is forgotten")
+			},
+			"sweep while paused": func(t *rapid.T) {
+				now, p, h := time.Unix(0, 0), db.ClaimParams{}, s.horizon()
+				if full := m.applySweep(&p, h, now); !full {
+					m.swept(h, full, 5, nil, time.Millisecond, now)
+				}
 			},
 		})
 	})
@@ -94,51 +167,44 @@ func TestASweepLooksBackToWhateverCameSinceTheLast(t *testing.T) { // P10
 // its beginning; the sweep after its end does.
 func TestALongTransactionIsLookedBackToOnce(t *testing.T) {
 	t.Parallel()
-	s := &server{clock: time.Unix(0, 0), next: 100, ended: 99, under: map[int64]time.Time{}}
-	m := &watermark{}
-	sweep := func() (time.Duration, bool) {
+	s, m := newServer(), &watermark{}
+	back := func() time.Duration {
+		s.end(s.begin(5))
 		h := s.horizon()
-		floor, ok := m.floor(h)
-		m.remember(h)
-		return h.at.Sub(floor), ok
-	}
-	sweep()
-	sweep()
-	s.begin()
-	long := s.next - 1
-	for range 50 {
-		s.begin()
-		s.end(s.next - 1)
-		back, ok := sweep()
+		floor, ok := m.floor(m.last, h)
 		require.True(t, ok)
-		require.Less(t, back, 10*time.Second)
+		s.sweep(m, 10, false)
+		return h.at.Sub(floor)
 	}
-	began := s.under[long]
+	for range 3 {
+		s.end(s.begin(5))
+		s.sweep(m, 10, true)
+	}
+	long, began := s.begin(5), s.clock
+	for range 50 {
+		require.Less(t, back(), 20*time.Second)
+	}
 	s.end(long)
-	back, ok := sweep()
-	require.True(t, ok)
-	require.GreaterOrEqual(t, back, s.clock.Sub(began)-time.Second)
-	back, ok = sweep()
-	require.True(t, ok)
-	require.Less(t, back, 10*time.Second)
+	require.GreaterOrEqual(t, back(), s.clock.Sub(began)-20*time.Second)
+	require.Less(t, back(), 20*time.Second)
 }
 
-// A sweep enters each lane no later than a claim with its mark would, and not at all
-// before the floor where the mark is beyond it.
-func TestASweepKeepsTheMarksOfLanesThatLieBehind(t *testing.T) {
+// A clock that was set back, lanes that are merged, and a horizon that nobody knows of leave
+// nothing but a full sweep.
+func TestASweepIsFullWhereItIsNotKnownHowFarToLookBack(t *testing.T) {
 	t.Parallel()
-	now, at := time.Now(), time.Unix(1000, 0)
-	m := &watermark{
-		on: true, fullAt: now.Add(time.Minute), sweptFrom: 3,
-		horizons: []horizon{{at: at, own: 10}, {at: at.Add(time.Hour), own: 12}},
-		seen:     map[int16]laneKey{5: {at.Add(-time.Hour), 1}, 7: {at.Add(time.Minute), 2}},
+	s, m := newServer(), &watermark{}
+	for range 3 {
+		s.end(s.begin(5))
+		s.sweep(m, 10, true)
 	}
-	var p db.ClaimParams
-	require.False(t, m.applySweep(&p, horizon{at: at.Add(2 * time.Hour), own: 14}, now))
-	require.Equal(t, at.Add(-sweepSlack), *p.Since)
-	require.Equal(t, int16(3), p.SweptFrom)
-	require.Equal(t, []int16{5}, p.SeenPriorities, "a backlog's mark")
-	require.Equal(t, []int64{1}, p.SeenIDs)
-
-	require.True(t, m.applySweep(&p, horizon{own: 14}, now.Add(time.Hour)), "now and then one is full")
+	full := func(h horizon) bool { return m.applySweep(&db.ClaimParams{}, h, time.Unix(0, 0)) }
+	m.fullAt = time.Unix(1, 0)
+	h := s.horizon()
+	require.False(t, full(h))
+	require.True(t, full(horizon{at: h.at.Add(-time.Hour), own: h.own}))
+	m.postpone(time.Second, time.Unix(0, 0))
+	require.Equal(t, time.Unix(sweepShare, 0), m.fullAt)
+	m.swept(horizon{at: h.at, own: h.own, merged: true}, false, 1, []db.Lease{{Priority: 1}}, time.Minute, time.Unix(0, 0))
+	require.Equal(t, &watermark{}, m)
 }

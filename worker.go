@@ -67,7 +67,8 @@ type Worker struct {
 	lease    *leaseholder
 
 	// Made by Run.
-	queries      *db.Queries
+	queries      *db.Queries // for claims and results
+	asides       *db.Queries // for what neither may wait for
 	stopFetching context.CancelFunc
 	stopBeating  func() // returns when the last beat is over
 }
@@ -168,12 +169,12 @@ func (w *Worker) Run(ctx context.Context) error {
 		return fmt.Errorf("run worker: %w", err)
 	}
 	defer pool.Close()
-	upkeep, err := w.connect(4) // its two loops, and two of its scheduled tasks
+	upkeep, err := w.connect(8) // its five loops, scheduled tasks, and what handlers tell of their progress
 	if err != nil {
 		return fmt.Errorf("run worker: %w", err)
 	}
 	defer upkeep.Close()
-	w.queries = db.New(failpoint.Wrap(pool))
+	w.queries, w.asides = db.New(failpoint.Wrap(pool)), db.New(failpoint.Wrap(upkeep))
 	if err := w.checkCustom(ctx); err != nil {
 		return fmt.Errorf("run worker: %w", err)
 	}

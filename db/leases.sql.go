@@ -191,22 +191,26 @@ func (q *Queries) Finish(ctx context.Context, arg FinishParams) ([]Ending, error
 }
 
 const horizon = `-- name: Horizon :one
-SELECT now()::timestamptz AS at, pg_current_xact_id()::text::bigint AS own,
-    ARRAY(SELECT x.id::text::bigint FROM pg_snapshot_xip(pg_current_snapshot()) x(id) ORDER BY x.id)::bigint[] AS under
+SELECT h.at::timestamptz AS at, h.own::bigint AS own, h.under::bigint[] AS under, h.merged::boolean AS merged
+FROM penstock.horizon($1::text) h
 `
 
 type HorizonRow struct {
-	At    time.Time
-	Own   int64
-	Under []int64
+	At     time.Time
+	Own    int64
+	Under  []int64
+	Merged bool
 }
 
-// What the clock said before the snapshot was taken, a transaction's id of then, and which
-// transactions had not ended. Of those that no ended one is above, the snapshot does not tell.
-func (q *Queries) Horizon(ctx context.Context) (HorizonRow, error) {
-	row := q.db.QueryRow(ctx, horizon)
+func (q *Queries) Horizon(ctx context.Context, queue string) (HorizonRow, error) {
+	row := q.db.QueryRow(ctx, horizon, queue)
 	var i HorizonRow
-	err := row.Scan(&i.At, &i.Own, &i.Under)
+	err := row.Scan(
+		&i.At,
+		&i.Own,
+		&i.Under,
+		&i.Merged,
+	)
 	return i, err
 }
 

@@ -3,10 +3,8 @@ SELECT * FROM penstock.claim(@queue::text, @worker_id::bigint, @max_jobs::intege
     sqlc.narg(since)::timestamptz, @swept_from::smallint, @seen_priorities::smallint[], @seen_run_ats::timestamptz[], @seen_ids::bigint[]);
 
 -- name: Horizon :one
--- What the clock said before the snapshot was taken, a transaction's id of then, and which
--- transactions had not ended. Of those that no ended one is above, the snapshot does not tell.
-SELECT now()::timestamptz AS at, pg_current_xact_id()::text::bigint AS own,
-    ARRAY(SELECT x.id::text::bigint FROM pg_snapshot_xip(pg_current_snapshot()) x(id) ORDER BY x.id)::bigint[] AS under;
+SELECT h.at::timestamptz AS at, h.own::bigint AS own, h.under::bigint[] AS under, h.merged::boolean AS merged
+FROM penstock.horizon(@queue::text) h;
 
 -- name: NextDue :one
 -- An hour when no job waits for a later time.

@@ -17,6 +17,7 @@ var functions = []functionGrant{
 	{"register_worker(text[], text, integer, text, integer, text[], integer[])", worker},
 	{"heartbeat(bigint)", worker},
 	{"claim(text, bigint, integer, interval, timestamp with time zone, smallint, smallint[], timestamp with time zone[], bigint[])", worker},
+	{"horizon(text)", worker},
 	{"next_due(text, boolean)", worker},
 	{"next_due(text, boolean, interval)", worker},
 	{"fall_asleep(text)", worker},

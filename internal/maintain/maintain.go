@@ -12,6 +12,7 @@ package maintain
 import (
 	"context"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/jackc/pgx/v5/pgxpool"
@@ -38,6 +39,7 @@ const (
 
 	lookShare = 40
 	mostPause = 10 * time.Minute
+	unrest    = time.Minute // after a worker went its claims may still commit
 )
 
 // Run maintains until ctx ends. It needs a connection of pool now and then, and one
@@ -73,16 +75,32 @@ type step struct {
 	// paced has it look for work during one part in lookShare of the time at most: while
 	// somebody's snapshot is held, what it reads grows with every job, to seconds.
 	paced bool
-	due   time.Time
 	do    func(context.Context) (found bool, err error)
+
+	began time.Time        // the last time
+	took  [2]time.Duration // the last two times, where nothing was found: one may have been a stall
 }
 
-// pause is how long after its start a step that took so long begins again.
-func (s *step) pause(took time.Duration, found bool) time.Duration {
-	if s.paced && !found {
-		return max(s.every, min(lookShare*took, mostPause))
+// due is when the step begins again. What a worker left that went just now is not put off.
+func (s *step) due(went time.Time) time.Time {
+	pause := s.every
+	if s.paced && s.began.Sub(went) > unrest {
+		pause = max(pause, min(lookShare*min(s.took[0], s.took[1]), mostPause))
 	}
-	return s.every
+	return s.began.Add(pause)
+}
+
+// run does the step once.
+func (s *step) run(ctx context.Context) error {
+	s.began = time.Now()
+	ctx, cancel := context.WithTimeout(ctx, callTimeout)
+	defer cancel()
+	found, err := s.do(ctx)
+	s.took[1], s.took[0] = s.took[0], time.Since(s.began)
+	if found || err != nil {
+		s.took[0] = 0
+	}
+	return err
 }
 
 // loop does each step when it is due, sooner again after a failure.
@@ -91,19 +109,11 @@ func (m *maintainer) loop(ctx context.Context, steps []step) {
 		next := time.Now().Add(beatPoll)
 		for i := range steps {
 			s := &steps[i]
-			now := time.Now()
-			if now.Before(s.due) || ctx.Err() != nil {
+			if time.Now().Before(s.due(time.Unix(0, m.wentAt.Load()))) || ctx.Err() != nil {
 				continue
 			}
-			within, cancel := context.WithTimeout(ctx, callTimeout)
-			found, err := s.do(within)
-			cancel()
-			s.due = now.Add(s.pause(time.Since(now), found))
-			if err != nil {
-				s.due = now.Add(min(s.every, orphanPoll))
-				if ctx.Err() == nil {
-					m.cfg.Log.Warn("maintenance step failed; trying again", zap.Error(err))
-				}
+			if err := s.run(ctx); err != nil && ctx.Err() == nil {
+				m.cfg.Log.Warn("maintenance step failed; trying again", zap.Error(err))
 			}
 		}
 		timer := time.NewTimer(time.Until(next))
@@ -119,6 +129,7 @@ type maintainer struct {
 	queries *db.Queries
 	cfg     Config
 	vigil   vigil
+	wentAt  atomic.Int64 // when a worker was missed last, in nanoseconds since 1970
 }
 
 // buryDead buries workers whose beat stood still for the lease.
@@ -130,6 +141,9 @@ func (m *maintainer) buryDead(ctx context.Context) (found bool, err error) {
 	}
 	start := time.Now()
 	suspects := m.vigil.watch(start, beats)
+	if went := m.vigil.wentAt; !went.IsZero() {
+		m.wentAt.Store(went.UnixNano())
+	}
 	// The oldest first, as they are listed, so that none is left however many more die; bury
 	// passes over the one that another sweeper has. Sweepers poll again in between: a poll
 	// that comes late counts as a sleep.

@@ -16,6 +16,7 @@ type vigil struct {
 	polledAt time.Time
 	broken   bool      // a poll failed since
 	steady   time.Time // since when no poll has failed or come late
+	wentAt   time.Time // when a worker was missed last
 	workers  map[int64]sighting
 }
 
@@ -35,10 +36,14 @@ func (v *vigil) watch(now time.Time, beats []db.ListBeatsRow) []db.ListBeatsRow 
 		passed, v.steady = 0, now
 	}
 	v.polledAt, v.broken = now, false
+	left := len(v.workers)
 	seen := make(map[int64]sighting, len(beats))
 	var dead []db.ListBeatsRow
 	for _, b := range beats {
 		s, known := v.workers[b.ID]
+		if known {
+			left--
+		}
 		if known && s.beat == b.Beat {
 			s.silent += passed
 		} else {
@@ -48,6 +53,9 @@ func (v *vigil) watch(now time.Time, beats []db.ListBeatsRow) []db.ListBeatsRow 
 			dead = append(dead, b)
 		}
 		seen[b.ID] = s
+	}
+	if left > 0 {
+		v.wentAt = now
 	}
 	v.workers = seen
 	return dead

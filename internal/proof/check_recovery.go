@@ -26,7 +26,7 @@ func (f *file) timing() {
 		case Leased:
 			f.judge.sawLease(s)
 		case Noted:
-			if s.Outcome == "lost" {
+			if s.Outcome == "lost" || s.Overdue { // else its deadline would hide a rescue that never came
 				f.sawRescue(s)
 			}
 		}
