@@ -2,10 +2,7 @@ package penstock
 
 import (
 	"context"
-	"errors"
 	"time"
-
-	"go.uber.org/zap"
 
 	"github.com/penstock/penstock/db"
 )
@@ -145,47 +142,6 @@ func (f *fetcher) claim(ctx context.Context, inc *incarnation, n int) (int, erro
 	}
 	f.q.take(leases, inc)
 	return len(leases), nil
-}
-
-// failed notes what a failed claim means: a buried worker registers anew, and
-// where the reply was lost, what was leased has to be given back.
-func (f *fetcher) failed(ctx context.Context, inc *incarnation, err error) {
-	if errors.Is(err, ErrWorkerGone) {
-		f.q.worker.lease.lost(inc)
-		return
-	}
-	f.unsure = f.unsure || replyLost(err)
-	if ctx.Err() == nil {
-		f.q.worker.log.Warn("claim failed; trying again", zap.String("queue", f.q.name), zap.Error(err))
-	}
-}
-
-// reconcile releases what Postgres has leased to this worker and nobody here
-// holds: at once after a lost reply, and now and then, since a claim whose
-// connection broke can still commit later.
-func (f *fetcher) reconcile(ctx context.Context, inc *incarnation) {
-	if !f.unsure && time.Now().Before(f.reconcileAt) {
-		return
-	}
-	within, cancel := context.WithTimeout(ctx, claimTimeout)
-	defer cancel()
-	start := time.Now()
-	released, err := f.q.worker.queries.ReleaseUnheld(within, db.ReleaseUnheldParams{
-		Queue: f.q.name, WorkerID: inc.id, Held: f.q.heldIDs(),
-	})
-	if err != nil {
-		return // the claim that follows fails alike and reports it
-	}
-	now, rest := time.Now(), reconcileEvery
-	if !f.unsure {
-		// It reads all that runs, and what ran and cannot be cleaned yet; claims wait for it.
-		rest = max(rest, reconcileShare*now.Sub(start))
-	}
-	f.unsure, f.reconcileAt = false, now.Add(rest)
-	if released > 0 {
-		f.q.worker.log.Info("released jobs of a claim whose reply was lost",
-			zap.String("queue", f.q.name), zap.Int32("jobs", released))
-	}
 }
 
 // tune ends the notifications once the fetcher has been awake for long: it polls anyway.

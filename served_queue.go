@@ -78,21 +78,6 @@ func (q *servedQueue) wanted() int {
 	return min(capacity-active, maxClaim)
 }
 
-// QueueLoad is what one process has of a queue at a moment.
-type QueueLoad struct {
-	Queue       string
-	Concurrency int // handlers at once
-	Running     int // jobs in handlers
-	Buffered    int // jobs claimed, waiting for a handler
-	Unwritten   int // jobs that ended, their ends not yet in Postgres
-}
-
-func (q *servedQueue) load() QueueLoad {
-	q.mu.Lock()
-	defer q.mu.Unlock()
-	return QueueLoad{q.name, q.cfg.Concurrency, q.handling, len(q.buffer), max(len(q.held)-q.active(), 0)}
-}
-
 // take starts what a claim brought. One more loss lays a suspect in the DLQ as crash_loop,
 // whoever it was that took the worker along: those start first, no more of them wait than
 // there are handlers, and the others go back, to come again by so many at a time.

@@ -42,3 +42,18 @@ func workerInfo(r db.ListWorkersRow) WorkerInfo {
 		Concurrency: int(r.Concurrency), Running: r.Running, StartedAt: r.StartedAt.UTC(), BeatAt: r.BeatAt.UTC(),
 	}
 }
+
+// QueueLoad is what one process has of a queue at a moment.
+type QueueLoad struct {
+	Queue       string
+	Concurrency int // handlers at once
+	Running     int // jobs in handlers
+	Buffered    int // jobs claimed, waiting for a handler
+	Unwritten   int // jobs that ended, their ends not yet in Postgres
+}
+
+func (q *servedQueue) load() QueueLoad {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	return QueueLoad{q.name, q.cfg.Concurrency, q.handling, len(q.buffer), max(len(q.held)-q.active(), 0)}
+}
