@@ -127,13 +127,9 @@ func (j *judge) concludeRecovery() {
 		j.heals, j.flows, j.lives = nil, nil, nil
 	}
 	for i, heal := range j.heals {
-		end := j.healed
-		if i+1 < len(j.heals) {
-			end = j.heals[i+1]
-		}
 		if j.firsts[i].IsZero() {
-			if end.Sub(heal) > j.limits.FirstClaim {
-				j.late(heal, end.Sub(heal))
+			if up := j.downAgain(heal).Sub(heal); up > j.limits.FirstClaim {
+				j.late(heal, up)
 			}
 			continue
 		}
@@ -164,6 +160,18 @@ func (j *judge) concludeRecovery() {
 			})
 		}
 	}
+}
+
+// downAgain is when Postgres, which took connections at heal, took none the next time, or
+// else when all was mended.
+func (j *judge) downAgain(heal time.Time) time.Time {
+	end := j.healed
+	for _, f := range j.faults {
+		if f.Down && !f.From.Before(heal) && f.From.Before(end) {
+			end = f.From
+		}
+	}
+	return end
 }
 
 func (j *judge) late(heal time.Time, took time.Duration) {

@@ -161,9 +161,11 @@ func TestTheJudgeAcquitsGoodHistories(t *testing.T) {
 		"a killed worker is buried": {lives: []Incarnation{{ID: 5, Process: 2, Beats: 9, Buried: true, Ended: at(30)}}, faults: []Fault{
 			{Process: 2, Kills: true, From: at(10), To: at(10)},
 		}},
-		"a registration that nobody heard of is buried":    {lives: []Incarnation{{ID: 5, Process: 2, Buried: true, Ended: at(30)}}},
-		"a frozen worker is buried and works again":        new(scene).frozen().done(40, 1),
-		"a claim 4 s after an outage":                      new(scene).fault(Fault{Down: true, From: at(-5), To: at(-3)}).heals(9).done(0, 1),
+		"a registration that nobody heard of is buried": {lives: []Incarnation{{ID: 5, Process: 2, Buried: true, Ended: at(30)}}},
+		"a frozen worker is buried and works again":     new(scene).frozen().done(40, 1),
+		"a claim 4 s after an outage":                   new(scene).fault(Fault{Down: true, From: at(-5), To: at(-3)}).heals(9).done(0, 1),
+		"an outage follows a crash at once": new(scene).fault(Fault{Down: true, From: at(-30), To: at(-28)}).
+			fault(Fault{Down: true, From: at(-28), To: at(-2)}).heals(9).done(0, 1),
 		"a lower priority goes first for want of a commit": new(scene).passes(2),
 	} {
 		t.Run(name, func(t *testing.T) {
