@@ -25,7 +25,6 @@ type crew struct {
 	waiting   *atomic.Int64 // jobs that nobody has claimed; nil: not counted
 
 	target  int64
-	looked  chan struct{}  // one signal: it has claimed, with or without success
 	reached chan time.Time // gets the moment when target ends were recorded
 	more    chan struct{}  // one signal: more ends are recorded
 	stop    context.CancelFunc
@@ -45,10 +44,7 @@ type work struct {
 
 // start runs a worker. Its error, and that of what it runs on, comes from wait.
 func (b *bench) start(ctx context.Context, w work) (*crew, error) {
-	c := &crew{
-		target: w.target, waiting: w.waiting, looked: make(chan struct{}, 1), reached: make(chan time.Time, 1),
-		more: make(chan struct{}, 1), over: make(chan error, 1),
-	}
+	c := &crew{target: w.target, waiting: w.waiting, reached: make(chan time.Time, 1), more: make(chan struct{}, 1), over: make(chan error, 1)}
 	pool, err := pgxpool.NewWithConfig(ctx, b.config.Copy())
 	if err != nil {
 		return nil, fmt.Errorf("open a pool: %w", err)
@@ -120,10 +116,6 @@ func (c *crew) early(err error, total int64) error {
 }
 
 func (c *crew) claim(e penstock.ClaimEvent) {
-	select {
-	case c.looked <- struct{}{}:
-	default:
-	}
 	if c.waiting != nil && c.waiting.Add(-int64(e.Jobs))+int64(e.Jobs) > 0 {
 		c.claims.Add(1)
 		if e.Jobs == 0 {
@@ -133,18 +125,6 @@ func (c *crew) claim(e penstock.ClaimEvent) {
 	if e.Jobs > 0 {
 		c.claimed.Add(int64(e.Jobs))
 		c.claiming.Add(int64(e.Took))
-	}
-}
-
-// awaitLook waits until the worker has looked for jobs.
-func (c *crew) awaitLook(ctx context.Context) error {
-	select {
-	case <-c.looked:
-		return nil
-	case <-ctx.Done():
-		return context.Cause(ctx)
-	case err := <-c.over:
-		return c.early(err, c.target)
 	}
 }
 
