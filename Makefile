@@ -74,7 +74,7 @@ verify: ## generated code fresh, every query prepares, modules tidy, imports as 
 	@echo "verify: modules are tidy"
 	@go test ./internal/archtest
 
-bench: bin/penstock ## measure what there are goals for, two minutes; FULL=1 has the long rows; penstock bench --help has more
+bench: bin/penstock ## measure what there are goals for, four minutes; FULL=1 has the long rows; penstock bench --help has more
 	@bin/penstock bench goals $(if $(FULL),--full) $(ARGS)
 
 # How long things break, and what decides what breaks when: make proof DURATION=1m SEED=7

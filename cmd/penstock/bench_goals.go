@@ -21,7 +21,7 @@ func newGoals(d *deps) *cobra.Command {
 on two cores that client and server share, what was measured, and the verdict. A rate
 that the machine is too slow or too busy for is met by ratio when it is at least 60% of
 what the same SQL functions do there in a loop without the library (bench ceiling),
-measured just before and after. Takes about two minutes; with --full, which has the long
+measured just before and after. Takes about four minutes; with --full, which has the long
 backlogs and holds a snapshot for ten minutes, about half an hour.`,
 	}
 	config.Bind(cmd.Flags(), config.DatabaseURL, config.LogFormat)

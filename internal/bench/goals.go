@@ -103,7 +103,7 @@ func (r *Report) amounts() (rows []Row) {
 	return rows
 }
 
-// Goals runs every scenario that has a goal, quickly (about two minutes) or in full
+// Goals runs every scenario that has a goal, quickly (about four minutes) or in full
 // (half an hour). opts.Load is not used: each scenario has its own.
 func Goals(ctx context.Context, opts Options, full bool) (goals []Goal, setup Setup, err error) {
 	for _, s := range steps {
