@@ -55,7 +55,7 @@ var Mutants = []Mutant{
 			CREATE TRIGGER forget BEFORE INSERT ON penstock.departures FOR EACH ROW EXECUTE FUNCTION proof.forget()`,
 	},
 	{
-		Name: "reconciliation after a lost claim", Nemesis: "drop reply", File: "fetch.go",
+		Name: "reconciliation after a lost claim", Nemesis: "drop reply", File: "reconcile.go",
 		Guard: "if !f.unsure && time.Now().Before(f.reconcileAt) {", Instead: "if f.unsure || true {",
 	},
 	{
