@@ -99,7 +99,7 @@ func (m *watermark) applySweep(p *db.ClaimParams, before horizon, now time.Time)
 	for lane, mark := range m.seen {
 		floor, ok := m.floor(mark.asOf, before)
 		if !ok {
-			return true
+			continue // it lies below sweptFrom, else as of last, and is entered at its start
 		}
 		if key := (laneKey{floor, 0}); key.less(mark.laneKey) {
 			enter(&sweep, lane, key)

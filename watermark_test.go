@@ -189,6 +189,22 @@ func TestALongTransactionIsLookedBackToOnce(t *testing.T) {
 	require.Less(t, back(), 20*time.Second)
 }
 
+// A lane that no sweep has reached since the first must not make all of them full: what
+// ends in a high lane each time is the rule under load.
+func TestALaneOutOfReachDoesNotMakeSweepsFull(t *testing.T) {
+	t.Parallel()
+	s, m := newServer(), &watermark{}
+	s.end(s.begin(1))
+	s.sweep(m, 10, true)
+	for range 5 {
+		s.end(s.begin(5))
+		s.end(s.begin(5))
+		s.sweep(m, 1, true)
+	}
+	m.fullAt = time.Unix(1, 0)
+	require.False(t, m.applySweep(&db.ClaimParams{}, s.horizon(), time.Unix(0, 0)))
+}
+
 // A clock that was set back, lanes that are merged, and a horizon that nobody knows of leave
 // nothing but a full sweep.
 func TestASweepIsFullWhereItIsNotKnownHowFarToLookBack(t *testing.T) {
