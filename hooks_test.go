@@ -41,20 +41,27 @@ func first[E any](t *testing.T, h *heard, match func(E) bool) E {
 	t.Helper()
 	late := time.After(30 * time.Second)
 	for {
-		h.mu.Lock()
-		for _, event := range h.events {
-			if e, ok := event.(E); ok && match(e) {
-				h.mu.Unlock()
-				return e
-			}
+		if e, ok := find(h, match); ok {
+			return e
 		}
-		h.mu.Unlock()
 		select {
 		case <-h.more:
 		case <-late:
 			require.FailNowf(t, "awaited in vain", "%T", *new(E))
 		}
 	}
+}
+
+// find is the first event of a kind that was heard so far and matches.
+func find[E any](h *heard, match func(E) bool) (found E, ok bool) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	for _, event := range h.events {
+		if e, ok := event.(E); ok && match(e) {
+			return e, true
+		}
+	}
+	return found, false
 }
 
 func (h *heard) hooks() penstock.Hooks {
@@ -139,7 +146,11 @@ func TestHooksTellWhyAFetcherWakesAndThatItsWorkerBeatsAndListens(t *testing.T) 
 	require.Equal(t, 1, load.Running)
 
 	finish <- struct{}{}
-	for range 5 { // one that ends before the fetcher looks for room leaves it nothing to wait for
+	// A job that ends before the fetcher looks for room leaves it nothing to wait for.
+	for late := time.Now().Add(30 * time.Second); time.Now().Before(late); {
+		if _, ok := find(h, func(e penstock.WakeEvent) bool { return e.By == penstock.WokenByRoom }); ok {
+			break
+		}
 		_, err = client.Enqueue(t.Context(), penstock.NewJob{Queue: "q", Name: "n"})
 		require.NoError(t, err)
 		<-started
