@@ -155,6 +155,8 @@ var functions = []functionGrant{
 	{"duration_bucket(double precision)", operator | reporter},
 	{"effective_policy(text, text, jsonb, smallint)", nobody},
 	{"end_attempt(text, bigint, integer, text, text, text, text, interval)", nobody},
+	{"enqueue_batch(text, text[], jsonb[], jsonb[], boolean)", nobody},
+	{"enqueue_one(text, text, jsonb, jsonb, boolean)", nobody},
 	{"epoch_of(text)", nobody},
 	{"epoch_times(jsonb)", nobody},
 	{"epoch_us(interval)", nobody},

@@ -76,7 +76,7 @@ var steps = []step{
 	{&pinnedScenario, Load{Duration: 6 * time.Second}, Load{Duration: 10 * time.Minute}, func(r *Report) []Goal {
 		return []Goal{atLeast("throughput "+r.amounts()[0].Name, r.amounts()[0].Amount.Amount, 90, "%")}
 	}},
-	{&notifyScenario, Load{Duration: 6 * time.Second}, Load{Duration: 20 * time.Second}, func(r *Report) []Goal {
+	{&notifyScenario, Load{Duration: 8 * time.Second}, Load{Duration: 24 * time.Second}, func(r *Report) []Goal {
 		return []Goal{atMost(r.amounts()[0].Name, r.amounts()[0].Amount.Amount, 15, "%")}
 	}},
 	{&workersScenario, Load{}, Load{Jobs: 200_000}, func(r *Report) []Goal {

@@ -12,16 +12,16 @@ var notifyScenario = Scenario{
 	Name:  "notify",
 	Short: "What waking workers costs transactions that enqueue",
 	Long: `Commits transactions with one enqueue each from --callers writers at once, while a worker
-works the queue: with the wake-up and without it (SkipNotify) in turns, a quarter of
---duration each, four times. What it costs is the median of the pairs, since a disk has
-slow moments. Postgres lets transactions that notify commit one after another, so waking
+works the queue: with the wake-up and without it (SkipNotify) in turns, an eighth of
+--duration each, eight times. What it costs is the median of the pairs, since a machine
+has slow moments. Postgres lets transactions that notify commit one after another, so waking
 is to be rare.`,
 	Usual: Load{PayloadBytes: 100, Concurrency: 100, Callers: []int{64}, Duration: 10 * time.Second},
 	run:   (*bench).notify,
 }
 
 const (
-	notifyTurns = 4
+	notifyTurns = 8
 	// notifyWarmUp is not counted: connections open, and a worker takes half a second to
 	// see that it is kept awake.
 	notifyWarmUp = time.Second

@@ -1,6 +1,7 @@
 package sqltest_test
 
 import (
+	"fmt"
 	"strings"
 	"testing"
 
@@ -165,6 +166,38 @@ func TestOneBadJobRefusesTheWholeCall(t *testing.T) {
 			require.Equal(t, "Job 2 of the call.", pg.Detail)
 			require.Equal(t, before, everything(t, db.Pool))
 		})
+	}
+}
+
+// One job goes a shorter way than many, and is kept alike.
+func TestOneJobIsKeptAsOneOfManyIs(t *testing.T) {
+	t.Parallel()
+	db := dbtest.New(t)
+	do(t, db.Pool, "INSERT INTO penstock.queues (queue, default_priority) VALUES ('usual', 33)")
+	do(t, db.Pool, `SELECT penstock.set_rule('ruled', 1, '$.vip == true', 'critical')`)
+	for _, queue := range []string{"q", "usual", "ruled"} {
+		for _, data := range []string{`{}`, `null`, `{"vip": true}`, `{"metadata": {"tags": ["urgent"]}}`, `{"metadata": {"tags": ["of no weight"]}}`} {
+			for _, options := range []string{
+				`NULL`, `'{}'`, `'{"priority": 7}'`, `'{"priority": "high"}'`, `'{"priority": {"level": "low"}}'`, `'{"priority": null}'`,
+				`'{"delay": 90000}'`, `'{"delay": 0.001}'`, `'{"runAt": "2001-01-01"}'`, `'{"retryStrategy": {"type": "fixed", "delay": 5}}'`,
+				`'{"maxAttempts": 3, "timeout": 1500, "expiresIn": 60000}'`, `'{"tags": ["urgent", "batch"]}'`, `'{"tags": ["mine"]}'`,
+				`'{"tags": []}'`, `'{"traceContext": "t", "tags": null, "runAt": null}'`, `'{"idempotencyKey": null}'`,
+			} {
+				t.Run(queue+" "+data+" "+options, func(t *testing.T) {
+					tx := begin(t, db.Pool)
+					defer tx.Rollback(t.Context())
+					call := func(of int) int64 {
+						return one[[]int64](t, tx, fmt.Sprintf(`SELECT penstock.enqueue_many($1, array_fill('n'::text, ARRAY[%[1]d]),
+							array_fill($2::jsonb, ARRAY[%[1]d]), array_fill(%[2]s::jsonb, ARRAY[%[1]d]))`, of, options), queue, data)[of-1]
+					}
+					alone, among := call(1), call(2)
+					require.Equal(t, keep(t, tx, among), keep(t, tx, alone))
+					require.Equal(t, []int{1, 2}, list[int](t, tx, "SELECT jobs FROM penstock.tallies WHERE queue = $1 ORDER BY at", queue))
+					due := list[float64](t, tx, "SELECT coalesce(later, 0)::float / jobs FROM penstock.tallies WHERE queue = $1 ORDER BY at", queue)
+					require.Equal(t, due[1], due[0], "the share that is due later only")
+				})
+			}
+		}
 	}
 }
 
