@@ -24,11 +24,12 @@ func newCompare(d *deps) *cobra.Command {
 	all := strings.Join(names, ", ")
 	cmd := &cobra.Command{
 		Use: "compare", Short: "Run other job queues beside this one", Args: cobra.NoArgs,
-		Long: `Enqueues jobs in bulk and works them off: Penstock, then a peer, and both again, on one
-cluster with the same durability, each in a database of its own, and prints the ratios
-with their spread. Peers (` + all + `) have the settings that were fastest here;
-Penstock has none. It runs in Penstock's source, whose internal/bench/peers has a program
-for each; river needs Go, graphile needs Node and npm.`,
+		Long: `Enqueues jobs in bulk, works them off, and enqueues a tenth of them in a transaction
+each: Penstock, then a peer, and both again, on one cluster with the same durability,
+each in a database of its own, and prints the ratios with their spread. Peers
+(` + all + `) have the settings that were fastest here; Penstock has none.
+It runs in Penstock's source, whose internal/bench/peers has a program for each; river
+needs Go, graphile needs Node and npm.`,
 	}
 	flags := cmd.Flags()
 	config.Bind(flags, config.DatabaseURL, config.LogFormat)

@@ -43,6 +43,7 @@ type peerAnswer struct {
 	Peer     string  `json:"peer"`
 	Enqueued float64 `json:"enqueued_per_second"`
 	Drained  float64 `json:"drained_per_second"`
+	Singly   float64 `json:"transactions_per_second"` // with one job each
 	wal      int64   // bytes meanwhile
 }
 
@@ -53,9 +54,12 @@ type Comparison struct {
 	Rounds int    // of each, in turns
 }
 
+// transactionWriters commit a tenth as many jobs, in a transaction each, in every program.
+const transactionWriters = 16
+
 // Compare enqueues and works off opts.Load.Jobs by Penstock and by each peer in turns, A
-// B A B, on one cluster, each in a database of its own, and reports every round and the
-// ratios with their spread. A peer whose tools are not on this machine is left out, and
+// B A B, on one cluster, each in a database of its own, then enqueues a tenth of them in
+// transactions of one each, and reports every round and the ratios with their spread. A peer whose tools are not on this machine is left out, and
 // a finding says so.
 func Compare(ctx context.Context, opts Options, c Comparison) (*Report, error) {
 	scenario := Scenario{Name: "compare", run: func(b *bench, ctx context.Context) error { return b.compare(ctx, c) }}
@@ -89,7 +93,7 @@ func (b *bench) compare(ctx context.Context, c Comparison) error {
 
 // rounds measures Penstock and a peer in turns.
 func (b *bench) rounds(ctx context.Context, peer Peer, folder string, rounds int) error {
-	var enqueue, drain, wal spread
+	var enqueue, drain, singly, wal spread
 	name := peer.Name
 	for range rounds {
 		queue := b.fresh("compare")
@@ -105,6 +109,11 @@ func (b *bench) rounds(ctx context.Context, peer Peer, folder string, rounds int
 		if err != nil {
 			return err
 		}
+		few := b.load.Jobs / 10
+		transactions, err := b.enqueueInTransactions(ctx, queue+"-singly", few, transactionWriters)
+		if err != nil {
+			return err
+		}
 		end, err := b.walPosition(ctx)
 		if err != nil {
 			return err
@@ -114,19 +123,25 @@ func (b *bench) rounds(ctx context.Context, peer Peer, folder string, rounds int
 			return err
 		}
 		name = answer.Peer
-		rate := func(perSecond float64) *Speed {
-			return speed(int64(b.load.Jobs), time.Duration(float64(b.load.Jobs)/perSecond*float64(time.Second)))
+		rate := func(jobs int, perSecond float64) *Speed {
+			return speed(int64(jobs), time.Duration(float64(jobs)/perSecond*float64(time.Second)))
 		}
+		const one = ", a transaction a job"
 		b.report.Rows = append(
 			b.report.Rows,
 			Row{Name: "Penstock, enqueue in bulk", Speed: enqueued}, Row{Name: "Penstock, drain", Speed: drained},
-			Row{Name: name + ", enqueue in bulk", Speed: rate(answer.Enqueued)}, Row{Name: name + ", drain", Speed: rate(answer.Drained)},
+			Row{Name: "Penstock" + one, Speed: transactions, Against: againstCommits},
+			Row{Name: name + ", enqueue in bulk", Speed: rate(b.load.Jobs, answer.Enqueued)},
+			Row{Name: name + ", drain", Speed: rate(b.load.Jobs, answer.Drained)},
+			Row{Name: name + one, Speed: rate(few, answer.Singly), Against: againstCommits},
 		)
+		singly.add(transactions.JobsPerSecond / answer.Singly)
 		enqueue.add(enqueued.JobsPerSecond / answer.Enqueued)
 		drain.add(drained.JobsPerSecond / answer.Drained)
 		wal.add(float64(answer.wal) / float64(end-start))
 	}
-	b.report.find("Against %s: drain %s, enqueue in bulk %s. It writes %s of our WAL, its schema's creation included.", name, drain, enqueue, wal)
+	b.report.find("Against %s: drain %s, enqueue in bulk %s, in a transaction a job from %d writers %s. It writes %s of our WAL, its schema's creation included.",
+		name, drain, enqueue, transactionWriters, singly, wal)
 	return nil
 }
 
@@ -152,7 +167,7 @@ func (b *bench) askPeer(ctx context.Context, peer Peer, folder string) (answer p
 	if err != nil {
 		return answer, err
 	}
-	if err := json.Unmarshal(out, &answer); err != nil || answer.Enqueued <= 0 || answer.Drained <= 0 {
+	if err := json.Unmarshal(out, &answer); err != nil || min(answer.Enqueued, answer.Drained, answer.Singly) <= 0 {
 		return answer, fmt.Errorf("%s did not answer with its figures: %s", peer.Name, clipText(string(out)))
 	}
 	end, err := b.walPosition(ctx)

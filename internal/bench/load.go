@@ -10,6 +10,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgxpool"
 
 	"github.com/penstock/penstock"
@@ -122,6 +123,32 @@ func (b *bench) enqueueSingly(ctx context.Context, queue string, jobs, callers i
 				return err
 			}
 			enqueued.Add(1)
+		}
+		return nil
+	})
+	return speed(int64(jobs), time.Since(start)), err
+}
+
+// enqueueInTransactions commits jobs from writers goroutines, each in a transaction of
+// its own, as an application does that also writes something else there.
+func (b *bench) enqueueInTransactions(ctx context.Context, queue string, jobs, writers int) (*Speed, error) {
+	client, pool, err := b.client(ctx, writers)
+	if err != nil {
+		return nil, err
+	}
+	defer pool.Close()
+	var taken, committed atomic.Int64
+	defer b.stage(fmt.Sprintf("committing from %d writers", writers), int64(jobs), committed.Load)()
+	start := time.Now()
+	err = together(ctx, writers, func(ctx context.Context) error {
+		for n := taken.Add(1); n <= int64(jobs); n = taken.Add(1) {
+			if err := pgx.BeginFunc(ctx, pool, func(tx pgx.Tx) error {
+				_, err := client.InTx(tx).Enqueue(ctx, b.newJob(queue, int(n)))
+				return err
+			}); err != nil {
+				return err
+			}
+			committed.Add(1)
 		}
 		return nil
 	})

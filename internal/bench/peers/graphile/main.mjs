@@ -1,5 +1,5 @@
-// Enqueues jobs in bulk and works them off with graphile-worker, for
-// `penstock bench compare`.
+// Enqueues jobs in bulk, works them off, and enqueues a tenth in a transaction each, with
+// graphile-worker, for `penstock bench compare`.
 //
 // Usage: node main.mjs URL JOBS PAYLOAD_BYTES. The database is empty; the answer is one
 // line of JSON on standard output.
@@ -30,12 +30,16 @@ const preset = {
 }
 await runMigrations({ pgPool: pool, logger: quiet })
 
+const payload = (n) => {
+  const empty = JSON.stringify({ n, pad: '' }).length
+  return { n, pad: 'x'.repeat(Math.max(0, size - empty)) }
+}
+
 let start = performance.now()
 for (let n = 0; n < jobs; n += 1000) {
   const specs = []
   for (let i = n; i < Math.min(n + 1000, jobs); i++) {
-    const empty = JSON.stringify({ n: i, pad: '' }).length
-    specs.push({ identifier: 'noop', payload: { n: i, pad: 'x'.repeat(Math.max(0, size - empty)) } })
+    specs.push({ identifier: 'noop', payload: payload(i) })
   }
   await pool.query(
     `SELECT count(*) FROM graphile_worker.add_jobs(array(
@@ -69,12 +73,34 @@ for (;;) {
 }
 const drained = performance.now() - start
 await runner.stop()
+
+const few = Math.floor(jobs / 10)
+let taken = 0
+start = performance.now()
+await Promise.all(
+  Array.from({ length: 16 }, async () => {
+    const client = await pool.connect()
+    while (taken < few) {
+      taken++
+      await client.query('BEGIN')
+      await client.query({
+        name: 'add',
+        text: 'SELECT id FROM graphile_worker.add_job($1, $2::json)',
+        values: ['noop', JSON.stringify(payload(taken))],
+      })
+      await client.query('COMMIT')
+    }
+    client.release()
+  }),
+)
+const singly = performance.now() - start
 await pool.end().catch(() => {})
 console.log(
   JSON.stringify({
     peer: `graphile-worker ${version}`,
     enqueued_per_second: (jobs / enqueued) * 1000,
     drained_per_second: (jobs / drained) * 1000,
+    transactions_per_second: (few / singly) * 1000,
   }),
 )
 process.exit(0)

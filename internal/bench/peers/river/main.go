@@ -1,5 +1,5 @@
-// River enqueues jobs in bulk and works them off with github.com/riverqueue/river, for
-// `penstock bench compare`. It is a module of its own, so that the library's
+// River enqueues jobs in bulk, works them off, and enqueues a tenth in a transaction each,
+// with github.com/riverqueue/river, for `penstock bench compare`. It is a module of its own, so that the library's
 // dependencies stay the library's.
 //
 // Usage: river URL JOBS PAYLOAD_BYTES. The database is empty; the answer is one line of
@@ -100,9 +100,13 @@ func run(ctx context.Context, args []string) error {
 	if err != nil {
 		return err
 	}
+	singly, err := enqueueSingly(ctx, client, pool, jobs/10, size)
+	if err != nil {
+		return err
+	}
 	return json.NewEncoder(os.Stdout).Encode(map[string]any{
 		"peer": "River " + version(), "enqueued_per_second": float64(jobs) / enqueued.Seconds(),
-		"drained_per_second": float64(jobs) / drained.Seconds(),
+		"drained_per_second": float64(jobs) / drained.Seconds(), "transactions_per_second": float64(jobs/10) / singly.Seconds(),
 	})
 }
 
@@ -112,10 +116,41 @@ func enqueue(ctx context.Context, client *river.Client[pgx.Tx], jobs, size int) 
 	for n := 0; n < jobs; n += 1000 {
 		batch := make([]river.InsertManyParams, min(1000, jobs-n))
 		for i := range batch {
-			text := len(fmt.Sprintf(`{"n":%d,"pad":""}`, n+i))
-			batch[i].Args = noop{n + i, strings.Repeat("x", max(0, size-text))}
+			batch[i].Args = job(n+i, size)
 		}
 		if _, err := client.InsertManyFast(ctx, batch); err != nil {
+			return 0, err
+		}
+	}
+	return time.Since(start), nil
+}
+
+func job(n, size int) noop {
+	text := len(fmt.Sprintf(`{"n":%d,"pad":""}`, n))
+	return noop{n, strings.Repeat("x", max(0, size-text))}
+}
+
+// enqueueSingly commits jobs in a transaction each, from 16 goroutines.
+func enqueueSingly(ctx context.Context, client *river.Client[pgx.Tx], pool *pgxpool.Pool, jobs, size int) (time.Duration, error) {
+	var taken atomic.Int64
+	failed := make(chan error, 16)
+	start := time.Now()
+	for range cap(failed) {
+		go func() {
+			for n := int(taken.Add(1)); n <= jobs; n = int(taken.Add(1)) {
+				if err := pgx.BeginFunc(ctx, pool, func(tx pgx.Tx) error {
+					_, err := client.InsertTx(ctx, tx, job(n, size), nil)
+					return err
+				}); err != nil {
+					failed <- err
+					return
+				}
+			}
+			failed <- nil
+		}()
+	}
+	for range cap(failed) {
+		if err := <-failed; err != nil {
 			return 0, err
 		}
 	}
