@@ -117,7 +117,7 @@ END $$;
 -- The short way of enqueue_many, for one job that neither rules nor tags concern and whose
 -- idempotency key is free, as most are that an application enqueues in its transactions; null
 -- where it does not go, and enqueue_batch then decides, or says what is wrong. One row needs
--- no array executors and no planner to pin: two thirds of a batch of one (90 of 130 µs),
+-- no array executors and hardly a planner to pin: two thirds of a batch of one (90 of 130 µs),
 -- half with a key.
 CREATE FUNCTION penstock.enqueue_one(queue text, name text, data jsonb, options jsonb, notify boolean) RETURNS bigint
 LANGUAGE plpgsql AS $$
@@ -151,7 +151,9 @@ BEGIN
     IF asked.idempotency_key IS NOT NULL THEN
         PERFORM pg_current_xact_id(); -- before the wait for another's key, as in hold_keys
         INSERT INTO penstock.idempotency_keys (queue, key, job_id, until)
-        VALUES (queue, asked.idempotency_key, new_id, clock_timestamp() + interval '24 hours')
+        SELECT enqueue_one.queue, asked.idempotency_key, new_id, clock_timestamp() + interval '24 hours'
+        WHERE NOT EXISTS (SELECT FROM penstock.idempotency_keys h WHERE h.queue = enqueue_one.queue
+                          AND h.key = asked.idempotency_key AND h.until >= clock_timestamp())
         ON CONFLICT DO NOTHING;
         IF NOT FOUND THEN
             RETURN NULL;
@@ -223,12 +225,22 @@ BEGIN
     IF options IS NOT NULL THEN
         asked := ARRAY(SELECT read_options(coalesce(u.o, '{}'), moment, u.nth) FROM unnest(options) WITH ORDINALITY u(o, nth)
             ORDER BY u.nth);
+        ids := ARRAY(SELECT first_id + nextval('job_sequence') FROM generate_series(1, jobs_asked));
+        SELECT array_agg(a.idempotency_key ORDER BY a.nth), min(a.run_at), nullif(count(*) FILTER (WHERE a.run_at > moment), 0)
+        INTO keys, soonest, jobs_later
+        FROM unnest(asked) WITH ORDINALITY a(priority, run_at, retry, max_attempts, timeout, expires_at, tags,
+            idempotency_key, trace_context, nth);
+        holders := ids;
+        IF array_remove(keys, NULL) <> '{}' THEN
+            holders := hold_keys(enqueue_batch.queue, keys, ids);
+        END IF;
     END IF;
     -- Most tags shift nothing, and to find that out job by job is dear.
     IF EXISTS (SELECT FROM priority_rules r WHERE r.queue = enqueue_batch.queue)
         OR EXISTS (SELECT FROM unnest(asked) a WHERE a.tags && ARRAY(SELECT t.tag FROM priority_tags t))
         OR EXISTS (SELECT FROM unnest(enqueue_batch.data) d
                    WHERE d #> '{metadata,tags}' ?| ARRAY(SELECT t.tag FROM priority_tags t)) THEN
+        PERFORM pg_current_xact_id(); -- before a wait for whoever changes the rules, as in hold_keys
         weights := decide_priorities(enqueue_batch.queue, enqueue_batch.data,
             ARRAY(SELECT nullif(nullif(o -> 'tags', '[]'), 'null') FROM unnest(options) o));
     END IF;
@@ -247,15 +259,6 @@ BEGIN
         )
         SELECT array_agg(a.id ORDER BY a.nth) INTO ids FROM asked a;
     ELSE
-        ids := ARRAY(SELECT first_id + nextval('job_sequence') FROM generate_series(1, jobs_asked));
-        SELECT array_agg(a.idempotency_key ORDER BY a.nth), min(a.run_at), nullif(count(*) FILTER (WHERE a.run_at > moment), 0)
-        INTO keys, soonest, jobs_later
-        FROM unnest(asked) WITH ORDINALITY a(priority, run_at, retry, max_attempts, timeout, expires_at, tags,
-            idempotency_key, trace_context, nth);
-        holders := ids;
-        IF array_remove(keys, NULL) <> '{}' THEN
-            holders := hold_keys(enqueue_batch.queue, keys, ids);
-        END IF;
         WITH fresh AS MATERIALIZED (
             SELECT u.* FROM unnest(names, enqueue_batch.data, ids, holders, asked) WITH ORDINALITY AS u(name, data, id,
                 holder, priority, run_at, retry, max_attempts, timeout, expires_at, tags, idempotency_key, trace_context, nth)
@@ -292,11 +295,13 @@ END $$;
 CREATE OR REPLACE FUNCTION penstock.enqueue_many(queue text, names text[], data jsonb[], options jsonb[] DEFAULT NULL,
     notify boolean DEFAULT true) RETURNS bigint[]
 LANGUAGE plpgsql SECURITY DEFINER
-SET search_path = penstock, pg_temp SET plan_cache_mode = force_generic_plan AS $$
+SET search_path = penstock, pg_temp SET plan_cache_mode = force_generic_plan SET enable_seqscan = off SET jit = off AS $$
 DECLARE
     id bigint;
 BEGIN
-    IF cardinality(names) = 1 AND cardinality(data) = 1 AND coalesce(cardinality(options), 1) = 1 THEN
+    -- An array of other bounds or dimensions has nothing at 1 either, and is the batch's to read.
+    IF cardinality(names) = 1 AND cardinality(data) = 1
+        AND (options IS NULL OR cardinality(options) = 1 AND options[1] IS NOT NULL) THEN
         id := enqueue_one(queue, names[1], data[1], options[1], notify);
         IF id IS NOT NULL THEN
             RETURN ARRAY[id];

@@ -201,6 +201,24 @@ func TestOneJobIsKeptAsOneOfManyIs(t *testing.T) {
 	}
 }
 
+// Arrays of other bounds or dimensions say the same as plain ones.
+func TestOddArraysAreRead(t *testing.T) {
+	t.Parallel()
+	db := dbtest.New(t)
+	for _, options := range []string{
+		`ARRAY[%s::jsonb]`, `ARRAY[ARRAY[%s::jsonb]]`, `ARRAY[ARRAY[ARRAY[%s::jsonb]]]`,
+		`(SELECT ('[0:0]={' || to_json(%s::text) || '}')::jsonb[])`, `(SELECT ('[2:2]={' || to_json(%s::text) || '}')::jsonb[])`,
+	} {
+		for _, names := range []string{`'{n}'`, `'{{n}}'`, `'[0:0]={n}'`} {
+			call := "SELECT penstock.enqueue_many('q', " + names + "::text[], '{1}'::jsonb[], " + options + ")"
+			id := one[[]int64](t, db.Pool, fmt.Sprintf(call, `'{"priority": 90, "delay": 60000}'`))[0]
+			k := keep(t, db.Pool, id)
+			require.Equal(t, []any{90, "00:01:00"}, []any{k.Priority, k.Wait}, options)
+			refused(t, try(db.Pool, fmt.Sprintf(call, `'{"bogus": 1}'`)), "PN400", "options")
+		}
+	}
+}
+
 // Ids are in the order of the jobs, whatever their options.
 func TestIdsComeBackInOrder(t *testing.T) {
 	t.Parallel()

@@ -2,6 +2,7 @@ package sqltest_test
 
 import (
 	"fmt"
+	"strings"
 	"sync"
 	"testing"
 	"time"
@@ -150,6 +151,49 @@ func TestAKeyHeldByAnOpenTransactionIsWaitedFor(t *testing.T) { // P7
 			require.Equal(t, c.secondWins, id != first)
 			require.Equal(t, []int64{id}, list[int64](t, db.Pool,
 				"SELECT k.job_id FROM penstock.idempotency_keys k JOIN penstock.pending USING (job_id) WHERE k.key = $1", c.key))
+		})
+	}
+}
+
+// Who waits, for a key or for whoever changes the rules, holds nothing that others wait
+// for and has its transaction's id, by which sweeps know how far to look back.
+func TestAnEnqueueThatWaitsHoldsNothingElse(t *testing.T) { // P10
+	t.Parallel()
+	db := dbtest.New(t)
+	do(t, db.Pool, "SELECT penstock.set_rule('erring', 1, 'strict $.x.y.z', 'critical')")
+	do(t, db.Pool, "SELECT penstock.enqueue('erring', 'n', '1')")
+	for _, c := range []struct{ name, held, enqueue string }{
+		{"alone, for a key", keyed, `enqueue('q', 'n', idempotency_key => '%s')`},
+		{"among others, for a key", keyed, `enqueue_many('q', '{n,n}'::text[], '{1,1}'::jsonb[], array_fill('{"idempotencyKey": "%s"}'::jsonb, ARRAY[2]))`},
+		{
+			"by a rule that errs, for a key", `INSERT INTO penstock.idempotency_keys VALUES ('erring', $2, 1, now() + interval '1 day') RETURNING length($1)`,
+			`enqueue('erring', 'n', '1', idempotency_key => '%s')`,
+		},
+		{"for whoever changes the rules", `SELECT 1 FROM penstock.set_rule('erring', 1, 'strict $.x.y.z', 'critical') WHERE $1 <> $2`, `enqueue('erring', 'n', '1') -- %s`},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			do(t, db.Pool, "UPDATE penstock.priority_rule_errors SET last_seen = now() - interval '1 hour'")
+			tx := begin(t, db.Pool)
+			defer tx.Rollback(t.Context())
+			one[int64](t, tx, c.held, `{}`, c.name)
+			waiting := session(t, db)
+			do(t, waiting, "SELECT penstock.enqueue('other', 'n')") // a sequence's first values of a session bring an id too
+			pid := one[int](t, waiting, "SELECT pg_backend_pid()")
+			done := make(chan error, 1)
+			go func() {
+				ctx, cancel := soon()
+				defer cancel()
+				_, err := waiting.Exec(ctx, "SELECT penstock."+fmt.Sprintf(c.enqueue, c.name))
+				done <- err
+			}()
+			awaitBlocked(t, db, pid)
+			require.True(t, one[bool](t, db.Pool, "SELECT backend_xid IS NOT NULL FROM pg_stat_activity WHERE pid = $1", pid))
+			if strings.HasSuffix(c.name, "a key") {
+				require.Zero(t, one[int](t, db.Pool, `SELECT count(*) FROM pg_locks WHERE pid = $1
+					AND (locktype = 'advisory' OR relation = 'penstock.priority_rule_errors'::regclass AND mode = 'RowExclusiveLock')`, pid))
+			}
+			require.NoError(t, tx.Rollback(t.Context()))
+			require.NoError(t, <-done)
 		})
 	}
 }
