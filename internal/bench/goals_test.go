@@ -47,14 +47,18 @@ func TestAPeerIsMeasuredInTurnsOnADatabaseOfItsOwn(t *testing.T) {
 			Comparison{Peers: []Peer{absent, fake}, Folder: folder, Rounds: 2})
 	}
 	report, err := compare(`[ -e ready ] && [ "$2 $3" = "1500 64" ] && case $1 in */` + databasePrefix + `*) ;; *) exit 3 ;; esac
-		echo '{"peer":"Fake 1.0","enqueued_per_second":100,"drained_per_second":200}'`)
+		echo '{"peer":"Fake 1.0","enqueued_per_second":100,"drained_per_second":200,"transactions_per_second":50}'`)
 	require.NoError(t, err)
-	require.Len(t, report.Rows, 8)
-	require.InDelta(t, 200, report.Rows[3].JobsPerSecond, 1)
+	require.Len(t, report.Rows, 12)
+	for i, rate := range []float64{100, 200, 50} {
+		require.InDelta(t, rate, report.Rows[3+i].JobsPerSecond, 1)
+	}
 	require.Contains(t, report.Findings[0], "absent was left out")
-	require.Regexp(t, `^Against Fake 1\.0: drain [\d.]+ × \([\d.]+ to [\d.]+ in 2 rounds\)`, report.Findings[1])
+	require.Regexp(t, `^Against Fake 1\.0: drain [\d.]+ × \([\d.]+ to [\d.]+ in 2 rounds\).* a transaction a job from 16 writers [\d.]+ ×`, report.Findings[1])
 	requireNothingLeft(t, db)
 
+	_, err = compare(`echo '{"peer":"Fake 1.0","enqueued_per_second":100,"drained_per_second":200}'`)
+	require.ErrorContains(t, err, "did not answer with its figures")
 	_, err = compare("echo not json")
 	require.ErrorContains(t, err, "fake did not answer with its figures: not json")
 	_, err = compare("echo it broke >&2; exit 1")
