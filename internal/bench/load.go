@@ -114,19 +114,10 @@ func (b *bench) enqueueSingly(ctx context.Context, queue string, jobs, callers i
 		return nil, err
 	}
 	defer pool.Close()
-	var taken, enqueued atomic.Int64
-	defer b.stage(fmt.Sprintf("enqueueing from %d callers", callers), int64(jobs), enqueued.Load)()
-	start := time.Now()
-	err = together(ctx, callers, func(ctx context.Context) error {
-		for n := taken.Add(1); n <= int64(jobs); n = taken.Add(1) {
-			if _, err := client.Enqueue(ctx, b.newJob(queue, int(n))); err != nil {
-				return err
-			}
-			enqueued.Add(1)
-		}
-		return nil
+	return b.oneByOne(ctx, fmt.Sprintf("enqueueing from %d callers", callers), jobs, callers, func(ctx context.Context, n int) error {
+		_, err := client.Enqueue(ctx, b.newJob(queue, n))
+		return err
 	})
-	return speed(int64(jobs), time.Since(start)), err
 }
 
 // enqueueInTransactions commits jobs from writers goroutines, each in a transaction of
@@ -137,18 +128,27 @@ func (b *bench) enqueueInTransactions(ctx context.Context, queue string, jobs, w
 		return nil, err
 	}
 	defer pool.Close()
-	var taken, committed atomic.Int64
-	defer b.stage(fmt.Sprintf("committing from %d writers", writers), int64(jobs), committed.Load)()
+	return b.oneByOne(ctx, fmt.Sprintf("committing from %d writers", writers), jobs, writers, func(ctx context.Context, n int) error {
+		return pgx.BeginFunc(ctx, pool, func(tx pgx.Tx) error {
+			_, err := client.InTx(tx).Enqueue(ctx, b.newJob(queue, n))
+			return err
+		})
+	})
+}
+
+// oneByOne has goroutines enqueue jobs, each by a call of enqueue with its number from 1.
+func (b *bench) oneByOne(
+	ctx context.Context, stage string, jobs, goroutines int, enqueue func(ctx context.Context, n int) error,
+) (*Speed, error) {
+	var taken, enqueued atomic.Int64
+	defer b.stage(stage, int64(jobs), enqueued.Load)()
 	start := time.Now()
-	err = together(ctx, writers, func(ctx context.Context) error {
+	err := together(ctx, goroutines, func(ctx context.Context) error {
 		for n := taken.Add(1); n <= int64(jobs); n = taken.Add(1) {
-			if err := pgx.BeginFunc(ctx, pool, func(tx pgx.Tx) error {
-				_, err := client.InTx(tx).Enqueue(ctx, b.newJob(queue, int(n)))
-				return err
-			}); err != nil {
+			if err := enqueue(ctx, int(n)); err != nil {
 				return err
 			}
-			committed.Add(1)
+			enqueued.Add(1)
 		}
 		return nil
 	})
