@@ -15,7 +15,6 @@ import (
 	"sync"
 	"time"
 
-	"github.com/jackc/pgx/v5/pgxpool"
 	"go.uber.org/zap"
 )
 
@@ -117,11 +116,9 @@ type Latency struct {
 
 // bench is one run.
 type bench struct {
+	*place
 	opts   Options
 	load   Load
-	config *pgxpool.Config // of the run's own database
-	url    string          // of the server
-	pool   *pgxpool.Pool   // for looking, never for enqueueing or working
 	report *Report
 	queues int // made by fresh
 }
@@ -135,13 +132,12 @@ func (s *Scenario) Run(ctx context.Context, opts Options) (_ *Report, err error)
 	}
 	b := &bench{opts: opts, load: opts.Load, report: &Report{Scenario: s.Name}}
 	done := b.stage("preparing a database", 0, nil)
-	place, err := open(ctx, opts)
+	b.place, err = open(ctx, opts)
 	done()
 	if err != nil {
 		return nil, err
 	}
-	defer func() { err = errors.Join(err, place.close()) }()
-	b.config, b.pool, b.url = place.config, place.pool, place.url
+	defer func() { err = errors.Join(err, b.close()) }()
 	if b.report.Setup, err = b.setup(ctx); err != nil {
 		return nil, err
 	}
@@ -158,6 +154,20 @@ func (s *Scenario) Run(ctx context.Context, opts Options) (_ *Report, err error)
 	}
 	b.report.compare(before, after)
 	return b.report, nil
+}
+
+// beside is the same bench in one more database on the same server. The caller closes it.
+func (b *bench) beside(ctx context.Context) (*bench, error) {
+	defer b.stage("preparing another database", 0, nil)()
+	opts := b.opts
+	opts.URL = b.url
+	place, err := open(ctx, opts)
+	if err != nil {
+		return nil, err
+	}
+	other := *b
+	other.place = place
+	return &other, nil
 }
 
 // stage shows progress until the returned function is called, once or more often; one

@@ -51,7 +51,7 @@ func started(t *testing.T) *bench {
 	place, err := open(t.Context(), opts)
 	require.NoError(t, err)
 	t.Cleanup(func() { require.NoError(t, place.close()) })
-	return &bench{opts: opts, load: opts.Load, config: place.config, pool: place.pool, report: &Report{}}
+	return &bench{opts: opts, load: opts.Load, place: place, report: &Report{}}
 }
 
 func TestEveryScenarioHasFiguresAndLeavesNothingBehind(t *testing.T) {

@@ -111,7 +111,7 @@ func (b *bench) serveHTTP(ctx context.Context) (*httpServer, error) {
 	if err != nil {
 		return nil, err
 	}
-	database, err := (&place{url: b.url, name: b.config.ConnConfig.Database}).databaseURL()
+	database, err := b.databaseURL()
 	if err != nil {
 		return nil, err
 	}

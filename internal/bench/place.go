@@ -37,10 +37,10 @@ var durable = map[string]string{
 // place is the run's database and what there is around it.
 type place struct {
 	server *postgres.Server // nil on a given URL
-	url    string
-	name   string // of the database, once it is made
-	config *pgxpool.Config
-	pool   *pgxpool.Pool
+	url    string           // of the server
+	name   string           // of the database, once it is made
+	config *pgxpool.Config  // of the database
+	pool   *pgxpool.Pool    // for looking, never for enqueueing or working
 }
 
 // open makes a database of its own on the server of opts, with the schema in it.
