@@ -34,6 +34,15 @@ func TestDefinerFunctionsPinTheirSearchPath(t *testing.T) {
 		WHERE p.pronamespace = 'penstock'::regnamespace AND p.prosecdef`), 15, "there are such functions")
 }
 
+// Plans that touch little of large tables are not compiled: that would take longer than they do.
+func TestNothingIsCompiled(t *testing.T) {
+	t.Parallel()
+	db := dbtest.New(t)
+	require.Empty(t, list[string](t, db.Pool, `SELECT p.oid::regprocedure::text FROM pg_proc p
+		WHERE p.pronamespace = 'penstock'::regnamespace AND 'search_path=penstock, pg_temp' = ANY (p.proconfig)
+		  AND NOT 'jit=off' = ANY (p.proconfig) ORDER BY 1`))
+}
+
 // The hot verbs keep the planner to the keys.
 func TestHotFunctionsPinThePlanner(t *testing.T) {
 	t.Parallel()
@@ -42,7 +51,8 @@ func TestHotFunctionsPinThePlanner(t *testing.T) {
 	joins := append([]string{"enable_hashjoin=off", "enable_mergejoin=off", "enable_bitmapscan=off", "enable_material=off"}, probes...)
 	for name, pins := range map[string][]string{
 		"claim": joins, "finish": joins, "settle": joins, "hold_keys": joins, "enqueue_batch": joins,
-		"heartbeat": probes, "next_due": probes, "enqueue_many": probes,
+		"expire_jobs": {"enable_seqscan=off", "enable_hashjoin=off", "enable_mergejoin=off", "jit=off"},
+		"heartbeat":   probes, "next_due": probes, "enqueue_many": probes,
 	} {
 		t.Run(name, func(t *testing.T) {
 			// enqueue_many's JSON form only unpacks for the other.
