@@ -157,6 +157,7 @@ var functions = []functionGrant{
 	{"end_attempt(text, bigint, integer, text, text, text, text, interval)", nobody},
 	{"enqueue_batch(text, text[], jsonb[], jsonb[], boolean)", nobody},
 	{"enqueue_one(text, text, jsonb, jsonb, boolean)", nobody},
+	{"sleeps(text)", nobody},
 	{"epoch_of(text)", nobody},
 	{"epoch_times(jsonb)", nobody},
 	{"epoch_us(interval)", nobody},
