@@ -33,16 +33,18 @@ END $$;
 -- The UTC day, in days since 1970, that new ids carry: today, or the newest day
 -- before it that has a partition (nobody made newer ones), or the oldest there
 -- is (the clock fell back). So enqueue never fails for want of a partition.
--- The session keeps in penstock.covered that today has one: enqueue_one asks once a day.
+-- The session keeps in penstock.covered the minute in which today had one: so enqueue_one
+-- asks once a minute, and no longer relies on a partition that somebody took away.
 CREATE OR REPLACE FUNCTION penstock.job_day() RETURNS bigint
 LANGUAGE plpgsql VOLATILE AS $$
 DECLARE
-    today CONSTANT integer := floor(extract(epoch FROM clock_timestamp()) / 86400);
-    day   integer;
+    minute CONSTANT integer := floor(extract(epoch FROM clock_timestamp()) / 60);
+    today  CONSTANT integer := minute / 1440;
+    day    integer;
 BEGIN
     SELECT least(today, p.last_day) INTO day FROM penstock.partitions p WHERE p.first_day <= today ORDER BY p.first_day DESC LIMIT 1;
     IF day = today THEN
-        PERFORM set_config('penstock.covered', today::text, false);
+        PERFORM set_config('penstock.covered', minute::text, false);
     END IF;
     RETURN coalesce(day, (SELECT min(p.first_day) FROM penstock.partitions p));
 END $$;
@@ -58,7 +60,7 @@ CREATE OR REPLACE FUNCTION penstock.enqueue_one(queue text, name text, data json
 LANGUAGE plpgsql AS $$
 DECLARE
     moment CONSTANT timestamptz := clock_timestamp();
-    today  CONSTANT integer := floor(extract(epoch FROM moment) / 86400);
+    minute CONSTANT integer := floor(extract(epoch FROM moment) / 60);
     asked  penstock.job_options;
     usual  smallint;
     moved  boolean; -- by a rule or a tag
@@ -84,7 +86,7 @@ BEGIN
             RETURN NULL;
         END IF;
     END IF;
-    new_id := CASE WHEN current_setting('penstock.covered', true) = today::text THEN today
+    new_id := CASE WHEN current_setting('penstock.covered', true) = minute::text THEN minute / 1440
         ELSE penstock.job_day() END * 100000000000 + nextval('penstock.job_sequence');
     IF asked.idempotency_key IS NOT NULL THEN
         PERFORM pg_current_xact_id(); -- before the wait for another's key, as in hold_keys
@@ -258,4 +260,5 @@ BEGIN
 END $$;
 -- +goose StatementEnd
 
+-- An enqueue that is under way in another session fails for the lack of it, once.
 DROP FUNCTION penstock.sleeps(text);

@@ -99,7 +99,7 @@ BEGIN
 END $$;
 CREATE TRIGGER proof_workers AFTER INSERT OR DELETE ON penstock.workers FOR EACH ROW EXECUTE FUNCTION proof.note_worker();
 
--- As in migrations/, with the injected day.
+-- As in migrations/, with the injected day, which no session remembers: enqueue_one asks each time.
 CREATE OR REPLACE FUNCTION penstock.job_day() RETURNS bigint
 LANGUAGE sql VOLATILE AS $$
     SELECT coalesce(

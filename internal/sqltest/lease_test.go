@@ -71,6 +71,7 @@ func TestWhatNobodyHoldsIsReleased(t *testing.T) { // P3
 	release := func(held []int64) int {
 		return one[int](t, db.Pool, "SELECT penstock.release_unheld('q', $1, $2)", by, held)
 	}
+	require.Zero(t, one[int](t, db.Pool, "SELECT penstock.release_unheld('q', $1, ARRAY[NULL, $2::bigint])", by, held), "it does not know what it holds")
 	require.Equal(t, 1, release([]int64{held}))
 	require.Zero(t, release([]int64{held}))
 	require.Equal(t, []int64{unheld}, list[int64](t, db.Pool, "SELECT job_id FROM penstock.pending WHERE failures + crashes = 0"))

@@ -84,6 +84,21 @@ func TestEnqueueTakesTheOldestDayWhenAllAreAhead(t *testing.T) { // P1
 	require.Equal(t, now+2, one[int64](t, db.Pool, "SELECT penstock.enqueue('q', 'n')")/perDay)
 }
 
+// A session remembers for a minute that today has a partition, and no longer.
+func TestEnqueueMissesAPartitionForAMinuteAtMost(t *testing.T) { // P1
+	t.Parallel()
+	db := dbtest.New(t)
+	conn := session(t, db)
+	now := today(t, conn)
+	partitionsFrom(t, conn, now-1, now)
+	do(t, conn, "SELECT penstock.enqueue('q', 'n')")
+	do(t, conn, "DELETE FROM penstock.jobs")
+	partitionsFrom(t, conn, now-1)
+	do(t, conn, "SELECT set_config('penstock.covered', (current_setting('penstock.covered')::integer - 1)::text, false)") // a minute passed
+	require.Equal(t, now-1, one[int64](t, conn, "SELECT penstock.enqueue('q', 'n')")/perDay)
+	require.Equal(t, now-1, one[int64](t, conn, "SELECT penstock.enqueue('q', 'n')")/perDay, "what is not there is not remembered")
+}
+
 // A partition goes when nothing needs it: no job of it waits or runs, and its newest
 // attempt is past retention.
 func TestAPartitionIsKeptAsLongAsItIsNeeded(t *testing.T) { // P1
