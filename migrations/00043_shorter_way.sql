@@ -1,4 +1,4 @@
--- The short way is made shorter: fewer looks at other tables. Safe on a live database: only
+-- Enqueues look at fewer other tables, one job and small batches above all. Safe on a live database: only
 -- functions are made and replaced.
 
 -- penstock: serves binaries from schema 1 (v0.1.0)
@@ -33,8 +33,7 @@ END $$;
 -- The UTC day, in days since 1970, that new ids carry: today, or the newest day
 -- before it that has a partition (nobody made newer ones), or the oldest there
 -- is (the clock fell back). So enqueue never fails for want of a partition.
--- The session keeps in penstock.covered the minute in which today had one: so enqueue_one
--- asks once a minute, and no longer relies on a partition that somebody took away.
+-- The session keeps in penstock.covered the minute in which today had one (day_at).
 CREATE OR REPLACE FUNCTION penstock.job_day() RETURNS bigint
 LANGUAGE plpgsql VOLATILE AS $$
 DECLARE
@@ -51,6 +50,16 @@ END $$;
 -- +goose StatementEnd
 
 -- +goose StatementBegin
+-- job_day, asked once a minute: no longer does a session rely on a partition that somebody
+-- may have taken away. One expression, as sleeps.
+CREATE FUNCTION penstock.day_at(moment timestamptz) RETURNS bigint
+LANGUAGE sql AS $$
+    SELECT CASE WHEN current_setting('penstock.covered', true) = floor(extract(epoch FROM moment) / 60)::text
+        THEN floor(extract(epoch FROM moment) / 86400)::bigint ELSE penstock.job_day() END
+$$;
+-- +goose StatementEnd
+
+-- +goose StatementBegin
 -- The short way of enqueue_many, for one job that neither rules nor tags concern and whose
 -- idempotency key is free, as most are that an application enqueues in its transactions; null
 -- where it does not go, and enqueue_batch then decides, or says what is wrong. One row needs
@@ -60,7 +69,6 @@ CREATE OR REPLACE FUNCTION penstock.enqueue_one(queue text, name text, data json
 LANGUAGE plpgsql AS $$
 DECLARE
     moment CONSTANT timestamptz := clock_timestamp();
-    minute CONSTANT integer := floor(extract(epoch FROM moment) / 60);
     asked  penstock.job_options;
     usual  smallint;
     moved  boolean; -- by a rule or a tag
@@ -86,8 +94,7 @@ BEGIN
             RETURN NULL;
         END IF;
     END IF;
-    new_id := CASE WHEN current_setting('penstock.covered', true) = minute::text THEN minute / 1440
-        ELSE penstock.job_day() END * 100000000000 + nextval('penstock.job_sequence');
+    new_id := penstock.day_at(moment) * 100000000000 + nextval('penstock.job_sequence');
     IF asked.idempotency_key IS NOT NULL THEN
         PERFORM pg_current_xact_id(); -- before the wait for another's key, as in hold_keys
         INSERT INTO penstock.idempotency_keys (queue, key, job_id, until)
@@ -112,6 +119,127 @@ BEGIN
         PERFORM penstock.wake(queue);
     END IF;
     RETURN new_id;
+END $$;
+-- +goose StatementEnd
+
+-- +goose StatementBegin
+-- Adds jobs of one queue, all or none, and returns their ids in order; those of enqueue_many
+-- that do not go its short way.
+CREATE OR REPLACE FUNCTION penstock.enqueue_batch(queue text, names text[], data jsonb[], options jsonb[],
+    notify boolean) RETURNS bigint[]
+LANGUAGE plpgsql
+SET search_path = penstock, pg_temp SET plan_cache_mode = force_generic_plan SET enable_seqscan = off
+SET enable_bitmapscan = off SET enable_hashjoin = off SET enable_mergejoin = off SET enable_material = off SET jit = off AS $$
+#variable_conflict use_column
+DECLARE
+    jobs_asked CONSTANT integer := coalesce(cardinality(names), 0);
+    moment     CONSTANT timestamptz := clock_timestamp();
+    first_id   CONSTANT bigint := day_at(moment) * 100000000000;
+    usual      smallint;
+    ids        bigint[];
+    keys       text[];
+    holders    bigint[];
+    asked      job_options[];
+    weights    smallint[];
+    soonest    timestamptz := moment;
+    first_bad  bigint;
+    bad        record;
+    tagged     boolean;
+    moved      boolean; -- some by a rule or a tag
+    jobs_new   integer := jobs_asked;
+    jobs_later integer;
+BEGIN
+    IF (enqueue_batch.queue !~ '[^A-Za-z0-9._:/-]' AND length(enqueue_batch.queue) BETWEEN 1 AND 128) IS NOT TRUE THEN
+        PERFORM check_name('queue', enqueue_batch.queue);
+    END IF;
+    IF jobs_asked > 10000 THEN
+        PERFORM refuse('names', 'at most 10000 jobs in a call', jobs_asked::text);
+    ELSIF coalesce(cardinality(enqueue_batch.data), 0) <> jobs_asked THEN
+        PERFORM refuse('data', 'as many as names', cardinality(enqueue_batch.data)::text);
+    ELSIF cardinality(options) <> jobs_asked THEN
+        PERFORM refuse('options', 'as many as names', cardinality(options)::text);
+    ELSIF jobs_asked = 0 THEN
+        RETURN '{}';
+    END IF;
+    SELECT bool_or(u.data #> '{metadata,tags}' IS NOT NULL), min(u.nth) FILTER (WHERE u.name IS NULL
+            OR u.name ~ '[^A-Za-z0-9._:/-]' OR length(u.name) NOT BETWEEN 1 AND 128 OR coalesce(json_bytes(u.data), 1048577) > 1048576)
+    INTO tagged, first_bad FROM unnest(names, enqueue_batch.data) WITH ORDINALITY u(name, data, nth);
+    IF first_bad IS NOT NULL THEN
+        SELECT u.name, u.data IS NULL AS empty, json_bytes(u.data) AS size INTO bad
+        FROM unnest(names, enqueue_batch.data) WITH ORDINALITY u(name, data, nth) WHERE u.nth = first_bad;
+        PERFORM check_name('name', bad.name, first_bad);
+        PERFORM refuse('data', 'JSON of at most 1048576 bytes',
+            CASE WHEN bad.empty THEN 'null' ELSE coalesce(bad.size || ' bytes', 'numbers of over 400 digits') END, first_bad);
+    END IF;
+    IF options IS NOT NULL THEN
+        asked := ARRAY(SELECT read_options(coalesce(u.o, '{}'), moment, u.nth) FROM unnest(options) WITH ORDINALITY u(o, nth)
+            ORDER BY u.nth);
+        ids := ARRAY(SELECT first_id + nextval('job_sequence') FROM generate_series(1, jobs_asked));
+        SELECT array_agg(a.idempotency_key ORDER BY a.nth), min(a.run_at), nullif(count(*) FILTER (WHERE a.run_at > moment), 0)
+        INTO keys, soonest, jobs_later
+        FROM unnest(asked) WITH ORDINALITY a(priority, run_at, retry, max_attempts, timeout, expires_at, tags,
+            idempotency_key, trace_context, nth);
+        holders := ids;
+        IF array_remove(keys, NULL) <> '{}' THEN
+            holders := hold_keys(enqueue_batch.queue, keys, ids);
+        END IF;
+    END IF;
+    SELECT coalesce((SELECT q.default_priority FROM queues q WHERE q.queue = enqueue_batch.queue), 5),
+        EXISTS (SELECT FROM priority_rules r WHERE r.queue = enqueue_batch.queue)
+    INTO usual, moved;
+    -- Most tags shift nothing, and to find that out job by job is dear.
+    IF NOT moved AND (tagged OR options IS NOT NULL) THEN
+        moved := EXISTS (SELECT FROM unnest(asked) a WHERE a.tags && ARRAY(SELECT t.tag FROM priority_tags t))
+            OR EXISTS (SELECT FROM unnest(enqueue_batch.data) d
+                       WHERE d #> '{metadata,tags}' ?| ARRAY(SELECT t.tag FROM priority_tags t));
+    END IF;
+    IF moved THEN
+        PERFORM pg_current_xact_id(); -- before a wait for whoever changes the rules, as in hold_keys
+        weights := decide_priorities(enqueue_batch.queue, enqueue_batch.data,
+            ARRAY(SELECT nullif(nullif(o -> 'tags', '[]'), 'null') FROM unnest(options) o));
+    END IF;
+
+    IF options IS NULL THEN
+        WITH asked AS MATERIALIZED (
+            SELECT first_id + nextval('job_sequence') AS id, u.name, u.data, u.nth
+            FROM unnest(names, enqueue_batch.data) WITH ORDINALITY u(name, data, nth)
+        ), kept AS (
+            INSERT INTO jobs (id, queue, name, data, enqueued_at)
+            SELECT a.id, enqueue_batch.queue, a.name, a.data, moment FROM asked a
+        ), waiting AS (
+            INSERT INTO pending (queue, priority, run_at, job_id, name, attempt, failures, crashes)
+            SELECT enqueue_batch.queue, coalesce(weights[a.nth], usual), moment, a.id, a.name, 0, 0, 0
+            FROM asked a
+        )
+        SELECT array_agg(a.id ORDER BY a.nth) INTO ids FROM asked a;
+    ELSE
+        WITH fresh AS MATERIALIZED (
+            SELECT u.* FROM unnest(names, enqueue_batch.data, ids, holders, asked) WITH ORDINALITY AS u(name, data, id,
+                holder, priority, run_at, retry, max_attempts, timeout, expires_at, tags, idempotency_key, trace_context, nth)
+            WHERE u.id = u.holder
+        ), kept AS (
+            INSERT INTO jobs (id, queue, name, data, enqueued_at, expires_at, timeout, asked_priority, max_attempts,
+                tags, retry, trace_context)
+            SELECT f.id, enqueue_batch.queue, f.name, f.data, moment, f.expires_at, f.timeout, f.priority,
+                f.max_attempts, f.tags, f.retry, f.trace_context FROM fresh f
+        )
+        INSERT INTO pending (queue, priority, run_at, job_id, name, attempt, failures, crashes, expires_at, timeout)
+        SELECT enqueue_batch.queue, coalesce(f.priority, weights[f.nth], usual), f.run_at, f.id, f.name, 0, 0, 0, f.expires_at,
+            f.timeout FROM fresh f;
+        GET DIAGNOSTICS jobs_new = ROW_COUNT; -- without those whose key was held
+        ids := holders;
+    END IF;
+
+    IF jobs_new > 0 THEN
+        INSERT INTO tallies (at, queue, outcome, jobs, later)
+        VALUES (moment, enqueue_batch.queue, 'enqueued', jobs_new, jobs_later);
+    END IF;
+
+    -- A fetcher looks at least once a second at when its next job falls due.
+    IF notify AND soonest < moment + interval '1.5 seconds' AND sleeps(enqueue_batch.queue) THEN
+        PERFORM wake(enqueue_batch.queue);
+    END IF;
+    RETURN ids;
 END $$;
 -- +goose StatementEnd
 
@@ -160,6 +288,120 @@ DECLARE
 BEGIN
     RETURN (enqueue_many(enqueue.queue, ARRAY[enqueue.name], ARRAY[enqueue.data],
         CASE WHEN options <> '{}' THEN ARRAY[options] END, enqueue.notify))[1];
+END $$;
+-- +goose StatementEnd
+
+-- +goose StatementBegin
+-- Adds jobs of one queue, all or none, and returns their ids in order; those of enqueue_many
+-- that do not go its short way.
+CREATE OR REPLACE FUNCTION penstock.enqueue_batch(queue text, names text[], data jsonb[], options jsonb[],
+    notify boolean) RETURNS bigint[]
+LANGUAGE plpgsql
+SET search_path = penstock, pg_temp SET plan_cache_mode = force_generic_plan SET enable_seqscan = off
+SET enable_bitmapscan = off SET enable_hashjoin = off SET enable_mergejoin = off SET enable_material = off SET jit = off AS $$
+#variable_conflict use_column
+DECLARE
+    jobs_asked CONSTANT integer := coalesce(cardinality(names), 0);
+    first_id   CONSTANT bigint := job_day() * 100000000000;
+    moment     CONSTANT timestamptz := clock_timestamp();
+    usual      smallint;
+    ids        bigint[];
+    keys       text[];
+    holders    bigint[];
+    asked      job_options[];
+    weights    smallint[];
+    soonest    timestamptz := moment;
+    bad        record;
+    jobs_new   integer := jobs_asked;
+    jobs_later integer;
+BEGIN
+    IF (enqueue_batch.queue !~ '[^A-Za-z0-9._:/-]' AND length(enqueue_batch.queue) BETWEEN 1 AND 128) IS NOT TRUE THEN
+        PERFORM check_name('queue', enqueue_batch.queue);
+    END IF;
+    IF jobs_asked > 10000 THEN
+        PERFORM refuse('names', 'at most 10000 jobs in a call', jobs_asked::text);
+    ELSIF coalesce(cardinality(enqueue_batch.data), 0) <> jobs_asked THEN
+        PERFORM refuse('data', 'as many as names', cardinality(enqueue_batch.data)::text);
+    ELSIF cardinality(options) <> jobs_asked THEN
+        PERFORM refuse('options', 'as many as names', cardinality(options)::text);
+    ELSIF jobs_asked = 0 THEN
+        RETURN '{}';
+    END IF;
+    SELECT u.name, u.nth, u.data IS NULL AS empty, json_bytes(u.data) AS size INTO bad
+    FROM unnest(names, enqueue_batch.data) WITH ORDINALITY u(name, data, nth)
+    WHERE u.name IS NULL OR u.name ~ '[^A-Za-z0-9._:/-]' OR length(u.name) NOT BETWEEN 1 AND 128
+       OR coalesce(json_bytes(u.data), 1048577) > 1048576
+    ORDER BY u.nth LIMIT 1;
+    IF FOUND THEN
+        PERFORM check_name('name', bad.name, bad.nth);
+        PERFORM refuse('data', 'JSON of at most 1048576 bytes',
+            CASE WHEN bad.empty THEN 'null' ELSE coalesce(bad.size || ' bytes', 'numbers of over 400 digits') END, bad.nth);
+    END IF;
+    SELECT coalesce((SELECT q.default_priority FROM queues q WHERE q.queue = enqueue_batch.queue), 5) INTO usual;
+    IF options IS NOT NULL THEN
+        asked := ARRAY(SELECT read_options(coalesce(u.o, '{}'), moment, u.nth) FROM unnest(options) WITH ORDINALITY u(o, nth)
+            ORDER BY u.nth);
+        ids := ARRAY(SELECT first_id + nextval('job_sequence') FROM generate_series(1, jobs_asked));
+        SELECT array_agg(a.idempotency_key ORDER BY a.nth), min(a.run_at), nullif(count(*) FILTER (WHERE a.run_at > moment), 0)
+        INTO keys, soonest, jobs_later
+        FROM unnest(asked) WITH ORDINALITY a(priority, run_at, retry, max_attempts, timeout, expires_at, tags,
+            idempotency_key, trace_context, nth);
+        holders := ids;
+        IF array_remove(keys, NULL) <> '{}' THEN
+            holders := hold_keys(enqueue_batch.queue, keys, ids);
+        END IF;
+    END IF;
+    -- Most tags shift nothing, and to find that out job by job is dear.
+    IF EXISTS (SELECT FROM priority_rules r WHERE r.queue = enqueue_batch.queue)
+        OR EXISTS (SELECT FROM unnest(asked) a WHERE a.tags && ARRAY(SELECT t.tag FROM priority_tags t))
+        OR EXISTS (SELECT FROM unnest(enqueue_batch.data) d
+                   WHERE d #> '{metadata,tags}' ?| ARRAY(SELECT t.tag FROM priority_tags t)) THEN
+        PERFORM pg_current_xact_id(); -- before a wait for whoever changes the rules, as in hold_keys
+        weights := decide_priorities(enqueue_batch.queue, enqueue_batch.data,
+            ARRAY(SELECT nullif(nullif(o -> 'tags', '[]'), 'null') FROM unnest(options) o));
+    END IF;
+
+    IF options IS NULL THEN
+        WITH asked AS MATERIALIZED (
+            SELECT first_id + nextval('job_sequence') AS id, u.name, u.data, u.nth
+            FROM unnest(names, enqueue_batch.data) WITH ORDINALITY u(name, data, nth)
+        ), kept AS (
+            INSERT INTO jobs (id, queue, name, data, enqueued_at)
+            SELECT a.id, enqueue_batch.queue, a.name, a.data, moment FROM asked a
+        ), waiting AS (
+            INSERT INTO pending (queue, priority, run_at, job_id, name, attempt, failures, crashes)
+            SELECT enqueue_batch.queue, coalesce(weights[a.nth], usual), moment, a.id, a.name, 0, 0, 0
+            FROM asked a
+        )
+        SELECT array_agg(a.id ORDER BY a.nth) INTO ids FROM asked a;
+    ELSE
+        WITH fresh AS MATERIALIZED (
+            SELECT u.* FROM unnest(names, enqueue_batch.data, ids, holders, asked) WITH ORDINALITY AS u(name, data, id,
+                holder, priority, run_at, retry, max_attempts, timeout, expires_at, tags, idempotency_key, trace_context, nth)
+            WHERE u.id = u.holder
+        ), kept AS (
+            INSERT INTO jobs (id, queue, name, data, enqueued_at, expires_at, timeout, asked_priority, max_attempts,
+                tags, retry, trace_context)
+            SELECT f.id, enqueue_batch.queue, f.name, f.data, moment, f.expires_at, f.timeout, f.priority,
+                f.max_attempts, f.tags, f.retry, f.trace_context FROM fresh f
+        )
+        INSERT INTO pending (queue, priority, run_at, job_id, name, attempt, failures, crashes, expires_at, timeout)
+        SELECT enqueue_batch.queue, coalesce(f.priority, weights[f.nth], usual), f.run_at, f.id, f.name, 0, 0, 0, f.expires_at,
+            f.timeout FROM fresh f;
+        GET DIAGNOSTICS jobs_new = ROW_COUNT; -- without those whose key was held
+        ids := holders;
+    END IF;
+
+    IF jobs_new > 0 THEN
+        INSERT INTO tallies (at, queue, outcome, jobs, later)
+        VALUES (moment, enqueue_batch.queue, 'enqueued', jobs_new, jobs_later);
+    END IF;
+
+    -- A fetcher looks at least once a second at when its next job falls due.
+    IF notify AND soonest < moment + interval '1.5 seconds' THEN
+        PERFORM wake(enqueue_batch.queue);
+    END IF;
+    RETURN ids;
 END $$;
 -- +goose StatementEnd
 
@@ -261,4 +503,4 @@ END $$;
 -- +goose StatementEnd
 
 -- An enqueue that is under way in another session fails for the lack of it, once.
-DROP FUNCTION penstock.sleeps(text);
+DROP FUNCTION penstock.sleeps(text), penstock.day_at(timestamptz);

@@ -158,6 +158,7 @@ var functions = []functionGrant{
 	{"enqueue_batch(text, text[], jsonb[], jsonb[], boolean)", nobody},
 	{"enqueue_one(text, text, jsonb, jsonb, boolean)", nobody},
 	{"sleeps(text)", nobody},
+	{"day_at(timestamp with time zone)", nobody},
 	{"epoch_of(text)", nobody},
 	{"epoch_times(jsonb)", nobody},
 	{"epoch_us(interval)", nobody},
