@@ -56,3 +56,20 @@ func TestHistoryIsAListOfSamples(t *testing.T) {
 	wrong := f.refused(t, http.StatusBadRequest, "invalid_argument", http.MethodGet, queues+"q/metrics?window=1", nil)
 	require.Equal(t, "window", wrong.Errors[0].Pointer)
 }
+
+// A span from before the year 0 has no beginning that JSON could tell.
+func TestASpanBeginsAfterTheYear0(t *testing.T) {
+	t.Parallel()
+	f := newFixture(t)
+	for span, argument := range map[string]string{
+		"to=0000-01-01T00:00:00Z":                                  "to",
+		"to=0001-01-01T00:30:00Z":                                  "to",
+		"from=0000-01-01T00:00:00%2B10:00&to=0000-01-01T00:00:00Z": "from",
+		"window=3600000&to=0000-01-01T00:00:00Z":                   "to",
+		"from=0000-06-01T00:00:00Z&to=0000-07-01T00:00:00Z":        "from",
+	} {
+		wrong := f.refused(t, http.StatusBadRequest, "invalid_argument", http.MethodGet, queues+"q/performance?"+span, nil)
+		require.Equal(t, argument, wrong.Errors[0].Pointer, span)
+	}
+	get[object](t, f, queues+"q/performance?from=0001-06-01T00:00:00Z&to=0001-07-01T00:00:00Z")
+}
