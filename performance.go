@@ -76,7 +76,11 @@ func (c *Client) Performance(ctx context.Context, q PerformanceQuery) (Performan
 			return p, err
 		}
 	}
-	if argument, start := q.start(); !start.IsZero() && start.UTC().Year() < 1 { // JSON has no year before 0 to answer with
+	argument, start := "from", q.From
+	if q.Window != 0 && !q.To.IsZero() {
+		argument, start = "to", q.To.Add(-q.Window)
+	}
+	if start.UTC().Year() < 1 { // JSON has no year before 0 to answer with
 		return p, refuse(argument, "so late that the span begins after the year 0", start.UTC().Format(time.RFC3339))
 	}
 	params := db.PerformanceParams{Queue: q.Queue, Name: optional(q.Name), Span: q.Window, Since: moment(q.From), Until: moment(q.To)}
@@ -96,18 +100,6 @@ func (c *Client) Performance(ctx context.Context, q PerformanceQuery) (Performan
 		p.Error = bucketError
 	}
 	return p, nil
-}
-
-// start is when the span begins, and which argument says so; the zero time if that depends on now.
-func (q *PerformanceQuery) start() (argument string, start time.Time) {
-	switch {
-	case q.Window == 0:
-		return "from", q.From
-	case q.To.IsZero():
-		return "window", time.Time{}
-	default:
-		return "to", q.To.Add(-q.Window)
-	}
 }
 
 // moment is a time for SQL, null for the zero one.

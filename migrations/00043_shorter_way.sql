@@ -1,5 +1,5 @@
--- Enqueues look at fewer other tables, one job and small batches above all. Safe on a live database: only
--- functions are made and replaced.
+-- Enqueues look at fewer other tables, one job and small batches above all. Safe on a
+-- live database: only functions are made and replaced.
 
 -- penstock: serves binaries from schema 1 (v0.1.0)
 
@@ -50,8 +50,8 @@ END $$;
 -- +goose StatementEnd
 
 -- +goose StatementBegin
--- job_day, asked once a minute: no longer does a session rely on a partition that somebody
--- may have taken away. One expression, as sleeps.
+-- What job_day says, which is asked once a minute: so long a session relies on today's
+-- partition, which somebody may have taken away. One expression, as sleeps.
 CREATE FUNCTION penstock.day_at(moment timestamptz) RETURNS bigint
 LANGUAGE sql AS $$
     SELECT CASE WHEN current_setting('penstock.covered', true) = floor(extract(epoch FROM moment) / 60)::text
@@ -144,7 +144,7 @@ DECLARE
     soonest    timestamptz := moment;
     first_bad  bigint;
     bad        record;
-    tagged     boolean;
+    tagged     boolean; -- some by their data or options
     moved      boolean; -- some by a rule or a tag
     jobs_new   integer := jobs_asked;
     jobs_later integer;
@@ -175,8 +175,9 @@ BEGIN
         asked := ARRAY(SELECT read_options(coalesce(u.o, '{}'), moment, u.nth) FROM unnest(options) WITH ORDINALITY u(o, nth)
             ORDER BY u.nth);
         ids := ARRAY(SELECT first_id + nextval('job_sequence') FROM generate_series(1, jobs_asked));
-        SELECT array_agg(a.idempotency_key ORDER BY a.nth), min(a.run_at), nullif(count(*) FILTER (WHERE a.run_at > moment), 0)
-        INTO keys, soonest, jobs_later
+        SELECT array_agg(a.idempotency_key ORDER BY a.nth), min(a.run_at), nullif(count(*) FILTER (WHERE a.run_at > moment), 0),
+            bool_or(a.tags IS NOT NULL) OR tagged
+        INTO keys, soonest, jobs_later, tagged
         FROM unnest(asked) WITH ORDINALITY a(priority, run_at, retry, max_attempts, timeout, expires_at, tags,
             idempotency_key, trace_context, nth);
         holders := ids;
@@ -188,7 +189,7 @@ BEGIN
         EXISTS (SELECT FROM priority_rules r WHERE r.queue = enqueue_batch.queue)
     INTO usual, moved;
     -- Most tags shift nothing, and to find that out job by job is dear.
-    IF NOT moved AND (tagged OR options IS NOT NULL) THEN
+    IF tagged AND NOT moved THEN
         moved := EXISTS (SELECT FROM unnest(asked) a WHERE a.tags && ARRAY(SELECT t.tag FROM priority_tags t))
             OR EXISTS (SELECT FROM unnest(enqueue_batch.data) d
                        WHERE d #> '{metadata,tags}' ?| ARRAY(SELECT t.tag FROM priority_tags t));

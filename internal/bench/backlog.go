@@ -40,7 +40,7 @@ type probed struct {
 }
 
 func (b *bench) backlog(ctx context.Context) (err error) {
-	empty, err := b.beside(ctx)
+	empty, err := b.elsewhere(ctx)
 	if err != nil {
 		return err
 	}

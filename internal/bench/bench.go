@@ -156,8 +156,8 @@ func (s *Scenario) Run(ctx context.Context, opts Options) (_ *Report, err error)
 	return b.report, nil
 }
 
-// beside is the same bench in one more database on the same server. The caller closes it.
-func (b *bench) beside(ctx context.Context) (*bench, error) {
+// elsewhere is the same bench in one more database on the same server. The caller closes it.
+func (b *bench) elsewhere(ctx context.Context) (*bench, error) {
 	defer b.stage("preparing another database", 0, nil)()
 	opts := b.opts
 	opts.URL = b.url
