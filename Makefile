@@ -47,10 +47,10 @@ test: ## run every test against real PostgreSQL
 	[ -z "$$race" ] || export CGO_ENABLED=1; \
 	go test $$race -p $(PACKAGES) -timeout 10m $(ARGS) ./...
 
-gen: ## write db/ from queries/ and internal/api/openapi/ from openapi.yaml
+gen: ## write db/ from queries/ and internal/httpapi/openapi/ from openapi.yaml
 	go tool sqlc generate
-	go tool oapi-codegen -config internal/api/openapi/config.yaml -o internal/api/openapi/openapi.gen.go openapi.yaml
-	cp openapi.yaml internal/api/openapi/openapi.yaml
+	go tool oapi-codegen -config internal/httpapi/openapi/config.yaml -o internal/httpapi/openapi/openapi.gen.go openapi.yaml
+	cp openapi.yaml internal/httpapi/openapi/openapi.yaml
 
 lint: ## gofumpt, vet, staticcheck
 	@unformatted=$$($(TOOL) gofumpt -l .) || exit 1; [ -z "$$unformatted" ] || { \
@@ -61,10 +61,10 @@ lint: ## gofumpt, vet, staticcheck
 verify: ## generated code fresh, every query prepares, modules tidy, imports as designed
 	@scripts/prepare
 	@go tool sqlc diff || { echo "verify: db/ is stale; mend with: make gen"; exit 1; }
-	@go tool oapi-codegen -config internal/api/openapi/config.yaml openapi.yaml \
-		| diff -u internal/api/openapi/openapi.gen.go - \
-		|| { echo "verify: internal/api/openapi is stale; mend with: make gen"; exit 1; }
-	@cmp openapi.yaml internal/api/openapi/openapi.yaml \
+	@go tool oapi-codegen -config internal/httpapi/openapi/config.yaml openapi.yaml \
+		| diff -u internal/httpapi/openapi/openapi.gen.go - \
+		|| { echo "verify: internal/httpapi/openapi is stale; mend with: make gen"; exit 1; }
+	@cmp openapi.yaml internal/httpapi/openapi/openapi.yaml \
 		|| { echo "verify: the embedded openapi.yaml is stale; mend with: make gen"; exit 1; }
 	@echo "verify: generated code is fresh"
 	@go run ./internal/withpostgres go tool sqlc vet
@@ -88,4 +88,4 @@ proof: ## show that the promises hold under faults, ten minutes; DURATION=1m is 
 
 proof-mutants: ## take out one guard at a time: the proof must notice each, eight minutes
 	@scripts/prepare
-	@go run ./internal/mutate $(ARGS)
+	@go run ./internal/lab/mutate $(ARGS)

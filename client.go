@@ -12,7 +12,7 @@ import (
 	"go.uber.org/zap"
 
 	"github.com/penstock/penstock/db"
-	"github.com/penstock/penstock/internal/failpoint"
+	"github.com/penstock/penstock/internal/lab/failpoint"
 )
 
 // Config sets up a Client. The zero value works.

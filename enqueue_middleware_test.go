@@ -8,12 +8,12 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/penstock/penstock"
-	"github.com/penstock/penstock/internal/dbtest"
+	"github.com/penstock/penstock/internal/testkit"
 )
 
 func TestEnqueueMiddlewareSeesChangesAndRefusesJobs(t *testing.T) {
 	t.Parallel()
-	d := dbtest.New(t)
+	d := testkit.New(t)
 	var order []string
 	refusal := errors.New("no more mail today")
 	tag := func(tag string) penstock.EnqueueMiddleware {

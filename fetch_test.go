@@ -10,7 +10,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/penstock/penstock"
-	"github.com/penstock/penstock/internal/dbtest"
+	"github.com/penstock/penstock/internal/testkit"
 )
 
 // awaitSleepers waits until n fetchers want to be notified.
@@ -79,7 +79,7 @@ func TestAWorkerThatIsKeptAwakeIsNotNotified(t *testing.T) {
 // sleep, is not slept over.
 func TestAJobThatFallsDueBehindAClaimIsNotSleptOver(t *testing.T) {
 	t.Parallel()
-	d, h := dbtest.New(t), newHeard()
+	d, h := testkit.New(t), newHeard()
 	var armed, behind atomic.Bool
 	hooks := h.hooks()
 	hooks.Claimed = func(e penstock.ClaimEvent) {

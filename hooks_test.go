@@ -12,7 +12,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/penstock/penstock"
-	"github.com/penstock/penstock/internal/dbtest"
+	"github.com/penstock/penstock/internal/testkit"
 )
 
 // heard keeps what hooks were told, and lets a test wait for it.
@@ -74,7 +74,7 @@ func (h *heard) hooks() penstock.Hooks {
 
 func TestHooksTellOfEveryWayToEnqueue(t *testing.T) {
 	t.Parallel()
-	d, h := dbtest.New(t), newHeard()
+	d, h := testkit.New(t), newHeard()
 	client, err := penstock.NewClient(d.Pool, penstock.Config{Hooks: h.hooks()})
 	require.NoError(t, err)
 	job := func(queue string) penstock.NewJob { return penstock.NewJob{Queue: queue, Name: "n"} }
@@ -111,7 +111,7 @@ func TestHooksTellOfEveryWayToEnqueue(t *testing.T) {
 
 func TestHooksTellWhyAFetcherWakesAndThatItsWorkerBeatsAndListens(t *testing.T) {
 	t.Parallel()
-	d, h := dbtest.New(t), newHeard()
+	d, h := testkit.New(t), newHeard()
 	client, err := penstock.NewClient(d.Pool, penstock.Config{Hooks: h.hooks()})
 	require.NoError(t, err)
 	worker, err := penstock.NewWorker(client, penstock.WorkerConfig{

@@ -13,7 +13,7 @@ import (
 	"go.uber.org/zap"
 
 	"github.com/penstock/penstock/db"
-	"github.com/penstock/penstock/internal/failpoint"
+	"github.com/penstock/penstock/internal/lab/failpoint"
 )
 
 // incarnation is one registration of the worker. Its context ends when the

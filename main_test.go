@@ -3,7 +3,7 @@ package penstock_test
 import (
 	"testing"
 
-	"github.com/penstock/penstock/internal/dbtest"
+	"github.com/penstock/penstock/internal/testkit"
 )
 
-func TestMain(m *testing.M) { dbtest.Main(m) }
+func TestMain(m *testing.M) { testkit.Main(m) }

@@ -6,7 +6,7 @@ import (
 	"fmt"
 
 	"github.com/penstock/penstock/db"
-	"github.com/penstock/penstock/internal/failpoint"
+	"github.com/penstock/penstock/internal/lab/failpoint"
 )
 
 // RunDue claims and runs due jobs of the worker's queues, one after another on the

@@ -14,7 +14,7 @@ import (
 	"go.uber.org/zap"
 
 	"github.com/penstock/penstock/db"
-	"github.com/penstock/penstock/internal/failpoint"
+	"github.com/penstock/penstock/internal/lab/failpoint"
 	"github.com/penstock/penstock/internal/maintain"
 )
 

@@ -12,19 +12,19 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/penstock/penstock"
-	"github.com/penstock/penstock/internal/dbtest"
+	"github.com/penstock/penstock/internal/testkit"
 )
 
 // fixture is a database, a client and the ends its workers report.
 type fixture struct {
-	*dbtest.DB
+	*testkit.DB
 	client *penstock.Client
 	ended  chan penstock.EndEvent
 }
 
 func newFixture(t *testing.T) *fixture {
 	t.Helper()
-	f := &fixture{DB: dbtest.New(t), ended: make(chan penstock.EndEvent, 10_000)}
+	f := &fixture{DB: testkit.New(t), ended: make(chan penstock.EndEvent, 10_000)}
 	client, err := penstock.NewClient(f.Pool, penstock.Config{
 		Hooks: penstock.Hooks{Ended: func(e penstock.EndEvent) { f.ended <- e }},
 	})

@@ -20,13 +20,13 @@ import (
 	"go.opentelemetry.io/otel/trace"
 
 	"github.com/penstock/penstock"
-	"github.com/penstock/penstock/internal/dbtest"
+	"github.com/penstock/penstock/internal/testkit"
 	"github.com/penstock/penstock/penstockotel"
 )
 
 // fixture is a traced client and what it and its workers exported.
 type fixture struct {
-	*dbtest.DB
+	*testkit.DB
 	client   *penstock.Client
 	tracing  *penstockotel.Tracing
 	exporter *tracetest.InMemoryExporter
@@ -36,7 +36,7 @@ type fixture struct {
 
 func newFixture(t *testing.T, cfg penstockotel.Config) *fixture {
 	t.Helper()
-	f := &fixture{DB: dbtest.New(t), exporter: tracetest.NewInMemoryExporter(), ends: make(chan penstock.EndEvent, 100)}
+	f := &fixture{DB: testkit.New(t), exporter: tracetest.NewInMemoryExporter(), ends: make(chan penstock.EndEvent, 100)}
 	provider := sdktrace.NewTracerProvider(sdktrace.WithSyncer(f.exporter))
 	f.tracer = provider.Tracer("program")
 	cfg.TracerProvider = provider

@@ -14,8 +14,8 @@ import (
 
 	"github.com/spf13/cobra"
 
-	"github.com/penstock/penstock/internal/bench"
 	"github.com/penstock/penstock/internal/config"
+	"github.com/penstock/penstock/internal/lab/bench"
 )
 
 func newBench(d *deps) *cobra.Command {

@@ -8,14 +8,14 @@ import (
 
 	"github.com/spf13/cobra"
 
-	"github.com/penstock/penstock/internal/bench"
 	"github.com/penstock/penstock/internal/config"
+	"github.com/penstock/penstock/internal/lab/bench"
 )
 
 // newCompare is the command that runs other job queues beside this one.
 func newCompare(d *deps) *cobra.Command {
 	opts := bench.Options{Version: buildVersion(), Load: bench.Load{Jobs: 100_000, Concurrency: 100, PayloadBytes: 100}}
-	c := bench.Comparison{Folder: "internal/bench/peers", Rounds: 2}
+	c := bench.Comparison{Folder: "internal/lab/bench/peers", Rounds: 2}
 	var names []string
 	var asJSON bool
 	for _, peer := range bench.Peers {
@@ -28,7 +28,7 @@ func newCompare(d *deps) *cobra.Command {
 each: Penstock, then a peer, and both again, on one cluster with the same durability,
 each in a database of its own, and prints the ratios with their spread. Peers
 (` + all + `) have the settings that were fastest here; Penstock has none.
-It runs in Penstock's source, whose internal/bench/peers has a program for each; river
+It runs in Penstock's source, whose internal/lab/bench/peers has a program for each; river
 needs Go, graphile needs Node and npm.`,
 	}
 	flags := cmd.Flags()

@@ -8,8 +8,8 @@ import (
 	"go.uber.org/zap"
 	"go.uber.org/zap/zapcore"
 
-	"github.com/penstock/penstock/internal/bench"
 	"github.com/penstock/penstock/internal/config"
+	"github.com/penstock/penstock/internal/lab/bench"
 )
 
 // newGoals is the command whose table says where Penstock stands.

@@ -14,10 +14,10 @@ import (
 	"github.com/jackc/pgx/v5/pgxpool"
 	"github.com/stretchr/testify/require"
 
-	"github.com/penstock/penstock/internal/dbtest"
+	"github.com/penstock/penstock/internal/testkit"
 )
 
-func catalog(t *testing.T, db *dbtest.DB, query string) []string {
+func catalog(t *testing.T, db *testkit.DB, query string) []string {
 	t.Helper()
 	rows, err := db.Pool.Query(context.Background(), query)
 	require.NoError(t, err)
@@ -32,7 +32,7 @@ func TestEveryFunctionHasARowInTheGrants(t *testing.T) {
 	for _, f := range functions {
 		listed = append(listed, f.signature)
 	}
-	require.ElementsMatch(t, catalog(t, dbtest.New(t), `SELECT p.proname || '(' || oidvectortypes(p.proargtypes) || ')'
+	require.ElementsMatch(t, catalog(t, testkit.New(t), `SELECT p.proname || '(' || oidvectortypes(p.proargtypes) || ')'
 		FROM pg_proc p WHERE p.pronamespace = 'penstock'::regnamespace`), listed,
 		"decide in grants_table.go who may call a new function")
 }
@@ -43,7 +43,7 @@ func TestEveryTableAndViewHasARowInTheGrants(t *testing.T) {
 	for _, r := range relations {
 		listed = append(listed, r.name)
 	}
-	require.ElementsMatch(t, catalog(t, dbtest.New(t), `SELECT c.relname FROM pg_class c
+	require.ElementsMatch(t, catalog(t, testkit.New(t), `SELECT c.relname FROM pg_class c
 		WHERE c.relnamespace = 'penstock'::regnamespace AND c.relkind IN ('r', 'p', 'v', 'm') AND NOT c.relispartition`), listed,
 		"decide in grants_table.go who may read a new table or view")
 }
@@ -52,7 +52,7 @@ func TestEveryTableAndViewHasARowInTheGrants(t *testing.T) {
 // or only read what the role may read itself.
 func TestGrantedFunctionsThatWriteRunAsTheirOwner(t *testing.T) {
 	t.Parallel()
-	unsafe := catalog(t, dbtest.New(t), `SELECT p.proname || '(' || oidvectortypes(p.proargtypes) || ')'
+	unsafe := catalog(t, testkit.New(t), `SELECT p.proname || '(' || oidvectortypes(p.proargtypes) || ')'
 		FROM pg_proc p WHERE p.pronamespace = 'penstock'::regnamespace
 		AND NOT (p.prosecdef AND EXISTS (SELECT FROM unnest(p.proconfig) c WHERE c LIKE 'search_path=penstock, pg_temp'))
 		AND p.provolatile = 'v'`)
@@ -64,7 +64,7 @@ func TestGrantedFunctionsThatWriteRunAsTheirOwner(t *testing.T) {
 }
 
 // roleURL makes a role with the duties and returns the database's URL as that role.
-func roleURL(t *testing.T, db *dbtest.DB, duties ...string) string {
+func roleURL(t *testing.T, db *testkit.DB, duties ...string) string {
 	t.Helper()
 	ctx := context.Background()
 	role := db.Name + "_" + strings.Join(duties, "_") // roles are the whole server's
@@ -91,7 +91,7 @@ func roleURL(t *testing.T, db *dbtest.DB, duties ...string) string {
 
 func TestEachRoleDoesItsWorkThroughTheCommands(t *testing.T) {
 	t.Parallel()
-	db := dbtest.New(t)
+	db := testkit.New(t)
 	as := map[string][]string{}
 	for _, known := range dutyNames {
 		as[known.name] = []string{"DATABASE_URL=" + roleURL(t, db, known.name), "PATH=/usr/bin:/bin"}
@@ -177,7 +177,7 @@ func TestEachRoleDoesItsWorkThroughTheCommands(t *testing.T) {
 func TestEachRoleMayCallItsVerbsAndNoOthers(t *testing.T) {
 	t.Parallel()
 	ctx := context.Background()
-	db := dbtest.New(t)
+	db := testkit.New(t)
 	pools := map[string]*pgxpool.Pool{}
 	for _, known := range dutyNames {
 		pool, err := pgxpool.New(ctx, roleURL(t, db, known.name))

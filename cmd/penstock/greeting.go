@@ -6,7 +6,7 @@ import (
 	"os"
 	"strings"
 
-	"github.com/penstock/penstock/internal/demo"
+	"github.com/penstock/penstock/internal/lab/demo"
 	"github.com/penstock/penstock/internal/postgres"
 )
 

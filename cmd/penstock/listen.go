@@ -11,7 +11,7 @@ import (
 	"go.uber.org/zap"
 
 	"github.com/penstock/penstock"
-	"github.com/penstock/penstock/internal/api"
+	"github.com/penstock/penstock/internal/httpapi"
 	"github.com/penstock/penstock/internal/postgres"
 )
 
@@ -21,7 +21,7 @@ func (s *server) listen(ctx context.Context) (err error) {
 		return usagef("serve: --api and --maintenance are both off, and so there is nothing to do")
 	}
 	if s.cfg.TLSCert != "" {
-		if s.tls, err = api.TLS(s.cfg.TLSCert, s.cfg.TLSKey); err != nil {
+		if s.tls, err = httpapi.TLS(s.cfg.TLSCert, s.cfg.TLSKey); err != nil {
 			return usageError{error: err}
 		}
 	}
@@ -65,21 +65,21 @@ func onLoopback(l net.Listener) bool {
 // listeners are what serves each open listener until its context ends. They own them
 // from now on.
 func (s *server) listeners() (all []func(context.Context) error) {
-	deps := api.Deps{
+	deps := httpapi.Deps{
 		Client: s.client, Remote: s.remote, Log: s.log, Ready: s.ready, TokenRate: s.cfg.TokenRate, MaxDepth: s.cfg.MaxDepth,
 	}
-	cfg := api.ServeConfig{Announce: s.cfg.Announce, TLS: s.tls, Log: s.log}
+	cfg := httpapi.ServeConfig{Announce: s.cfg.Announce, TLS: s.tls, Log: s.log}
 	serve := func(l net.Listener, handler http.Handler) {
-		all = append(all, func(ctx context.Context) error { return api.Serve(ctx, l, handler, cfg) })
+		all = append(all, func(ctx context.Context) error { return httpapi.Serve(ctx, l, handler, cfg) })
 	}
 	if s.listener != nil {
 		deps.Loopback = onLoopback(s.listener)
-		serve(s.listener, s.telling.traced(api.New(deps)))
+		serve(s.listener, s.telling.traced(httpapi.New(deps)))
 		s.listener = nil
 	}
 	if s.admin != nil {
 		deps.Loopback = onLoopback(s.admin)
-		serve(s.admin, api.NewAdmin(deps, s.telling.scraped(s.client, s.pool)))
+		serve(s.admin, httpapi.NewAdmin(deps, s.telling.scraped(s.client, s.pool)))
 		s.admin = nil
 	}
 	return all
@@ -92,7 +92,7 @@ func serveAdmin(ctx context.Context, address string, telling *telemetry, client 
 	if err != nil {
 		return nil, fmt.Errorf("%w: choose another address with --admin-listen", err)
 	}
-	handler := api.NewAdmin(api.Deps{
+	handler := httpapi.NewAdmin(httpapi.Deps{
 		Client: client, Log: telling.log, Loopback: onLoopback(listener),
 		Ready: func(ctx context.Context) error { return postgres.Check(ctx, pool) },
 	}, telling.scraped(client, pool))
@@ -100,7 +100,7 @@ func serveAdmin(ctx context.Context, address string, telling *telemetry, client 
 	done := make(chan struct{})
 	go func() {
 		defer close(done)
-		if err := api.Serve(serving, listener, handler, api.ServeConfig{Log: telling.log}); err != nil {
+		if err := httpapi.Serve(serving, listener, handler, httpapi.ServeConfig{Log: telling.log}); err != nil {
 			telling.log.Error("metrics are not served any more", zap.Error(err))
 		}
 	}()

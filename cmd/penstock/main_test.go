@@ -12,7 +12,7 @@ import (
 
 	"github.com/stretchr/testify/require"
 
-	"github.com/penstock/penstock/internal/dbtest"
+	"github.com/penstock/penstock/internal/testkit"
 )
 
 // TestMain is penstock itself when the test binary is called by that name, so that
@@ -22,7 +22,7 @@ func TestMain(m *testing.M) {
 		main()
 		return
 	}
-	dbtest.Main(m)
+	testkit.Main(m)
 }
 
 // quickExit keeps the race detector, in GORACE, from waiting a second at the end of

@@ -21,7 +21,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/penstock/penstock"
-	"github.com/penstock/penstock/internal/dbtest"
+	"github.com/penstock/penstock/internal/testkit"
 )
 
 // process is a penstock that runs beside the test.
@@ -102,9 +102,9 @@ func (p *process) exit(t *testing.T) int {
 
 // working starts a worker on one job, whose command is sh -c script with a lifeline in
 // $LIFELINE, and returns once the command holds it.
-func working(t *testing.T, script string) (db *dbtest.DB, id int64, p *process, awaitDead func()) {
+func working(t *testing.T, script string) (db *testkit.DB, id int64, p *process, awaitDead func()) {
 	t.Helper()
-	db = dbtest.New(t)
+	db = testkit.New(t)
 	client, err := penstock.NewClient(db.Pool, penstock.Config{})
 	require.NoError(t, err)
 	id, err = client.Enqueue(context.Background(), penstock.NewJob{Queue: "q", Name: "n"})
@@ -114,7 +114,7 @@ func working(t *testing.T, script string) (db *dbtest.DB, id int64, p *process, 
 	return db, id, p, awaitAlive(t, path)
 }
 
-func jobState(t *testing.T, db *dbtest.DB, id int64) penstock.State {
+func jobState(t *testing.T, db *testkit.DB, id int64) penstock.State {
 	t.Helper()
 	client, err := penstock.NewClient(db.Pool, penstock.Config{})
 	require.NoError(t, err)
@@ -170,7 +170,7 @@ func TestACancelledJobsCommandIsStopped(t *testing.T) {
 
 func TestServeMigratesAnswersAndDrains(t *testing.T) {
 	t.Parallel()
-	db := dbtest.New(t)
+	db := testkit.New(t)
 	got := command(t, []string{"DATABASE_URL=" + db.URL}, "", "migrate", "down", "--to", "0", "--yes")
 	require.Equal(t, exitDone, got.code, got.stderr)
 
@@ -219,7 +219,7 @@ func TestServeKeepsAPrivateDatabase(t *testing.T) {
 
 func TestAnAddressInUseIsNamed(t *testing.T) {
 	t.Parallel()
-	db := dbtest.New(t)
+	db := testkit.New(t)
 	first := start(t, []string{"DATABASE_URL=" + db.URL}, "serve", "--listen", "127.0.0.1:0")
 	taken := strings.TrimPrefix(first.await(t, `serving +(http://\S+)`)[1], "http://")
 	second := start(t, []string{"DATABASE_URL=" + db.URL}, "serve", "--listen", taken)
@@ -230,7 +230,7 @@ func TestAnAddressInUseIsNamed(t *testing.T) {
 // Nothing carries the redrive on here: it is under way as long as the test wants.
 func TestARedriveGoesOnWithoutTheOneWhoWatchedIt(t *testing.T) {
 	t.Parallel()
-	db := dbtest.New(t)
+	db := testkit.New(t)
 	environ := []string{"DATABASE_URL=" + db.URL, "PATH=/usr/bin:/bin"}
 	require.Equal(t, exitDone, command(t, environ, "", "enqueue", "q", "n", "--max-attempts", "1").code)
 	require.Equal(t, exitDone, command(t, environ, "", "work", "--queue", "q", "--drain", "--", "false").code)
@@ -246,7 +246,7 @@ func TestARedriveGoesOnWithoutTheOneWhoWatchedIt(t *testing.T) {
 
 func TestServeBeyondLoopbackNeedsAToken(t *testing.T) {
 	t.Parallel()
-	db := dbtest.New(t)
+	db := testkit.New(t)
 	environ := []string{"DATABASE_URL=" + db.URL}
 	got := command(t, environ, "", "serve", "--listen", "0.0.0.0:0")
 	require.Equal(t, exitFailed, got.code)

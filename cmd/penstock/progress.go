@@ -4,7 +4,7 @@ import (
 	"fmt"
 	"time"
 
-	"github.com/penstock/penstock/internal/bench"
+	"github.com/penstock/penstock/internal/lab/bench"
 )
 
 // plainEvery is how often work that is not watched on a terminal says how far it is.

@@ -11,8 +11,8 @@ import (
 
 	"github.com/spf13/cobra"
 
-	"github.com/penstock/penstock/internal/failpoint"
-	"github.com/penstock/penstock/internal/proof"
+	"github.com/penstock/penstock/internal/lab/failpoint"
+	"github.com/penstock/penstock/internal/lab/proof"
 )
 
 func newProof(d *deps) *cobra.Command {

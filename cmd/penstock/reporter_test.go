@@ -9,7 +9,7 @@ import (
 	"github.com/jackc/pgx/v5/pgxpool"
 	"github.com/stretchr/testify/require"
 
-	"github.com/penstock/penstock/internal/dbtest"
+	"github.com/penstock/penstock/internal/testkit"
 )
 
 // secret matches whatever jobs and their errors say in the history that reports are
@@ -21,8 +21,8 @@ const secret = `of the customer|secret|mailbox is full|no codec|customer's words
 func TestAReporterNeverSeesWhatJobsOrTheirErrorsSay(t *testing.T) {
 	t.Parallel()
 	ctx := context.Background()
-	db := dbtest.New(t)
-	history, err := os.ReadFile("../../internal/reporttest/testdata/history.sql")
+	db := testkit.New(t)
+	history, err := os.ReadFile("../../internal/tests/reports/testdata/history.sql")
 	require.NoError(t, err)
 	_, err = db.Pool.Exec(ctx, string(history))
 	require.NoError(t, err)

@@ -14,7 +14,7 @@ import (
 	"github.com/rogpeppe/go-internal/testscript"
 	"github.com/stretchr/testify/require"
 
-	"github.com/penstock/penstock/internal/dbtest"
+	"github.com/penstock/penstock/internal/testkit"
 )
 
 // TestScripts runs every script of testdata/script beside a database of its own, in
@@ -32,7 +32,7 @@ func TestScripts(t *testing.T) {
 	for _, script := range scripts {
 		t.Run(strings.TrimSuffix(filepath.Base(script), ".txtar"), func(t *testing.T) {
 			t.Parallel()
-			db := dbtest.New(t)
+			db := testkit.New(t)
 			testscript.Run(t, testscript.Params{
 				Files:               []string{script},
 				UpdateScripts:       os.Getenv("UPDATE_SCRIPTS") != "",

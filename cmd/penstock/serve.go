@@ -19,7 +19,7 @@ import (
 
 	"github.com/penstock/penstock"
 	"github.com/penstock/penstock/internal/config"
-	"github.com/penstock/penstock/internal/demo"
+	"github.com/penstock/penstock/internal/lab/demo"
 	"github.com/penstock/penstock/internal/maintain"
 	"github.com/penstock/penstock/internal/postgres"
 )

@@ -11,7 +11,7 @@ import (
 	"go.uber.org/zap"
 
 	"github.com/penstock/penstock"
-	"github.com/penstock/penstock/internal/api"
+	"github.com/penstock/penstock/internal/httpapi"
 	"github.com/penstock/penstock/internal/metrics"
 	"github.com/penstock/penstock/penstockotel"
 )
@@ -69,7 +69,7 @@ func (t *telemetry) traced(e *echo.Echo) http.Handler {
 	if t.provider == nil {
 		return e
 	}
-	return api.Traced(e, t.provider)
+	return httpapi.Traced(e, t.provider)
 }
 
 // scraped is what answers scrapes: this process, its pool, and the queues as client sees

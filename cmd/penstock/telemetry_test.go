@@ -13,7 +13,7 @@ import (
 	collector "go.opentelemetry.io/proto/otlp/collector/trace/v1"
 	"google.golang.org/protobuf/proto"
 
-	"github.com/penstock/penstock/internal/dbtest"
+	"github.com/penstock/penstock/internal/testkit"
 )
 
 // get is the body of an answer with status 200.
@@ -52,7 +52,7 @@ func traces(t *testing.T) (url string, spans chan string) {
 
 func TestAWorkerAnswersScrapesAndExportsItsTraces(t *testing.T) {
 	t.Parallel()
-	db := dbtest.New(t)
+	db := testkit.New(t)
 	collectorURL, spans := traces(t)
 	p := start(t, []string{
 		"DATABASE_URL=" + db.URL, "OTEL_EXPORTER_OTLP_ENDPOINT=" + collectorURL, "OTEL_BSP_SCHEDULE_DELAY=50",
@@ -83,7 +83,7 @@ func TestAWorkerAnswersScrapesAndExportsItsTraces(t *testing.T) {
 
 func TestAServerAnswersScrapesAndTracesRequests(t *testing.T) {
 	t.Parallel()
-	db := dbtest.New(t)
+	db := testkit.New(t)
 	collectorURL, spans := traces(t)
 	p := start(t, []string{
 		"DATABASE_URL=" + db.URL, "OTEL_EXPORTER_OTLP_ENDPOINT=" + collectorURL, "OTEL_BSP_SCHEDULE_DELAY=50",
@@ -104,7 +104,7 @@ func TestAServerAnswersScrapesAndTracesRequests(t *testing.T) {
 }
 
 func TestATraceExporterThatIsNotThereIsAUsageError(t *testing.T) {
-	db := dbtest.New(t)
+	db := testkit.New(t)
 	got := command(t, []string{"DATABASE_URL=" + db.URL, "OTEL_TRACES_EXPORTER=zipkin"}, "", "work", "--queue", "q", "--drain", "--", "true")
 	require.Equal(t, exitUsage, got.code)
 	require.Contains(t, got.stderr, "OTEL_TRACES_EXPORTER")

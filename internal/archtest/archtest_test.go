@@ -38,10 +38,10 @@ func TestViolationsAreFoundAndExplained(t *testing.T) {
 		file       *fstest.MapFile
 		want       string // the whole sentence; empty when nothing is wrong
 	}{
-		{"a handler may call the library", "internal/api/a.go", file("api", Module), ""},
+		{"a handler may call the library", "internal/httpapi/a.go", file("api", Module), ""},
 		{
-			"a handler may not reach around the library", "internal/api/a.go", file("api", "net/http", Module+"/db"),
-			"internal/api/a.go:3: internal/api may not import db: a handler translates and calls the library; SQL and policy are not its business.",
+			"a handler may not reach around the library", "internal/httpapi/a.go", file("api", "net/http", Module+"/db"),
+			"internal/httpapi/a.go:3: internal/httpapi may not import db: a handler translates and calls the library; SQL and policy are not its business.",
 		},
 		{
 			"the library may not import what stands on it", "client.go", file("penstock", Module+"/internal/metrics"),
@@ -52,30 +52,30 @@ func TestViolationsAreFoundAndExplained(t *testing.T) {
 			"internal/config/c.go:2: internal/config may not import penstock: it is a leaf, which everything else may stand on.",
 		},
 		{
-			"what serves tests does not ship", "cmd/penstock/main.go", file("main", Module+"/internal/dbtest"),
-			"cmd/penstock/main.go:2: cmd/penstock may not import internal/dbtest: the command line joins all that ships, and what serves tests does not ship.",
+			"what serves tests does not ship", "cmd/penstock/main.go", file("main", Module+"/internal/testkit"),
+			"cmd/penstock/main.go:2: cmd/penstock may not import internal/testkit: the command line joins all that ships, and what serves tests does not ship.",
 		},
 		{
 			"another system's file is held to the rules too", "internal/postgres/p_plan9.go", file("postgres", Module),
 			"internal/postgres/p_plan9.go:2: internal/postgres may not import penstock: getting hold of a migrated Postgres comes before everything that uses one.",
 		},
 		{
-			"a subpackage does not inherit its parent's row", "internal/api/v2/a.go", file("v2"),
-			"internal/api/v2/a.go: package internal/api/v2 is not in archtest's table: add a row that says what it may import, and why.",
+			"a subpackage does not inherit its parent's row", "internal/httpapi/v2/a.go", file("v2"),
+			"internal/httpapi/v2/a.go: package internal/httpapi/v2 is not in archtest's table: add a row that says what it may import, and why.",
 		},
-		{"tests may use dbtest, postgres and their own package", "client_test.go", file("penstock_test", Module, Module+"/internal/dbtest", Module+"/internal/postgres"), ""},
+		{"tests may use testkit, postgres and their own package", "client_test.go", file("penstock_test", Module, Module+"/internal/testkit", Module+"/internal/postgres"), ""},
 		{
-			"tests may not import just anything", "client_test.go", file("penstock_test", Module+"/internal/api"),
-			"client_test.go:2: penstock may not import internal/api: the library is the floor under internal/, never a facade over it.",
+			"tests may not import just anything", "client_test.go", file("penstock_test", Module+"/internal/httpapi"),
+			"client_test.go:2: penstock may not import internal/httpapi: the library is the floor under internal/, never a facade over it.",
 		},
-		{"echo may serve the API", "internal/api/openapi/o.go", file("openapi", "github.com/labstack/echo/v4"), ""},
+		{"echo may serve the API", "internal/httpapi/openapi/o.go", file("openapi", "github.com/labstack/echo/v4"), ""},
 		{
 			"echo stays out of the library", "worker.go", file("penstock", "github.com/labstack/echo/v4/middleware"),
 			"worker.go:2: penstock may not import github.com/labstack/echo/v4/middleware: the library must not bring a web framework into its user's program.",
 		},
 		{
-			"prometheus stays in metrics", "internal/api/a.go", file("api", "github.com/prometheus/client_golang/prometheus"),
-			"internal/api/a.go:2: internal/api may not import github.com/prometheus/client_golang/prometheus: the library tells its hooks, and metrics are one listener among others.",
+			"prometheus stays in metrics", "internal/httpapi/a.go", file("api", "github.com/prometheus/client_golang/prometheus"),
+			"internal/httpapi/a.go:2: internal/httpapi may not import github.com/prometheus/client_golang/prometheus: the library tells its hooks, and metrics are one listener among others.",
 		},
 		{
 			"exporters stay in metrics", "hooks.go", file("penstock", "go.opentelemetry.io/otel/exporters/otlp"),
@@ -83,11 +83,11 @@ func TestViolationsAreFoundAndExplained(t *testing.T) {
 		},
 		{"the tracing API is no exporter", "hooks.go", file("penstock", "go.opentelemetry.io/otel/trace"), ""},
 		{
-			"tests get containers through dbtest", "internal/api/a_test.go", file("api", "github.com/testcontainers/testcontainers-go"),
-			"internal/api/a_test.go:2: internal/api may not import github.com/testcontainers/testcontainers-go: every test gets its database from dbtest, wherever that finds Postgres.",
+			"tests get containers through testkit", "internal/httpapi/a_test.go", file("api", "github.com/testcontainers/testcontainers-go"),
+			"internal/httpapi/a_test.go:2: internal/httpapi may not import github.com/testcontainers/testcontainers-go: every test gets its database from testkit, wherever that finds Postgres.",
 		},
 		{"a longer name is another library", "worker.go", file("penstock", "github.com/labstack/echoes"), ""},
-		{"testdata is no package", "internal/api/testdata/a.go", file("a", Module+"/db"), ""},
+		{"testdata is no package", "internal/httpapi/testdata/a.go", file("a", Module+"/db"), ""},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			violations, err := Check(fstest.MapFS{"go.mod": {}, c.path: c.file})

@@ -22,27 +22,27 @@ type Row struct {
 // new package may lean on is decided here first.
 var Table = []Row{
 	{
-		[]string{"db", "migrations", "internal/config", "internal/archtest", "internal/wire", "internal/doctor"},
+		[]string{"db", "migrations", "internal/config", "internal/archtest", "internal/lab/wire", "internal/doctor"},
 		nil,
 		"it is a leaf, which everything else may stand on",
 	},
 	{
-		[]string{"internal/failpoint"},
+		[]string{"internal/lab/failpoint"},
 		[]string{"db"},
 		"it stands between the queries and the database",
 	},
 	{
 		[]string{"internal/maintain"},
-		[]string{"db", "internal/failpoint"},
+		[]string{"db", "internal/lab/failpoint"},
 		"the library runs it, so it cannot know the library",
 	},
 	{
 		[]string{Root},
-		[]string{"db", "internal/failpoint", "internal/maintain"},
+		[]string{"db", "internal/lab/failpoint", "internal/maintain"},
 		"the library is the floor under internal/, never a facade over it",
 	},
 	{
-		[]string{"internal/api/openapi"},
+		[]string{"internal/httpapi/openapi"},
 		[]string{Root},
 		"the library's types are the shapes that the API's description states, not copies of them",
 	},
@@ -57,57 +57,57 @@ var Table = []Row{
 		"it sees what the library's hooks show",
 	},
 	{
-		[]string{"internal/api"},
-		[]string{Root, "internal/api/openapi"},
+		[]string{"internal/httpapi"},
+		[]string{Root, "internal/httpapi/openapi"},
 		"a handler translates and calls the library; SQL and policy are not its business",
 	},
 	{
-		[]string{"internal/demo", "internal/bench", "internal/top"},
+		[]string{"internal/lab/demo", "internal/lab/bench", "internal/top"},
 		[]string{Root, "internal/postgres"},
 		"it uses the library as any application would",
 	},
 	{
-		[]string{"internal/proof"},
-		[]string{Root, "internal/failpoint", "internal/postgres", "internal/wire", "migrations"},
+		[]string{"internal/lab/proof"},
+		[]string{Root, "internal/lab/failpoint", "internal/postgres", "internal/lab/wire", "migrations"},
 		"it uses the library as any application would, over connections that break and schemas that change",
 	},
 	{
-		[]string{"internal/dbtest"},
+		[]string{"internal/testkit"},
 		[]string{"internal/postgres", "migrations"},
 		"tests of every other package stand on it",
 	},
 	{
-		[]string{"internal/faulttest"},
-		[]string{Root, "internal/wire"},
+		[]string{"internal/tests/worker"},
+		[]string{Root, "internal/lab/wire"},
 		"it breaks the library from outside, as the world does",
 	},
 	{
-		[]string{"internal/dlqtest"},
+		[]string{"internal/tests/deadletter"},
 		[]string{Root},
 		"it asks of the library what an operator asks, and looks into the tables for the truth",
 	},
 	{
-		[]string{"internal/healthtest"},
+		[]string{"internal/tests/health"},
 		[]string{Root},
 		"it makes rows that are ill and asks the library what is wrong",
 	},
 	{
-		[]string{"internal/apitest"},
-		[]string{Root, "internal/api", "internal/api/openapi"},
+		[]string{"internal/tests/http"},
+		[]string{Root, "internal/httpapi", "internal/httpapi/openapi"},
 		"it asks over HTTP what the library was told, and holds every answer to the API's description",
 	},
 	{
-		[]string{"internal/tasktest"},
+		[]string{"internal/tests/tasks"},
 		[]string{Root},
 		"it changes tasks as an operator does and lets a worker keep them",
 	},
 	{
-		[]string{"internal/reporttest"},
+		[]string{"internal/tests/reports"},
 		[]string{Root},
 		"it asks what a reporter asks in SQL, and the library for what has to agree",
 	},
 	{
-		[]string{"internal/remotetest"},
+		[]string{"internal/tests/remote"},
 		[]string{Root},
 		"it is every worker that speaks through the library's Remote, and looks into the tables for the truth",
 	},
@@ -117,17 +117,17 @@ var Table = []Row{
 		"it says what another queue's job is as one of ours, and no more",
 	},
 	{
-		[]string{"internal/sqltest"},
+		[]string{"internal/tests/verbs"},
 		[]string{Root},
 		"it proves the verbs without the library, but for the one formula that both have",
 	},
 	{
-		[]string{"internal/metrictest"},
+		[]string{"internal/tests/metrics"},
 		[]string{Root},
 		"it holds the library's figures against the rows and against sums worked out by hand",
 	},
 	{
-		[]string{"internal/policytest"},
+		[]string{"internal/tests/policy"},
 		[]string{Root},
 		"it holds policies and priorities to what their users read",
 	},
@@ -142,8 +142,8 @@ var Table = []Row{
 		"it ships to users' programs, and listens to the library as they could",
 	},
 	{
-		[]string{"internal/mutate"},
-		[]string{"internal/proof"},
+		[]string{"internal/lab/mutate"},
+		[]string{"internal/lab/proof"},
 		"it takes guards out of the others' text and needs none of their code",
 	},
 	{
@@ -152,14 +152,14 @@ var Table = []Row{
 		"it starts a server for another command and needs no more",
 	},
 	{[]string{"cmd/penstock"}, []string{
-		Root, "db", "migrations", "internal/api", "internal/api/openapi", "internal/bench", "internal/bull", "internal/config",
-		"internal/demo", "internal/doctor", "internal/failpoint", "internal/maintain", "internal/metrics", "internal/postgres",
-		"internal/proof", "internal/top", "penstockotel",
+		Root, "db", "migrations", "internal/httpapi", "internal/httpapi/openapi", "internal/lab/bench", "internal/bull", "internal/config",
+		"internal/lab/demo", "internal/doctor", "internal/lab/failpoint", "internal/maintain", "internal/metrics", "internal/postgres",
+		"internal/lab/proof", "internal/top", "penstockotel",
 	}, "the command line joins all that ships, and what serves tests does not ship"},
 }
 
 // ForTests lists what the tests of any package may import beside what the package may.
-var ForTests = []string{"internal/dbtest", "internal/postgres", "migrations"}
+var ForTests = []string{"internal/testkit", "internal/postgres", "migrations"}
 
 // Fence keeps a library inside a few packages, their tests included.
 type Fence struct {
@@ -172,7 +172,7 @@ type Fence struct {
 var Fences = []Fence{
 	{
 		"github.com/labstack/echo",
-		[]string{"internal/api", "internal/api/openapi", "internal/apitest", "cmd/penstock"},
+		[]string{"internal/httpapi", "internal/httpapi/openapi", "internal/tests/http", "cmd/penstock"},
 		"the library must not bring a web framework into its user's program",
 	},
 	{
@@ -197,7 +197,7 @@ var Fences = []Fence{
 	},
 	{
 		"github.com/testcontainers",
-		[]string{"internal/dbtest"},
-		"every test gets its database from dbtest, wherever that finds Postgres",
+		[]string{"internal/testkit"},
+		"every test gets its database from testkit, wherever that finds Postgres",
 	},
 }

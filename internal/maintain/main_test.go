@@ -4,12 +4,12 @@ import (
 	"os"
 	"testing"
 
-	"github.com/penstock/penstock/internal/dbtest"
+	"github.com/penstock/penstock/internal/testkit"
 )
 
 func TestMain(m *testing.M) {
 	if url := os.Getenv(childEnv); url != "" {
 		os.Exit(childMain(url))
 	}
-	dbtest.Main(m)
+	testkit.Main(m)
 }

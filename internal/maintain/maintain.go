@@ -19,7 +19,7 @@ import (
 	"go.uber.org/zap"
 
 	"github.com/penstock/penstock/db"
-	"github.com/penstock/penstock/internal/failpoint"
+	"github.com/penstock/penstock/internal/lab/failpoint"
 )
 
 // Config sets up Run.

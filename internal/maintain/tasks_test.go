@@ -13,46 +13,46 @@ import (
 	"go.uber.org/zap"
 
 	"github.com/penstock/penstock/db"
-	"github.com/penstock/penstock/internal/dbtest"
+	"github.com/penstock/penstock/internal/testkit"
 )
 
 // patience bounds every wait; a test that needs it all has found a block.
 const patience = 60 * time.Second
 
-func exec1(t *testing.T, d *dbtest.DB, sql string, args ...any) {
+func exec1(t *testing.T, d *testkit.DB, sql string, args ...any) {
 	t.Helper()
 	_, err := d.Pool.Exec(t.Context(), sql, args...)
 	require.NoError(t, err, sql)
 }
 
-func ask[T any](t *testing.T, d *dbtest.DB, sql string, args ...any) (v T) {
+func ask[T any](t *testing.T, d *testkit.DB, sql string, args ...any) (v T) {
 	t.Helper()
 	require.NoError(t, d.Pool.QueryRow(t.Context(), sql, args...).Scan(&v), sql)
 	return v
 }
 
 // until waits for a condition that the database answers.
-func until(t *testing.T, d *dbtest.DB, condition string, args ...any) {
+func until(t *testing.T, d *testkit.DB, condition string, args ...any) {
 	t.Helper()
 	sql := "SELECT coalesce((SELECT " + condition + "), false)"
 	require.Eventually(t, func() bool { return ask[bool](t, d, sql, args...) }, patience, 20*time.Millisecond, condition)
 }
 
 // addTask makes a task that is due now, and then by the schedule.
-func addTask(t *testing.T, d *dbtest.DB, name, schedule string) {
+func addTask(t *testing.T, d *testkit.DB, name, schedule string) {
 	t.Helper()
 	exec1(t, d, `INSERT INTO penstock.scheduled_tasks (name, description, schedule, next_run_at)
 		VALUES ($1, '', $2, now() - interval '1 second')`, name, schedule)
 }
 
-func getTask(t *testing.T, d *dbtest.DB, name string) db.ScheduledTask {
+func getTask(t *testing.T, d *testkit.DB, name string) db.ScheduledTask {
 	t.Helper()
 	row, err := db.New(d.Pool).GetTask(t.Context(), name)
 	require.NoError(t, err)
 	return row
 }
 
-func runsOf(t *testing.T, d *dbtest.DB, name string) []db.TaskRun {
+func runsOf(t *testing.T, d *testkit.DB, name string) []db.TaskRun {
 	t.Helper()
 	runs, err := db.New(d.Pool).ListTaskRuns(t.Context(), db.ListTaskRunsParams{Task: &name, RowLimit: 100})
 	require.NoError(t, err)
@@ -60,7 +60,7 @@ func runsOf(t *testing.T, d *dbtest.DB, name string) []db.TaskRun {
 }
 
 // keep runs a scheduler of these tasks until the test, or the returned stop, ends it.
-func keep(t *testing.T, d *dbtest.DB, tasks map[string]task) (stop func()) {
+func keep(t *testing.T, d *testkit.DB, tasks map[string]task) (stop func()) {
 	t.Helper()
 	s := newScheduler(db.New(d.Pool), zap.NewNop(), tasks)
 	s.lease = childLease
@@ -76,7 +76,7 @@ func nothing(context.Context, json.RawMessage) (any, error) { return nil, nil }
 
 func TestFiveProcessesRunEveryTickOnce(t *testing.T) {
 	t.Parallel()
-	d := dbtest.New(t)
+	d := testkit.New(t)
 	exec1(t, d, `CREATE TABLE marks (pid int)`)
 	addTask(t, d, "mark", "* * * * * *")
 	children := map[int]*child{}
@@ -101,7 +101,7 @@ func TestFiveProcessesRunEveryTickOnce(t *testing.T) {
 
 func TestAKilledProcessesRunIsMadeAgain(t *testing.T) {
 	t.Parallel()
-	d := dbtest.New(t)
+	d := testkit.New(t)
 	addTask(t, d, "hang", "0 2 * * *")
 	first := startChild(t, d.URL)
 	first.says(t, "hang")
@@ -122,7 +122,7 @@ func TestAKilledProcessesRunIsMadeAgain(t *testing.T) {
 
 func TestAMissedDailyTickRunsOnce(t *testing.T) {
 	t.Parallel()
-	d := dbtest.New(t)
+	d := testkit.New(t)
 	addTask(t, d, "daily", "0 2 * * *")
 	exec1(t, d, `UPDATE penstock.scheduled_tasks SET next_run_at = date_trunc('day', now(), 'UTC') - interval '3 days 22 hours' WHERE name = 'daily'`)
 	addTask(t, d, "often", "* * * * * *")
@@ -137,7 +137,7 @@ func TestAMissedDailyTickRunsOnce(t *testing.T) {
 
 func TestAFailingTaskIsTriedAgainWithGrowingWaitsBeforeItsNextTick(t *testing.T) {
 	t.Parallel()
-	d := dbtest.New(t)
+	d := testkit.New(t)
 	var panics atomic.Bool
 	addTask(t, d, "bad", "0 0 1 1 *")
 	keep(t, d, map[string]task{"bad": func(context.Context, json.RawMessage) (any, error) {
@@ -168,7 +168,7 @@ func TestAFailingTaskIsTriedAgainWithGrowingWaitsBeforeItsNextTick(t *testing.T)
 
 func TestALongTaskDelaysNoShortOneAndKeepsItsLease(t *testing.T) {
 	t.Parallel()
-	d := dbtest.New(t)
+	d := testkit.New(t)
 	end := make(chan struct{})
 	addTask(t, d, "long", "0 2 * * *")
 	addTask(t, d, "short", "* * * * * *")
@@ -194,7 +194,7 @@ func TestALongTaskDelaysNoShortOneAndKeepsItsLease(t *testing.T) {
 
 func TestARunThatLostItsLeaseIsEndedAndNotRecorded(t *testing.T) {
 	t.Parallel()
-	d := dbtest.New(t)
+	d := testkit.New(t)
 	ended := make(chan error, 10)
 	addTask(t, d, "stray", "0 2 * * *")
 	keep(t, d, map[string]task{"stray": func(ctx context.Context, _ json.RawMessage) (any, error) {
@@ -218,7 +218,7 @@ func TestARunThatLostItsLeaseIsEndedAndNotRecorded(t *testing.T) {
 
 func TestAChangeDuringARunKeepsItsOwnPlan(t *testing.T) {
 	t.Parallel()
-	d := dbtest.New(t)
+	d := testkit.New(t)
 	began, end := make(chan struct{}), make(chan struct{})
 	addTask(t, d, "slow", "* * * * * *")
 	keep(t, d, map[string]task{"slow": func(context.Context, json.RawMessage) (any, error) {
@@ -236,7 +236,7 @@ func TestAChangeDuringARunKeepsItsOwnPlan(t *testing.T) {
 
 func TestATaskWithAScheduleNobodyCanReadSaysSo(t *testing.T) {
 	t.Parallel()
-	d := dbtest.New(t)
+	d := testkit.New(t)
 	addTask(t, d, "odd", "0 0 30 2 *") // past SetTask, by SQL
 	exec1(t, d, `UPDATE penstock.scheduled_tasks SET next_run_at = NULL WHERE name = 'odd'`)
 	addTask(t, d, "fine", "* * * * * *")
@@ -250,7 +250,7 @@ func TestATaskWithAScheduleNobodyCanReadSaysSo(t *testing.T) {
 
 func TestTasksThatABinaryDoesNotKnowAreLeftToOthers(t *testing.T) {
 	t.Parallel()
-	d := dbtest.New(t)
+	d := testkit.New(t)
 	addTask(t, d, "newer", "* * * * * *")
 	addTask(t, d, "known", "* * * * * *")
 	keep(t, d, map[string]task{"known": nothing})
@@ -260,7 +260,7 @@ func TestTasksThatABinaryDoesNotKnowAreLeftToOthers(t *testing.T) {
 
 func TestEveryTaskOfTheTableIsKnownAndEveryKnownOneIsInIt(t *testing.T) {
 	t.Parallel()
-	d := dbtest.New(t)
+	d := testkit.New(t)
 	rows, err := d.Pool.Query(t.Context(), `SELECT name FROM penstock.scheduled_tasks ORDER BY name`)
 	require.NoError(t, err)
 	names, err := pgx.CollectRows(rows, pgx.RowTo[string])
@@ -271,7 +271,7 @@ func TestEveryTaskOfTheTableIsKnownAndEveryKnownOneIsInIt(t *testing.T) {
 // Every task does its work once, as its row is after the migrations.
 func TestEveryTaskCompletes(t *testing.T) {
 	t.Parallel()
-	d := dbtest.New(t)
+	d := testkit.New(t)
 	exec1(t, d, `UPDATE penstock.scheduled_tasks SET asked_at = now()`)
 	exec1(t, d, `INSERT INTO penstock.task_runs (task, attempt, started_at, finished_at, outcome, runner)
 		VALUES ('prune', 1000000, now() - interval '4 days', now() - interval '4 days', 'completed', '')`)

@@ -10,7 +10,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/penstock/penstock"
-	"github.com/penstock/penstock/internal/dbtest"
+	"github.com/penstock/penstock/internal/testkit"
 )
 
 // worked is metrics after a workload in which everything that they show happened.
@@ -25,7 +25,7 @@ type worked struct {
 // worker runs on until the test ends.
 func work(t *testing.T) worked {
 	t.Helper()
-	d := dbtest.New(t)
+	d := testkit.New(t)
 	m := New("1.2.3")
 	ends, beats := make(chan penstock.EndEvent, 100), make(chan penstock.BeatEvent, 1000)
 	client, err := penstock.NewClient(d.Pool, penstock.Config{
@@ -74,7 +74,7 @@ func work(t *testing.T) worked {
 }
 
 // sampled has the queues counted, which upkeep would do within ten seconds.
-func sampled(t *testing.T, d *dbtest.DB) {
+func sampled(t *testing.T, d *testkit.DB) {
 	t.Helper()
 	require.Eventually(t, func() bool { // the worker's own upkeep may be at it
 		_, err := d.Pool.Exec(t.Context(), `UPDATE penstock.sampling SET next_look_at = '-infinity'`)

@@ -17,12 +17,12 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/penstock/penstock"
-	"github.com/penstock/penstock/internal/dbtest"
+	"github.com/penstock/penstock/internal/testkit"
 )
 
 // terminal is the program on a terminal of its own: keys go in, the screen is read.
 type terminal struct {
-	*dbtest.DB
+	*testkit.DB
 	client *penstock.Client
 	screen *vt.Emulator
 	drawn  sync.Mutex // held while the screen is written, or read whole
@@ -73,7 +73,7 @@ func (term *terminal) cutOff(away bool) {
 }
 
 // turnOn starts the program on a terminal of that size.
-func turnOn(t *testing.T, d *dbtest.DB, width, height int) *terminal {
+func turnOn(t *testing.T, d *testkit.DB, width, height int) *terminal {
 	t.Helper()
 	in, keys := io.Pipe()
 	term := &terminal{DB: d, screen: vt.NewEmulator(width, height), keys: keys, done: make(chan error, 1)}

@@ -12,14 +12,14 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/penstock/penstock"
-	"github.com/penstock/penstock/internal/dbtest"
+	"github.com/penstock/penstock/internal/testkit"
 )
 
 // filled is a database with 3 jobs waiting in mail, 12 scheduled in tts, and one of
 // deploy dead of an error that tries to move a terminal's cursor.
-func filled(t *testing.T) *dbtest.DB {
+func filled(t *testing.T) *testkit.DB {
 	t.Helper()
-	d := dbtest.New(t)
+	d := testkit.New(t)
 	client, err := penstock.NewClient(d.Pool, penstock.Config{})
 	require.NoError(t, err)
 	var jobs []penstock.NewJob
@@ -41,7 +41,7 @@ func filled(t *testing.T) *dbtest.DB {
 	return d
 }
 
-func exec(t *testing.T, d *dbtest.DB, sql string) {
+func exec(t *testing.T, d *testkit.DB, sql string) {
 	t.Helper()
 	_, err := d.Pool.Exec(t.Context(), sql)
 	require.NoError(t, err)

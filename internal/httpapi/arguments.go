@@ -1,0 +1,57 @@
+package httpapi
+
+import (
+	"context"
+	"errors"
+	"strconv"
+	"strings"
+
+	"github.com/penstock/penstock"
+)
+
+// seedNames are the arguments whose name in JSON is not that of SQL in camelCase.
+var seedNames = map[string]string{"queue": "queueName", "retry": "retryStrategy"}
+
+// fieldsOf are the fields that err refuses, nil when it is about something else. What
+// the library calls max_attempts the client sent as /maxAttempts.
+func fieldsOf(ctx context.Context, err error) fieldErrors {
+	if wrong, ok := errors.AsType[fieldErrors](err); ok {
+		return wrong
+	}
+	refused, ok := errors.AsType[*penstock.ArgumentError](err)
+	if !ok {
+		return nil
+	}
+	return fieldErrors{{pointerOf(exchangeOf(ctx).operation, refused), refused.Message}}
+}
+
+// pointerOf is where the request had the argument: a parameter if the operation has one
+// of that name, else a field of the body.
+func pointerOf(op *operation, refused *penstock.ArgumentError) string {
+	keys := strings.Split(refused.Argument, ".")
+	for i, key := range keys {
+		keys[i] = camelCase(key)
+	}
+	if name, ok := seedNames[keys[0]]; ok {
+		keys[0] = name
+	}
+	if op != nil {
+		if p := op.parameter(keys[len(keys)-1]); p != nil && refused.Job == 0 {
+			return p.name
+		}
+		if refused.Job > 0 && op.batch != "-" {
+			return op.batch + "/" + strconv.Itoa(refused.Job-1) + "/" + strings.Join(keys, "/")
+		}
+	}
+	return "/" + strings.Join(keys, "/")
+}
+
+func camelCase(snake string) string {
+	words := strings.Split(snake, "_")
+	for i, word := range words[1:] {
+		if word != "" {
+			words[i+1] = strings.ToUpper(word[:1]) + word[1:]
+		}
+	}
+	return strings.Join(words, "")
+}

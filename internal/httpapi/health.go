@@ -1,0 +1,61 @@
+package httpapi
+
+import (
+	"context"
+	"strings"
+	"unicode"
+
+	"github.com/penstock/penstock/internal/httpapi/openapi"
+)
+
+// GetHealth tells what is wrong with a queue.
+func (h *handlers) GetHealth(ctx context.Context, r openapi.GetHealthRequestObject) (openapi.GetHealthResponseObject, error) {
+	health, err := h.client(ctx).Health(ctx, r.QueueName)
+	return openapi.GetHealth200JSONResponse(health), err
+}
+
+// GetAllHealth tells what is wrong at all, which needs a caller who may see every queue.
+func (h *handlers) GetAllHealth(ctx context.Context, _ openapi.GetAllHealthRequestObject) (openapi.GetAllHealthResponseObject, error) {
+	if err := mayAsk(ctx, ""); err != nil {
+		return nil, err
+	}
+	all, err := h.client(ctx).AllHealth(ctx)
+	return openapi.GetAllHealth200JSONResponse(all), err
+}
+
+// ListHealthReports lists the reports that are kept.
+func (h *handlers) ListHealthReports(ctx context.Context, r openapi.ListHealthReportsRequestObject) (openapi.ListHealthReportsResponseObject, error) {
+	page, err := h.client(ctx).HealthReports(ctx, someQueue(r.QueueName), r.Params.Limit, r.Params.Cursor)
+	return openapi.ListHealthReports200JSONResponse(page), err
+}
+
+// GetHealthThresholds tells what a queue is held against.
+func (h *handlers) GetHealthThresholds(ctx context.Context, r openapi.GetHealthThresholdsRequestObject) (openapi.GetHealthThresholdsResponseObject, error) {
+	thresholds, err := h.client(ctx).HealthThresholds(ctx, r.QueueName)
+	return openapi.GetHealthThresholds200JSONResponse(thresholds), err
+}
+
+// SetHealthThresholds changes that.
+func (h *handlers) SetHealthThresholds(ctx context.Context, r openapi.SetHealthThresholdsRequestObject) (openapi.SetHealthThresholdsResponseObject, error) {
+	client, change := h.client(ctx), map[string]*float64{}
+	for field, threshold := range *r.Body {
+		change[snakeCase(field)] = threshold
+	}
+	if err := client.SetHealthThresholds(ctx, r.QueueName, change); err != nil {
+		return nil, err
+	}
+	thresholds, err := client.HealthThresholds(ctx, r.QueueName)
+	return openapi.SetHealthThresholds200JSONResponse(thresholds), err
+}
+
+// snakeCase turns camelCase around.
+func snakeCase(camel string) string {
+	var snake strings.Builder
+	for _, letter := range camel {
+		if unicode.IsUpper(letter) {
+			snake.WriteByte('_')
+		}
+		snake.WriteRune(unicode.ToLower(letter))
+	}
+	return snake.String()
+}

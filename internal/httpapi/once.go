@@ -1,0 +1,70 @@
+package httpapi
+
+import (
+	"bytes"
+	"net/http"
+
+	"github.com/labstack/echo/v4"
+
+	"github.com/penstock/penstock"
+)
+
+const idempotencyKey = "Idempotency-Key"
+
+// keptHeaders are those of an answer that belong to what was done.
+var keptHeaders = []string{echo.HeaderContentType, echo.HeaderLocation}
+
+// once runs the handler inside the transaction that also keeps its answer, or gives the
+// answer that is kept. Only a success is kept: what failed had no effect, and the same
+// request may succeed later.
+func once(c echo.Context, x *exchange, key string, body []byte, next echo.HandlerFunc) error {
+	if len(c.Request().Header.Values(idempotencyKey)) != 1 {
+		return refuseField(idempotencyKey, "must be given once")
+	}
+	client, real := x.client, c.Response()
+	request := []byte(c.Request().Method + " " + c.Request().URL.RequestURI() + "\n" + string(body))
+	reply, repeated, err := client.Once(c.Request().Context(), x.caller.id, key, request, func(inside *penstock.Client) (penstock.Reply, error) {
+		x.client = inside
+		held := &heldAnswer{header: real.Header().Clone()}
+		c.SetResponse(echo.NewResponse(held, c.Echo()))
+		defer c.SetResponse(real)
+		if err := next(c); err != nil {
+			return penstock.Reply{}, err
+		}
+		return held.reply(), nil
+	})
+	c.SetResponse(real)
+	if err != nil {
+		return err
+	}
+	for name, value := range reply.Headers {
+		real.Header().Set(name, value)
+	}
+	if repeated {
+		real.Header().Set("Idempotency-Replayed", "true")
+	}
+	real.WriteHeader(reply.Status)
+	_, err = real.Write(reply.Body)
+	return err
+}
+
+// heldAnswer holds back what a handler answers until its transaction has committed.
+type heldAnswer struct {
+	header http.Header
+	status int
+	body   bytes.Buffer
+}
+
+func (h *heldAnswer) Header() http.Header            { return h.header }
+func (h *heldAnswer) WriteHeader(status int)         { h.status = status }
+func (h *heldAnswer) Write(text []byte) (int, error) { return h.body.Write(text) }
+
+func (h *heldAnswer) reply() penstock.Reply {
+	reply := penstock.Reply{Status: h.status, Headers: map[string]string{}, Body: h.body.Bytes()}
+	for _, name := range keptHeaders {
+		if value := h.header.Get(name); value != "" {
+			reply.Headers[name] = value
+		}
+	}
+	return reply
+}

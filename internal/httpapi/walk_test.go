@@ -1,0 +1,192 @@
+package httpapi
+
+import (
+	"encoding/json"
+	"fmt"
+	"maps"
+	"net/http"
+	"net/http/httptest"
+	"net/url"
+	"slices"
+	"strconv"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/labstack/echo/v4"
+	"github.com/santhosh-tekuri/jsonschema/v6"
+	"github.com/stretchr/testify/require"
+
+	"github.com/penstock/penstock"
+	"github.com/penstock/penstock/internal/testkit"
+)
+
+// walk is a server with two queues, of which the tokens cover only "mine", and one of
+// everything in "foreign".
+type walk struct {
+	*testing.T
+	e      *echo.Echo
+	tokens map[role]string
+	ids    map[string]string // path parameters of what is in "foreign"
+	job    int64
+	entry  string
+	worker penstock.RemoteWorker
+	client *penstock.Client
+}
+
+func newWalk(t *testing.T) *walk {
+	db := testkit.New(t)
+	client, err := penstock.NewClient(db.Pool, penstock.Config{})
+	require.NoError(t, err)
+	w := &walk{T: t, client: client, tokens: map[role]string{}}
+	w.e = New(Deps{Client: client, Loopback: true, TokenRate: 1_000_000})
+	for name, r := range roleNames {
+		_, w.tokens[r] = newTestToken(t, client, penstock.NewToken{Name: string(name), Role: name, Queues: []string{"mine"}})
+	}
+
+	ctx := t.Context()
+	enqueue := func() int64 {
+		id, err := client.Enqueue(ctx, penstock.NewJob{Queue: "foreign", Name: "n", Delay: time.Hour})
+		require.NoError(t, err)
+		return id
+	}
+	w.job = enqueue()
+	dead := enqueue()
+	_, err = client.DeadLetter(ctx, dead, "by hand")
+	require.NoError(t, err)
+	page, err := client.DeadJobs(ctx, penstock.DeadQuery{Queue: "foreign"})
+	require.NoError(t, err)
+	w.entry = page.Items[0].ID
+	remote, err := penstock.NewRemote(client)
+	require.NoError(t, err)
+	w.worker, err = remote.Register(ctx, "another token", penstock.Registration{Queues: []string{"foreign"}})
+	require.NoError(t, err)
+	redrive, err := client.StartRedrive(ctx, penstock.RedriveRequest{Queue: "foreign"})
+	require.NoError(t, err)
+	w.ids = map[string]string{
+		"jobId": strconv.FormatInt(w.job, 10), "dlqItemId": w.entry, "redriveId": strconv.FormatInt(redrive, 10),
+		"jobName": "n", "fingerprint": page.Items[0].Fingerprint, "position": "10", "level": "panic", "tag": "vip", "taskName": "dlq-purge",
+		"workerId": strconv.FormatInt(w.worker.ID, 10),
+	}
+	return w
+}
+
+// call sends the plainest request of the operation about the queue.
+func (w *walk) call(op *operation, queue, token string) (int, string) {
+	w.Helper()
+	path, query := op.route, url.Values{}
+	for _, p := range op.params {
+		value := queue
+		if p.name != queueParameter {
+			value = w.ids[p.name]
+		}
+		switch {
+		case p.in == "path":
+			require.NotEmpty(w, value, "%s: teach the walk a %s", op.id, p.name)
+			path = strings.Replace(path, ":"+p.name, url.PathEscape(value), 1)
+		case p.in == "query" && p.required:
+			query.Set(p.name, fmt.Sprint(plainest(p.schema)))
+		}
+	}
+	var body, media string
+	if of := op.bodies[jsonType]; of != nil {
+		text, err := json.Marshal(plainest(of.schema))
+		require.NoError(w, err)
+		body, media = string(text), jsonType
+	}
+	request := newRequest(op.method, path+"?"+query.Encode(), body, "Content-Type", media, "Authorization", "Bearer "+token)
+	recorder := httptest.NewRecorder()
+	w.e.ServeHTTP(recorder, request)
+	if recorder.Code < 400 {
+		return recorder.Code, ""
+	}
+	return recorder.Code, problemIn(w.T, recorder).Code
+}
+
+// plainest is the least that a schema takes.
+func plainest(s *jsonschema.Schema) any {
+	s = resolve(s)
+	if choices := slices.Concat(s.OneOf, s.AnyOf); len(choices) > 0 {
+		return plainest(choices[0])
+	}
+	switch {
+	case s.Enum != nil:
+		return s.Enum.Values[0]
+	case s.Format != nil && s.Format.Name == "date-time":
+		return "2099-01-31T12:00:00Z"
+	case takes(s, "object"):
+		object := map[string]any{}
+		for _, name := range s.Required {
+			object[name] = plainest(s.Properties[name])
+		}
+		return object
+	case takes(s, "array"):
+		return []any{plainest(s.Items2020)}
+	case takes(s, "integer"), takes(s, "number"):
+		return 1
+	case takes(s, "boolean"):
+		return true
+	}
+	return "high"
+}
+
+// TestEveryRoleReachesItsOperationsAndNoForeignQueue walks operations × roles × queues.
+func TestEveryRoleReachesItsOperationsAndNoForeignQueue(t *testing.T) {
+	w := newWalk(t)
+	operations := served(t).operations
+	for _, route := range slices.Sorted(maps.Keys(operations)) {
+		op := operations[route]
+		if roles[op.id] == public {
+			continue
+		}
+		for _, r := range roleNames {
+			status, code := w.call(op, "mine", w.tokens[r])
+			if roles[op.id]&r == 0 {
+				require.Equal(t, "forbidden", code, "%s by %v", op.id, r)
+				continue
+			}
+			require.NotContains(t, []string{"forbidden", "unauthorized"}, code, "%s by %v", op.id, r)
+			require.Less(t, status, 500, "%s by %v", op.id, r)
+			if w.namesForeign(op) {
+				require.Equal(t, http.StatusNotFound, status, "%s by %v sees what is in a foreign queue: %s", op.id, r, code)
+			}
+			if aboutEverything[op.id] {
+				require.Equal(t, "forbidden_queue", code, "%s by %v", op.id, r)
+			}
+			if op.parameter(queueParameter) != nil && op.parameter(queueParameter).in == "path" {
+				for _, queue := range []string{"foreign", every} {
+					_, code = w.call(op, queue, w.tokens[r])
+					require.Equal(t, "forbidden_queue", code, "%s by %v in queue %s", op.id, r, queue)
+				}
+			}
+		}
+		status, code := w.call(op, "mine", "pen_unknown_unknown")
+		require.Equal(t, http.StatusUnauthorized, status, "%s without a token: %s", op.id, code)
+	}
+
+	job, err := w.client.Job(t.Context(), w.job)
+	require.NoError(t, err)
+	require.Equal(t, penstock.Scheduled, job.State, "nothing of it changed a foreign job")
+	require.False(t, job.CancelRequested)
+	page, err := w.client.DeadJobs(t.Context(), penstock.DeadQuery{Queue: "foreign"})
+	require.NoError(t, err)
+	require.Equal(t, w.entry, page.Items[0].ID)
+	_, err = w.worker.Heartbeat(t.Context(), nil)
+	require.NoError(t, err, "another token's worker is where it was")
+}
+
+// aboutEverything are operations that need a token of every queue though their path names
+// none.
+var aboutEverything = map[string]bool{
+	"getAllHealth": true, "getAllMetrics": true, "pauseTask": true, "resumeTask": true, "runTask": true,
+}
+
+// namesForeign reports whether the operation is about one thing by its id.
+func (w *walk) namesForeign(op *operation) bool {
+	for _, name := range []string{"jobId", "dlqItemId", "redriveId"} {
+		if op.parameter(name) != nil {
+			return true
+		}
+	}
+	return false
+}

@@ -1,0 +1,77 @@
+package httpapi
+
+import (
+	"context"
+	"strconv"
+	"time"
+
+	"github.com/penstock/penstock"
+	"github.com/penstock/penstock/internal/httpapi/openapi"
+)
+
+// worker is the registered worker that a request speaks for: another token's is gone,
+// as one that never was.
+func (h *handlers) worker(ctx context.Context, id int64) penstock.RemoteWorker {
+	return h.Remote.Worker(exchangeOf(ctx).caller.id, id)
+}
+
+// RegisterWorker makes a worker known.
+func (h *handlers) RegisterWorker(ctx context.Context, r openapi.RegisterWorkerRequestObject) (openapi.RegisterWorkerResponseObject, error) {
+	for _, queue := range r.Body.Queues {
+		if err := mayUse(ctx, queue); err != nil {
+			return nil, err
+		}
+	}
+	worker, err := h.Remote.Register(ctx, exchangeOf(ctx).caller.id, *r.Body)
+	if err != nil {
+		return nil, err
+	}
+	id := strconv.FormatInt(worker.ID, 10)
+	return openapi.RegisterWorker201JSONResponse{
+		Body: openapi.Registered{
+			Id: id, HeartbeatInterval: int(penstock.RemoteBeatEvery.Milliseconds()), Lease: int(penstock.RemoteLease.Milliseconds()),
+		},
+		Headers: openapi.RegisterWorker201ResponseHeaders{Location: "/api/v1/workers/" + id},
+	}, nil
+}
+
+// ClaimJobs leases jobs, waiting for the first until the time is up or the server drains.
+func (h *handlers) ClaimJobs(ctx context.Context, r openapi.ClaimJobsRequestObject) (openapi.ClaimJobsResponseObject, error) {
+	waiting, stop := untilDraining(ctx)
+	defer stop()
+	jobs, err := h.worker(ctx, r.WorkerId).Claim(waiting, penstock.ClaimRequest{
+		ID: r.Body.ClaimId, Queues: r.Body.Queues, Limit: r.Body.Limit, Wait: time.Duration(r.Body.Wait) * time.Millisecond,
+	})
+	if err != nil && waiting.Err() != nil && ctx.Err() == nil {
+		err = nil
+	}
+	return openapi.ClaimJobs200JSONResponse{Jobs: append([]penstock.RemoteJob{}, jobs...)}, err
+}
+
+// Heartbeat keeps the worker's leases.
+func (h *handlers) Heartbeat(ctx context.Context, r openapi.HeartbeatRequestObject) (openapi.HeartbeatResponseObject, error) {
+	reply, err := h.worker(ctx, r.WorkerId).Heartbeat(ctx, r.Body.Held)
+	return openapi.Heartbeat200JSONResponse(reply), err
+}
+
+// FinishAttempts ends attempts, each by itself.
+func (h *handlers) FinishAttempts(ctx context.Context, r openapi.FinishAttemptsRequestObject) (openapi.FinishAttemptsResponseObject, error) {
+	for i := range r.Body.Attempts {
+		if err := mayUse(ctx, r.Body.Attempts[i].Queue); err != nil {
+			return nil, err
+		}
+	}
+	endings, err := h.worker(ctx, r.WorkerId).Finish(ctx, r.Body.Attempts)
+	return openapi.FinishAttempts200JSONResponse{Attempts: endings}, err
+}
+
+// NoteProgress notes how far attempts are.
+func (h *handlers) NoteProgress(ctx context.Context, r openapi.NoteProgressRequestObject) (openapi.NoteProgressResponseObject, error) {
+	lost, err := h.worker(ctx, r.WorkerId).Progress(ctx, r.Body.Attempts)
+	return openapi.NoteProgress200JSONResponse{Lost: append(penstock.IDs{}, lost...)}, err
+}
+
+// RemoveWorker gives back what the worker holds and forgets it.
+func (h *handlers) RemoveWorker(ctx context.Context, r openapi.RemoveWorkerRequestObject) (openapi.RemoveWorkerResponseObject, error) {
+	return openapi.RemoveWorker204Response{}, h.worker(ctx, r.WorkerId).Leave(ctx)
+}

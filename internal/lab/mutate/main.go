@@ -1,0 +1,143 @@
+// Command mutate takes the guards that Penstock stands on out, one at a time, and proves
+// each mutant under the fault that its guard is there for. A proof that notices nothing
+// is a proof of nothing: mutate then fails. `make proof-mutants` runs it.
+//
+// A guard in SQL is taken out of the proof's own database, one in Go out of a build
+// with an overlay: no file of the checkout is touched.
+package main
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"flag"
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"time"
+
+	"github.com/penstock/penstock/internal/lab/proof"
+)
+
+func main() {
+	duration := flag.Duration("duration", 20*time.Second, "of each proof")
+	seed := flag.Uint64("seed", 1, "of each proof")
+	only := flag.String("only", "", "the mutants to prove, parted by commas; empty: all")
+	flag.Parse()
+	if err := run(context.Background(), *duration, *seed, *only); err != nil {
+		fmt.Fprintln(os.Stderr, "mutate:", err)
+		os.Exit(1)
+	}
+}
+
+func run(ctx context.Context, duration time.Duration, seed uint64, only string) error {
+	dir, err := os.MkdirTemp("", "penstock-mutants-")
+	if err != nil {
+		return err
+	}
+	defer os.RemoveAll(dir)
+	sound := filepath.Join(dir, "penstock")
+	if err := build(ctx, sound, ""); err != nil {
+		return err
+	}
+	var alive []string
+	for _, m := range proof.Mutants {
+		if only != "" && !strings.Contains(","+only+",", ","+m.Name+",") {
+			continue
+		}
+		caught, err := prove(ctx, m, dir, sound, duration, seed)
+		if err != nil {
+			return fmt.Errorf("%s: %w", m.Name, err)
+		}
+		fmt.Printf("%-36s %s\n", m.Name, caught)
+		if caught == "" {
+			alive = append(alive, m.Name)
+		}
+	}
+	if len(alive) > 0 {
+		return fmt.Errorf("nothing noticed that these guards were gone: %s", strings.Join(alive, ", "))
+	}
+	return nil
+}
+
+// prove returns the first violation that a proof of the mutant found; empty: none.
+func prove(ctx context.Context, m proof.Mutant, dir, sound string, duration time.Duration, seed uint64) (string, error) {
+	if m.Rare {
+		duration *= 3
+	}
+	program := sound
+	args := []string{"proof", "--duration", duration.String(), "--lease", "3s", "--seed", fmt.Sprint(seed), "--jobs", fmt.Sprint(int(duration.Seconds() * 500)), "--keep", filepath.Join(dir, "histories", m.Name)}
+	if m.File != "" {
+		overlay, err := mutated(m, dir)
+		if err != nil {
+			return "", err
+		}
+		program = filepath.Join(dir, "mutant")
+		if err := build(ctx, program, overlay); err != nil {
+			return "", err
+		}
+	} else {
+		args = append(args, "--mutant", m.Name)
+	}
+	nemesis := m.Nemesis
+	if nemesis == "" {
+		nemesis = "second end" // breaks nothing
+	}
+	cmd := exec.CommandContext(ctx, program, append(args, "--nemesis", nemesis)...)
+	var out, complaints bytes.Buffer
+	cmd.Stdout, cmd.Stderr = &out, &complaints
+	err := cmd.Run()
+	var exit *exec.ExitError
+	if err != nil && !errors.As(err, &exit) {
+		return "", err
+	}
+	_, found, broken := strings.Cut(out.String(), "\n**")
+	switch {
+	case err == nil:
+		return "", nil
+	case !broken:
+		return "", fmt.Errorf("the proof could not be made: %s", bytes.TrimSpace(complaints.Bytes()))
+	}
+	line, _, _ := strings.Cut(found, "\n")
+	return "caught: " + strings.Replace(line, "**", "", 1), nil
+}
+
+// mutated writes an overlay that has the file without its guard, and returns its path.
+func mutated(m proof.Mutant, dir string) (string, error) {
+	source, err := os.ReadFile(m.File)
+	if err != nil {
+		return "", fmt.Errorf("run it at the root of the checkout: %w", err)
+	}
+	if n := strings.Count(string(source), m.Guard); n != 1 {
+		return "", fmt.Errorf("%s has its guard %q %d times, not once", m.File, m.Guard, n)
+	}
+	replaced := filepath.Join(dir, m.File)
+	if err := os.WriteFile(replaced, []byte(strings.Replace(string(source), m.Guard, m.Instead, 1)), 0o600); err != nil {
+		return "", err
+	}
+	original, err := filepath.Abs(m.File)
+	if err != nil {
+		return "", err
+	}
+	overlay, err := json.Marshal(map[string]map[string]string{"Replace": {original: replaced}})
+	if err != nil {
+		return "", err
+	}
+	path := filepath.Join(dir, "overlay.json")
+	return path, os.WriteFile(path, overlay, 0o600)
+}
+
+func build(ctx context.Context, program, overlay string) error {
+	args := []string{"build", "-o", program}
+	if overlay != "" {
+		args = append(args, "-overlay", overlay)
+	}
+	out, err := exec.CommandContext(ctx, "go", append(args, "./cmd/penstock")...).CombinedOutput()
+	if err != nil {
+		return fmt.Errorf("build: %w: %s", err, out)
+	}
+	return nil
+}

@@ -1,0 +1,51 @@
+package proof
+
+import (
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/penstock/penstock/internal/testkit"
+)
+
+func TestEveryMutantsGuardIsStillThere(t *testing.T) {
+	t.Parallel()
+	db := testkit.New(t)
+	require.NoError(t, installAudit(t.Context(), db.Pool))
+	a := &arena{pool: db.Pool}
+	for _, m := range Mutants {
+		if m.File != "" {
+			source, err := os.ReadFile(filepath.Join("..", "..", "..", m.File))
+			require.NoError(t, err)
+			require.Equal(t, 1, strings.Count(string(source), m.Guard), "%s: %q in %s", m.Name, m.Guard, m.File)
+			require.ErrorContains(t, sabotage(t.Context(), a, []string{m.Name}), m.File)
+			continue
+		}
+		require.NoError(t, sabotage(t.Context(), a, []string{m.Name}), m.Name)
+	}
+	require.ErrorContains(t, sabotage(t.Context(), a, []string{"fence"}), "does not have the guard", "it is out already")
+	require.ErrorContains(t, sabotage(t.Context(), a, []string{"luck"}), `no mutant is called "luck"`)
+	for _, m := range Mutants {
+		_, err := choose(paces(1), []string{m.Nemesis})
+		require.True(t, err == nil || m.Nemesis == "", m.Name)
+	}
+}
+
+func TestARunIsRefusedForWhatItCannotDo(t *testing.T) {
+	t.Parallel()
+	for text, opts := range map[string]Options{
+		"the duration must be 10s to 24h, got 1s": {Duration: 1e9},
+		"the lease must be 2s to 1m, got 1s":      {Duration: 20e9, Lease: 1e9},
+		"the jobs must be 1 to":                   {Duration: 20e9, Jobs: -1},
+		"the workers must be 1 to 32, got 33":     {Duration: 20e9, Workers: 33},
+		"no command for child processes":          {Duration: 20e9},
+		"this build has no failpoints":            {Duration: 20e9, Failpoint: 7},
+		`no nemesis is called "locusts"`:          {Duration: 20e9, Child: []string{"true"}, Nemeses: []string{"locusts"}},
+	} {
+		_, err := Run(t.Context(), opts)
+		require.ErrorContains(t, err, text)
+	}
+}
