@@ -2,7 +2,7 @@
 # cache is warm; `run` and `test` first see to it that PostgreSQL's server is there.
 
 .DEFAULT_GOAL := help
-.PHONY: help run test gen lint verify bench proof proof-mutants bin/penstock
+.PHONY: help run test test-long test-race gen lint verify bench proof proof-mutants bin/penstock
 
 ifeq ($(shell command -v go),)
 $(error Go 1.26 or later is needed and no `go` is on PATH: install it from https://go.dev/dl)
@@ -16,14 +16,16 @@ ARGS   ?=
 # give is of no use to a development build.
 export GOFLAGS := $(strip $(shell go env GOFLAGS) -buildvcs=false)
 
-# The same build on every machine, with a C compiler, half of one or none. Only the
-# race detector needs C, and one probe compile decides whether tests get it.
+# The same build on every machine, with a C compiler or without. Only the race detector
+# needs C.
 export CGO_ENABLED := 0
-PROBE := \#include <stdlib.h>\nint main(void) { return 0; }\n
 
-# Each test package starts a private PostgreSQL: more than four at once gain nothing.
+# All test packages share one private PostgreSQL: more than four at once gain nothing.
 CPUS     := $(shell getconf _NPROCESSORS_ONLN 2>/dev/null || echo 2)
 PACKAGES := $(shell [ $(CPUS) -gt 4 ] && echo 4 || echo $(CPUS))
+
+TESTS     = go run ./internal/withpostgres --tests
+TESTFLAGS = -p $(PACKAGES) -timeout 10m $(ARGS)
 
 TOOL := go tool -modfile=tools/go.mod
 
@@ -37,15 +39,17 @@ bin/penstock:
 	@scripts/prepare
 	@go build -o $@ ./cmd/penstock
 
-test: ## run every test against real PostgreSQL
+# Tests run without vet: make lint has it.
+test: ## run the tests against real PostgreSQL: two minutes, five with empty caches
 	@scripts/prepare
-	@if printf '$(PROBE)' | $$(go env CC) -pthread -x c -o /dev/null - >/dev/null 2>&1; then \
-		echo "test: with -race (C compiler: $$(go env CC))"; race=-race; \
-	else \
-		echo "test: WITHOUT -race, no working C compiler found (install gcc or clang to use it)"; race=; \
-	fi; \
-	[ -z "$$race" ] || export CGO_ENABLED=1; \
-	go test $$race -p $(PACKAGES) -timeout 10m $(ARGS) ./...
+	@$(TESTS) go test -vet=off $(TESTFLAGS) ./...
+
+test-long: ## the same and the tests that take long: proof, bench, other languages
+	@scripts/prepare
+	@PENSTOCK_LONG=1 $(TESTS) go test -vet=off $(TESTFLAGS) ./...
+
+test-race: ## the same as test, with Go's race detector, which needs a C compiler
+	@cc=$$(scripts/prepare --compiler) && $(TESTS) env CGO_ENABLED=1 CC="$$cc" go test -race -vet=off $(TESTFLAGS) ./...
 
 gen: ## write db/ from queries/ and internal/httpapi/openapi/ from openapi.yaml
 	go tool sqlc generate

@@ -11,18 +11,18 @@ import (
 
 	"github.com/penstock/penstock"
 	"github.com/penstock/penstock/internal/postgres"
+	"github.com/penstock/penstock/internal/testkit/testdb"
 )
 
-// patience bounds setting up and tearing down, on a machine that is busy.
 const (
-	patience      = time.Minute
+	patience      = time.Minute     // bounds set-up and tear-down, on a machine that is busy
 	closePatience = 3 * time.Second // for what the test left running
 )
 
 // shared is where the test binary's databases come from.
-var shared source
+var shared = testdb.Source{Prefix: "penstocktest_"}
 
-// DB is a database of one test's own, with Penstock's schema in it.
+// DB is a database for one test alone, with Penstock's schema in it.
 type DB struct {
 	Pool   *pgxpool.Pool // up to 10 connections
 	URL    string        // the same database, for processes and further pools
@@ -30,19 +30,19 @@ type DB struct {
 }
 
 // NewDB makes a database that is dropped when the test ends, in some 30 ms: a copy of
-// one that was migrated for the whole test binary. Tests may run in parallel.
-// Whatever else the test connected to it is cut off then. Without a PostgreSQL the
-// test fails and is told what to install.
+// one that was migrated for the whole test binary. Tests may run in parallel. Every
+// other connection to the database is ended then. Without a PostgreSQL the test fails
+// and says what to install.
 func NewDB(t testing.TB) *DB {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(context.Background(), patience)
 	defer cancel()
-	name, err := shared.clone(ctx)
+	made, err := shared.Create(ctx)
 	if err != nil {
 		t.Fatalf("penstocktest: %v", err)
 	}
-	db := &DB{URL: shared.url(name)}
-	t.Cleanup(func() { db.remove(t, name) })
+	db := &DB{URL: made.URL}
+	t.Cleanup(func() { db.remove(t, made.Name) })
 	if db.Pool, err = postgres.Open(ctx, db.URL, func(c *pgxpool.Config) {
 		c.MaxConns = 10
 		c.ConnConfig.RuntimeParams["application_name"] = tail(t.Name(), 63) // whose connection it is, in pg_stat_activity
@@ -73,13 +73,13 @@ func (db *DB) remove(t testing.TB, name string) {
 		t.Errorf("penstocktest: %d connections of DB.Pool are still in use at the end of the test: "+
 			"end its transactions (defer tx.Rollback) and close its rows", db.Pool.Stat().AcquiredConns())
 	}
-	if err := shared.drop(ctx, name); err != nil {
+	if err := shared.Drop(ctx, name); err != nil {
 		t.Errorf("penstocktest: %v", err)
 	}
 }
 
 // Main runs the tests, removes what they left on the server, and exits. Call it from
-// TestMain when the application has tables of its own: prepare makes them, once for
+// TestMain when the application has its own tables: prepare makes them, once for
 // the test binary, in the database that every NewDB copies. It must leave no
 // connection open.
 //
@@ -87,14 +87,14 @@ func (db *DB) remove(t testing.TB, name string) {
 //		penstocktest.Main(m, func(ctx context.Context, url string) error { return app.Migrate(ctx, url) })
 //	}
 //
-// Without Main all is well but for one thing: on the server of a DATABASE_URL an empty
-// database stays behind until the next run removes it.
+// Without Main an empty database stays behind on the server of a DATABASE_URL until the
+// next run removes it.
 func Main(m *testing.M, prepare ...func(ctx context.Context, url string) error) {
-	shared.prepare = prepare
+	shared.Prepare = prepare
 	code := m.Run()
 	ctx, cancel := context.WithTimeout(context.Background(), patience)
 	defer cancel()
-	if err := shared.close(ctx); err != nil {
+	if err := shared.Close(ctx); err != nil {
 		fmt.Fprintln(os.Stderr, "penstocktest:", err)
 		code = max(code, 1)
 	}

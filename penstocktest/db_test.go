@@ -69,6 +69,9 @@ func child(t *testing.T, mode string, env ...string) *exec.Cmd {
 	return cmd
 }
 
+// ownServer makes a child start a server itself.
+var ownServer = []string{"DATABASE_URL=", "PENSTOCK_TEST_SERVER="}
+
 // dataDir finds what TestChild printed.
 func dataDir(t *testing.T, output string) string {
 	t.Helper()
@@ -92,7 +95,7 @@ func TestTheServerIsGoneWithTheTestBinary(t *testing.T) {
 	var out [2][]byte
 	var err [2]error
 	for i, mode := range []string{"plain", "main"} {
-		children.Go(func() { out[i], err[i] = child(t, mode, "DATABASE_URL=").Output() })
+		children.Go(func() { out[i], err[i] = child(t, mode, ownServer...).Output() })
 	}
 	children.Wait()
 	for i := range out {
@@ -103,7 +106,7 @@ func TestTheServerIsGoneWithTheTestBinary(t *testing.T) {
 
 func TestTheServerIsGoneWhenTheTestBinaryIsKilled(t *testing.T) {
 	t.Parallel()
-	cmd := child(t, "plain", "DATABASE_URL=", "PENSTOCKTEST_HANG=1")
+	cmd := child(t, "plain", append(ownServer, "PENSTOCKTEST_HANG=1")...)
 	out, err := cmd.StdoutPipe()
 	require.NoError(t, err)
 	require.NoError(t, cmd.Start())

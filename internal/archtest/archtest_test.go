@@ -83,8 +83,8 @@ func TestViolationsAreFoundAndExplained(t *testing.T) {
 		},
 		{"the tracing API is no exporter", "hooks.go", file("penstock", "go.opentelemetry.io/otel/trace"), ""},
 		{
-			"tests get containers through testkit", "internal/httpapi/a_test.go", file("api", "github.com/testcontainers/testcontainers-go"),
-			"internal/httpapi/a_test.go:2: internal/httpapi may not import github.com/testcontainers/testcontainers-go: every test gets its database from testkit, wherever that finds Postgres.",
+			"tests get containers without a client library", "internal/httpapi/a_test.go", file("api", "github.com/testcontainers/testcontainers-go"),
+			"internal/httpapi/a_test.go:2: internal/httpapi may not import github.com/testcontainers/testcontainers-go: tests start containers by the docker command, because its client library would be most of every test binary.",
 		},
 		{"a longer name is another library", "worker.go", file("penstock", "github.com/labstack/echoes"), ""},
 		{"testdata is no package", "internal/httpapi/testdata/a.go", file("a", Module+"/db"), ""},

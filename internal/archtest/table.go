@@ -73,8 +73,13 @@ var Table = []Row{
 	},
 	{
 		[]string{"internal/testkit"},
-		[]string{"internal/postgres", "migrations"},
+		[]string{"internal/postgres", "internal/testkit/testdb", "migrations"},
 		"tests of every other package stand on it",
+	},
+	{
+		[]string{"internal/testkit/testdb"},
+		[]string{"internal/postgres", "migrations"},
+		"it is under penstocktest, which ships, and under testkit",
 	},
 	{
 		[]string{"internal/tests/worker"},
@@ -133,7 +138,7 @@ var Table = []Row{
 	},
 	{
 		[]string{"penstocktest"},
-		[]string{Root, "internal/postgres"},
+		[]string{Root, "internal/postgres", "internal/testkit/testdb"},
 		"it ships to users' tests, whose dependencies it must not add to",
 	},
 	{
@@ -148,7 +153,7 @@ var Table = []Row{
 	},
 	{
 		[]string{"internal/withpostgres"},
-		[]string{"internal/postgres"},
+		[]string{"internal/testkit/testdb"},
 		"it starts a server for another command and needs no more",
 	},
 	{[]string{"cmd/penstock"}, []string{
@@ -197,7 +202,7 @@ var Fences = []Fence{
 	},
 	{
 		"github.com/testcontainers",
-		[]string{"internal/testkit"},
-		"every test gets its database from testkit, wherever that finds Postgres",
+		nil,
+		"tests start containers by the docker command, because its client library would be most of every test binary",
 	},
 }

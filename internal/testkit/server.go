@@ -6,9 +6,10 @@ import (
 	"testing"
 
 	"github.com/penstock/penstock/internal/postgres"
+	"github.com/penstock/penstock/internal/testkit/testdb"
 )
 
-// Server is a PostgreSQL of one test's own, to crash and restart, with a migrated
+// Server is a PostgreSQL for one test alone, to crash and restart, with a migrated
 // database in it. DB's pool and URL outlive both: pgx reconnects.
 type Server struct {
 	*postgres.Server     // Crash, Restart, PID, URL of further databases
@@ -16,11 +17,10 @@ type Server struct {
 }
 
 // NewServer starts a server that is stopped and removed when the test ends. It
-// takes a second, so tests that harm nothing use New. What it has committed
-// survives Crash: unlike the shared server it has synchronous_commit on. fsync, which
-// only a crash of the machine tells apart, is off. settings win over both:
-// {"fsync": "on"}. DATABASE_URL and Docker are not used here: without server binaries
-// the test fails.
+// takes a second, so tests that need no crash use New. What it has committed survives
+// Crash: unlike the shared server it has synchronous_commit on. fsync is off, because
+// it matters only when the machine crashes. settings win over both: {"fsync": "on"}.
+// DATABASE_URL and Docker are not used here: without server binaries the test fails.
 func NewServer(t testing.TB, settings map[string]string) *Server {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(context.Background(), patience)
@@ -39,8 +39,8 @@ func NewServer(t testing.TB, settings map[string]string) *Server {
 		}
 	})
 	url := server.URL("postgres")
-	if err := migrate(ctx, url); err != nil {
+	if err := testdb.Migrate(ctx, url); err != nil {
 		t.Fatalf("testkit: %v", err)
 	}
-	return &Server{Server: server, DB: open(ctx, t, url, "postgres")}
+	return &Server{Server: server, DB: open(ctx, t, testdb.Database{Name: "postgres", URL: url})}
 }

@@ -1,11 +1,16 @@
-// Command withpostgres runs a command beside a fresh PostgreSQL that has the schema of
-// this checkout, and hands it the address in DATABASE_URL:
+// Command withpostgres runs a command next to a fresh private PostgreSQL, which it stops
+// afterwards. The database that DATABASE_URL named before is not touched.
 //
 //	go run ./internal/withpostgres go tool sqlc vet
 //
-// The server is private and temporary: whatever DATABASE_URL said before, the database
-// behind it is not touched. The exit code is the command's own; 1 when the server could
-// not be had.
+// gives the command a database with the schema of this checkout in DATABASE_URL.
+//
+//	go run ./internal/withpostgres --tests go test ./...
+//
+// gives all test packages one server, in which package testkit makes a database per test.
+// With --tests a DATABASE_URL that is set is used by the tests and no server is started.
+//
+// The exit code is the command's, or 1 when the server did not start.
 package main
 
 import (
@@ -18,7 +23,7 @@ import (
 	"syscall"
 	"time"
 
-	"github.com/penstock/penstock/internal/postgres"
+	"github.com/penstock/penstock/internal/testkit/testdb"
 )
 
 func main() {
@@ -26,7 +31,7 @@ func main() {
 	defer stop()
 	err := run(ctx, os.Args[1:])
 	if exit, ok := errors.AsType[*exec.ExitError](err); ok && exit.ExitCode() > 0 {
-		os.Exit(exit.ExitCode()) // the command has said why
+		os.Exit(exit.ExitCode()) // the command has printed why
 	}
 	if err != nil {
 		fmt.Fprintln(os.Stderr, "withpostgres:", err)
@@ -34,35 +39,35 @@ func main() {
 	}
 }
 
-// run executes args with DATABASE_URL set and returns when the server is gone again.
-func run(ctx context.Context, args []string) (err error) {
-	if len(args) == 0 {
-		return errors.New("no command given: go run ./internal/withpostgres COMMAND [ARGUMENT …]")
+// run executes args and returns when the server is stopped.
+func run(ctx context.Context, args []string) error {
+	tests := len(args) > 0 && args[0] == "--tests"
+	if tests {
+		args = args[1:]
 	}
-	server, err := postgres.Start(ctx, postgres.Options{Temporary: true})
+	if len(args) == 0 {
+		return errors.New("no command given: go run ./internal/withpostgres [--tests] COMMAND [ARGUMENT …]")
+	}
+	if tests && os.Getenv("DATABASE_URL") != "" {
+		return execute(ctx, args)
+	}
+	url, stop, err := testdb.Start(ctx)
 	if err != nil {
 		return err
 	}
-	defer func() { err = errors.Join(err, server.Stop(context.WithoutCancel(ctx))) }()
-
-	url := server.URL("postgres")
-	if err := migrate(ctx, url); err != nil {
-		return err
+	if tests {
+		err = execute(ctx, args, testdb.ServerVar+"="+url)
+	} else if err = testdb.Migrate(ctx, url); err == nil {
+		err = execute(ctx, args, "DATABASE_URL="+url)
 	}
+	return errors.Join(err, stop(context.WithoutCancel(ctx)))
+}
+
+func execute(ctx context.Context, args []string, environ ...string) error {
 	cmd := exec.CommandContext(ctx, args[0], args[1:]...)
-	cmd.Env = append(os.Environ(), "DATABASE_URL="+url)
+	cmd.Env = append(os.Environ(), environ...)
 	cmd.Stdin, cmd.Stdout, cmd.Stderr = os.Stdin, os.Stdout, os.Stderr
 	cmd.Cancel = func() error { return cmd.Process.Signal(syscall.SIGTERM) }
 	cmd.WaitDelay = 10 * time.Second
 	return cmd.Run()
-}
-
-func migrate(ctx context.Context, url string) error {
-	pool, err := postgres.Open(ctx, url)
-	if err != nil {
-		return err
-	}
-	defer pool.Close()
-	_, err = (postgres.Migrator{Pool: pool}).Up(ctx)
-	return err
 }

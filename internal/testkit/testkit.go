@@ -1,11 +1,9 @@
-// Package testkit gives every test a database of its own on a real PostgreSQL,
-// cloned in some 30 ms from a template that has been migrated once per test binary.
+// Package testkit gives every test a database of its own on a real PostgreSQL, in some
+// 30 ms: a copy of a template that was migrated once.
 //
-// The server is, in this order: DATABASE_URL; an embedded temporary one from
-// installed binaries; a Docker container. Where there is none of them, tests fail
-// and say what to install: they never skip. Main, called from TestMain, stops what
-// was started; should the test binary be killed, the embedded server dies with it
-// on Linux, and leftovers elsewhere are removed by the next run.
+// The server is, in this order: that of DATABASE_URL; the one that `make test` starts
+// for all packages; one that this test binary starts, from installed binaries or in
+// Docker. Where there is none, tests fail and say what to install: they never skip.
 package testkit
 
 import (
@@ -20,28 +18,31 @@ import (
 	"go.uber.org/goleak"
 
 	"github.com/penstock/penstock/internal/postgres"
+	"github.com/penstock/penstock/internal/testkit/testdb"
 )
 
-// patience bounds setting up and tearing down, on a machine that is busy.
+// patience bounds set-up and tear-down, on a machine that is busy.
 const patience = time.Minute
 
 // shared is the test binary's one source of databases; nil outside Main.
-var shared *source
+var shared *testdb.Source
 
 // atEnd is what AtEnd was given.
 var atEnd []func() error
 
-// AtEnd has Main ask check when all tests have passed, for what only all of them
+// AtEnd has Main call check when all tests have passed, for what only all of them
 // together can prove. Call it before Main.
 func AtEnd(check func() error) { atEnd = append(atEnd, check) }
 
-// Main runs the tests, stops the server, and, when all tests passed, fails the run
-// if goroutines were left behind or a check of AtEnd says so. Call it from TestMain; it
-// does not return.
+// Main runs the tests and stops what was started for them. When all tests passed, it
+// fails the run if goroutines are left or a check of AtEnd fails. Call it from TestMain;
+// it does not return.
 func Main(m *testing.M, ignore ...goleak.Option) {
-	shared = &source{}
+	shared = &testdb.Source{Prefix: "penstock_test_"}
 	code := m.Run()
-	err := shared.close()
+	ctx, cancel := context.WithTimeout(context.Background(), patience)
+	defer cancel()
+	err := shared.Close(ctx)
 	if err == nil && code == 0 {
 		err = goleak.Find(ignore...)
 		for _, check := range atEnd {
@@ -63,7 +64,7 @@ type DB struct {
 }
 
 // New makes a database that is dropped when the test ends. Tests may run in
-// parallel. Whatever else the test connected to it is cut off then.
+// parallel. Every other connection to it is ended then.
 func New(t testing.TB) *DB {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(context.Background(), patience)
@@ -71,25 +72,25 @@ func New(t testing.TB) *DB {
 	if shared == nil {
 		t.Fatal("testkit: declare `func TestMain(m *testing.M) { testkit.Main(m) }` in this package")
 	}
-	name, err := shared.clone(ctx)
+	made, err := shared.Create(ctx)
 	if err != nil {
 		t.Fatalf("testkit: %v", err)
 	}
 	t.Cleanup(func() {
 		ctx, cancel := context.WithTimeout(context.Background(), patience)
 		defer cancel()
-		if err := shared.drop(ctx, name); err != nil {
+		if err := shared.Drop(ctx, made.Name); err != nil {
 			t.Errorf("testkit: %v", err)
 		}
 	})
-	return open(ctx, t, shared.url(name), name)
+	return open(ctx, t, made)
 }
 
 // open connects a pool that is closed when the test ends, before cleanups that
 // were registered earlier.
-func open(ctx context.Context, t testing.TB, url, name string) *DB {
+func open(ctx context.Context, t testing.TB, made testdb.Database) *DB {
 	t.Helper()
-	pool, err := postgres.Open(ctx, url, func(c *pgxpool.Config) {
+	pool, err := postgres.Open(ctx, made.URL, func(c *pgxpool.Config) {
 		c.MaxConns = 10
 		c.ConnConfig.RuntimeParams["application_name"] = appName(t)
 	})
@@ -97,10 +98,11 @@ func open(ctx context.Context, t testing.TB, url, name string) *DB {
 		t.Fatalf("testkit: %v", err)
 	}
 	t.Cleanup(pool.Close)
-	return &DB{Pool: pool, URL: url, Name: name}
+	return &DB{Pool: pool, URL: made.URL, Name: made.Name}
 }
 
-// appName shows in pg_stat_activity whose connection it is; Postgres takes 63 bytes.
+// appName shows in pg_stat_activity which test a connection belongs to. Postgres takes
+// 63 bytes.
 func appName(t testing.TB) string {
 	name := t.Name()
 	return name[max(0, len(name)-63):]
