@@ -40,7 +40,7 @@ type probed struct {
 }
 
 func (b *bench) backlog(ctx context.Context) (err error) {
-	empty, err := b.elsewhere(ctx)
+	empty, err := b.inAnotherDatabase(ctx)
 	if err != nil {
 		return err
 	}
@@ -69,18 +69,18 @@ func (b *bench) backlog(ctx context.Context) (err error) {
 		}
 		b.report.Rows = append(b.report.Rows, Row{Name: q.name, Speed: speed(q.completed, q.took)})
 		sorted := slices.Sorted(slices.Values(q.micros))
-		b.report.find("Claims with %s took %.1f µs a job (%.1f to %.1f).", q.name, median(sorted), sorted[0], sorted[len(sorted)-1])
+		b.report.addFinding("Claims with %s took %.1f µs a job (%.1f to %.1f).", q.name, median(sorted), sorted[0], sorted[len(sorted)-1])
 	}
-	b.report.headline(b.report.Rows[1])
+	b.report.setHeadline(b.report.Rows[1])
 	for _, q := range []*probed{waiting, scheduled} {
 		var ratios []float64
 		for round, micros := range q.micros {
 			ratios = append(ratios, none.micros[round]/micros)
 		}
 		slices.Sort(ratios)
-		b.report.amount("against empty tables, "+q.name, 100*median(ratios), "%")
+		b.report.addAmount("against empty tables, "+q.name, 100*median(ratios), "%")
 	}
-	b.report.find("No job has more than one completed attempt, and each has one or waits.")
+	b.report.addFinding("No job has more than one completed attempt, and each has one or waits.")
 	return nil
 }
 
@@ -92,7 +92,7 @@ func probes(ctx context.Context, jobs int, queues []*probed) error {
 		}
 	}
 	for _, q := range queues {
-		if err := q.in.settle(ctx); err != nil {
+		if err := q.in.vacuum(ctx); err != nil {
 			return err
 		}
 	}
@@ -111,7 +111,7 @@ func (q *probed) add(ctx context.Context, jobs int, shape func(*penstock.NewJob)
 }
 
 // settle does what Postgres and the sampler would do in the minutes after a bulk load.
-func (b *bench) settle(ctx context.Context) error {
+func (b *bench) vacuum(ctx context.Context) error {
 	for _, statement := range []string{
 		"VACUUM (ANALYZE) penstock.jobs, penstock.pending, penstock.running, penstock.attempts, penstock.tallies",
 		"SELECT penstock.sample_metrics(1000000)",
@@ -131,22 +131,22 @@ func (b *bench) settle(ctx context.Context) error {
 // probe works off some of a queue's jobs and leaves the rest.
 func (q *probed) probe(ctx context.Context, jobs int) error {
 	b, start := q.in, time.Now()
-	c, err := b.start(ctx, work{queue: q.queue, concurrency: b.load.Concurrency, target: int64(jobs)})
+	c, err := b.startWorker(ctx, workerLoad{queue: q.queue, concurrency: b.load.Concurrency, target: int64(jobs)})
 	if err != nil {
 		return err
 	}
 	defer c.stop()
 	end := b.stage("working off "+fmt.Sprint(jobs), int64(jobs), c.completed.Load)
-	last, err := c.await(ctx)
+	last, err := c.waitForTarget(ctx)
 	end()
 	if err != nil {
-		return c.abandon(err)
+		return c.abort(err)
 	}
-	if err := c.dismiss(); err != nil {
+	if err := c.drainAndWait(); err != nil {
 		return err
 	}
 	q.took += last.Sub(start)
 	q.completed += c.completed.Load()
-	q.micros = append(q.micros, float64(c.claiming.Load())/1000/float64(max(c.claimed.Load(), 1)))
+	q.micros = append(q.micros, float64(c.claimNanos.Load())/1000/float64(max(c.claimed.Load(), 1)))
 	return nil
 }

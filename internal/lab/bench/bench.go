@@ -116,7 +116,7 @@ type Latency struct {
 
 // bench is one run.
 type bench struct {
-	*place
+	*runDatabase
 	opts   Options
 	load   Load
 	report *Report
@@ -132,7 +132,7 @@ func (s *Scenario) Run(ctx context.Context, opts Options) (_ *Report, err error)
 	}
 	b := &bench{opts: opts, load: opts.Load, report: &Report{Scenario: s.Name}}
 	done := b.stage("preparing a database", 0, nil)
-	b.place, err = open(ctx, opts)
+	b.runDatabase, err = openDatabase(ctx, opts)
 	done()
 	if err != nil {
 		return nil, err
@@ -152,21 +152,21 @@ func (s *Scenario) Run(ctx context.Context, opts Options) (_ *Report, err error)
 	if err != nil {
 		return nil, err
 	}
-	b.report.compare(before, after)
+	b.report.compareWithLimits(before, after)
 	return b.report, nil
 }
 
 // elsewhere is the same bench in one more database on the same server. The caller closes it.
-func (b *bench) elsewhere(ctx context.Context) (*bench, error) {
+func (b *bench) inAnotherDatabase(ctx context.Context) (*bench, error) {
 	defer b.stage("preparing another database", 0, nil)()
 	opts := b.opts
 	opts.URL = b.url
-	place, err := open(ctx, opts)
+	place, err := openDatabase(ctx, opts)
 	if err != nil {
 		return nil, err
 	}
 	other := *b
-	other.place = place
+	other.runDatabase = place
 	return &other, nil
 }
 

@@ -16,7 +16,7 @@ import (
 )
 
 func TestMain(m *testing.M) {
-	for _, time := range []*time.Duration{&limitRowsFor, &limitCommitsFor, &mostCeiling, &settling} {
+	for _, time := range []*time.Duration{&limitRowsFor, &limitCommitsFor, &maxCeilingFor, &idleWarmUp} {
 		*time /= 10
 	}
 	testkit.Main(m)
@@ -24,7 +24,7 @@ func TestMain(m *testing.M) {
 
 // little is a load that any machine bears in a second, with what the scenario has no
 // use for left out.
-func little(usual Load) Load {
+func smallLoad(usual Load) Load {
 	l := Load{PayloadBytes: 64}
 	if usual.Jobs > 0 {
 		l.Jobs = 1500 // more than one batch
@@ -45,13 +45,13 @@ func little(usual Load) Load {
 }
 
 // started opens a database with the schema as a run does.
-func started(t *testing.T) *bench {
+func newTestBench(t *testing.T) *bench {
 	t.Helper()
 	opts := Options{URL: testkit.New(t).URL, Load: Load{Jobs: 200, Concurrency: 10, PayloadBytes: 64}}
-	place, err := open(t.Context(), opts)
+	place, err := openDatabase(t.Context(), opts)
 	require.NoError(t, err)
 	t.Cleanup(func() { require.NoError(t, place.close()) })
-	return &bench{opts: opts, load: opts.Load, place: place, report: &Report{}}
+	return &bench{opts: opts, load: opts.Load, runDatabase: place, report: &Report{}}
 }
 
 func TestEveryScenarioHasFiguresAndLeavesNothingBehind(t *testing.T) {
@@ -63,7 +63,7 @@ func TestEveryScenarioHasFiguresAndLeavesNothingBehind(t *testing.T) {
 			db := testkit.New(t)
 			stages := map[string]bool{}
 			report, err := s.Run(t.Context(), Options{
-				URL: db.URL, Load: little(s.Usual), Progress: func(p Progress) { stages[p.Stage] = true },
+				URL: db.URL, Load: smallLoad(s.Usual), Progress: func(p Progress) { stages[p.Stage] = true },
 			})
 			require.NoError(t, err)
 			require.NotEmpty(t, report.Rows)
@@ -93,7 +93,7 @@ func TestEveryScenarioHasFiguresAndLeavesNothingBehind(t *testing.T) {
 // requireGoals judges a report as the table of goals does.
 func requireGoals(t *testing.T, s *Scenario, report *Report) {
 	t.Helper()
-	for _, step := range steps {
+	for _, step := range goalSteps {
 		if step.scenario.Name != s.Name {
 			continue
 		}
@@ -140,7 +140,7 @@ func TestTheJSONIsOneObjectWithTheHeadlineFigures(t *testing.T) {
 }
 
 func TestThePrivateServerIsDurable(t *testing.T) {
-	report, err := drainScenario.Run(t.Context(), Options{Load: little(drainScenario.Usual)})
+	report, err := drainScenario.Run(t.Context(), Options{Load: smallLoad(drainScenario.Usual)})
 	if errors.Is(err, postgres.ErrNoBinaries) {
 		t.Skip("only a server in Docker or of DATABASE_URL is here")
 	}
@@ -151,7 +151,7 @@ func TestThePrivateServerIsDurable(t *testing.T) {
 }
 
 func TestAServerElsewhereIsLeftAlone(t *testing.T) {
-	_, err := drainScenario.Run(t.Context(), Options{URL: "postgres://u@192.0.2.1/db", Load: little(drainScenario.Usual)})
+	_, err := drainScenario.Run(t.Context(), Options{URL: "postgres://u@192.0.2.1/db", Load: smallLoad(drainScenario.Usual)})
 	require.ErrorIs(t, err, ErrRemote)
 	for host, want := range map[string]bool{
 		"/run/postgresql": true, "localhost": true, "127.0.0.1": true, "::1": true, "10.0.0.1": false, "db.example.org": false,
@@ -163,7 +163,7 @@ func TestAServerElsewhereIsLeftAlone(t *testing.T) {
 func TestACancelledRunEndsAndDropsItsDatabase(t *testing.T) {
 	db := testkit.New(t)
 	ctx, cancel := context.WithCancel(t.Context())
-	load := little(steadyScenario.Usual)
+	load := smallLoad(steadyScenario.Usual)
 	load.Duration = time.Hour
 	_, err := steadyScenario.Run(ctx, Options{URL: db.URL, Load: load, Progress: func(p Progress) {
 		if p.Stage == "enqueueing and working" {
@@ -175,7 +175,7 @@ func TestACancelledRunEndsAndDropsItsDatabase(t *testing.T) {
 }
 
 func TestASnapshotThatDidNotLastIsAnError(t *testing.T) {
-	b := started(t)
+	b := newTestBench(t)
 	require.NoError(t, b.whilePinned(t.Context(), func() error { return nil }))
 	err := b.whilePinned(t.Context(), func() error {
 		_, err := b.pool.Exec(t.Context(), `SELECT pg_terminate_backend(pid) FROM pg_stat_activity

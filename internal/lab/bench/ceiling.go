@@ -28,7 +28,7 @@ func (b *bench) ceiling(ctx context.Context) error {
 	if err := add("claim and finish", drained, err); err != nil {
 		return err
 	}
-	b.report.headline(b.report.Rows[0])
+	b.report.setHeadline(b.report.Rows[0])
 	for _, connections := range bulkConnections {
 		s, err := b.bulkVerb(ctx, connections, b.load.Jobs)
 		if err := add("enqueue, "+connectionsText(connections), s, err); err != nil {
@@ -45,7 +45,7 @@ func (b *bench) ceiling(ctx context.Context) error {
 	if err := add("enqueue, claim and finish at once", steady, err); err != nil {
 		return err
 	}
-	b.report.find("Each job of the first row and the last has exactly one completed attempt.")
+	b.report.addFinding("Each job of the first row and the last has exactly one completed attempt.")
 	return nil
 }
 
@@ -73,7 +73,7 @@ func (b *bench) callersVerb(ctx context.Context, callers, jobs int) (*Speed, err
 func half(n int) int { return max(1, n/2) }
 
 // beside measures ours between two measurements of its ceiling.
-func beside(ceiling, ours func() (*Speed, error)) (row Row, err error) {
+func betweenCeilings(ceiling, ours func() (*Speed, error)) (row Row, err error) {
 	before, err := ceiling()
 	if err != nil {
 		return row, err

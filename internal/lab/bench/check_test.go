@@ -10,18 +10,18 @@ import (
 func TestEveryMiscountIsAnError(t *testing.T) {
 	for _, c := range []struct {
 		name      string
-		tally     tally
+		tally     rowCounts
 		completed int64
 		says      string
 	}{
-		{"all completed", tally{jobs: 10, completed: 10, distinct: 10}, 10, ""},
-		{"some completed and the others wait", tally{jobs: 10, completed: 4, distinct: 4, waiting: 6}, 4, ""},
-		{"a job is missing", tally{jobs: 9, completed: 9, distinct: 9}, 9, "10 jobs were enqueued, 9 are in"},
-		{"a job completed twice", tally{jobs: 10, completed: 11, distinct: 10}, 11, "10 jobs completed 11 times"},
-		{"an end has no row", tally{jobs: 10, completed: 9, distinct: 9, waiting: 1}, 10, "10 ends were reported, 9 are in"},
-		{"an attempt failed", tally{jobs: 10, completed: 9, distinct: 9, odd: 1, waiting: 1}, 9, "1 attempts did not complete"},
-		{"a lease is left", tally{jobs: 10, completed: 9, distinct: 9, running: 1}, 9, "1 jobs are still leased"},
-		{"a job is nowhere", tally{jobs: 10, completed: 9, distinct: 9}, 9, "9 completed and 0 wait"},
+		{"all completed", rowCounts{jobs: 10, completed: 10, distinct: 10}, 10, ""},
+		{"some completed and the others wait", rowCounts{jobs: 10, completed: 4, distinct: 4, waiting: 6}, 4, ""},
+		{"a job is missing", rowCounts{jobs: 9, completed: 9, distinct: 9}, 9, "10 jobs were enqueued, 9 are in"},
+		{"a job completed twice", rowCounts{jobs: 10, completed: 11, distinct: 10}, 11, "10 jobs completed 11 times"},
+		{"an end has no row", rowCounts{jobs: 10, completed: 9, distinct: 9, waiting: 1}, 10, "10 ends were reported, 9 are in"},
+		{"an attempt failed", rowCounts{jobs: 10, completed: 9, distinct: 9, otherOutcomes: 1, waiting: 1}, 9, "1 attempts did not complete"},
+		{"a lease is left", rowCounts{jobs: 10, completed: 9, distinct: 9, running: 1}, 9, "1 jobs are still leased"},
+		{"a job is nowhere", rowCounts{jobs: 10, completed: 9, distinct: 9}, 9, "9 completed and 0 wait"},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			err := c.tally.verdict(10, c.completed)
@@ -36,7 +36,7 @@ func TestEveryMiscountIsAnError(t *testing.T) {
 }
 
 func TestADrainWithoutAnAttemptRowIsRefused(t *testing.T) {
-	b := started(t)
+	b := newTestBench(t)
 	_, err := b.enqueueBulk(t.Context(), "q", 200, 1, nil)
 	require.NoError(t, err)
 	require.NoError(t, b.check(t.Context(), "q", 200, 0))
@@ -49,7 +49,7 @@ func TestADrainWithoutAnAttemptRowIsRefused(t *testing.T) {
 }
 
 func TestADrainOfFewerJobsThanThereShouldBeIsRefused(t *testing.T) {
-	b := started(t)
+	b := newTestBench(t)
 	_, err := b.enqueueBulk(t.Context(), "q", 50, 1, nil)
 	require.NoError(t, err)
 	_, err = b.drainQueue(t.Context(), "q", 51)

@@ -36,7 +36,7 @@ var Peers = []Peer{
 }
 
 // peerPatience bounds a peer's program: one that waits for a job that it lost ends.
-const peerPatience = 10 * time.Minute
+const peerTimeout = 10 * time.Minute
 
 // peerAnswer is what a peer's program prints.
 type peerAnswer struct {
@@ -69,7 +69,7 @@ func Compare(ctx context.Context, opts Options, c Comparison) (*Report, error) {
 func (b *bench) compare(ctx context.Context, c Comparison) error {
 	for _, peer := range c.Peers {
 		if _, err := exec.LookPath(peer.needs); err != nil {
-			b.report.find("%s was left out: %s is not on this machine.", peer.Name, peer.needs)
+			b.report.addFinding("%s was left out: %s is not on this machine.", peer.Name, peer.needs)
 			continue
 		}
 		folder := filepath.Join(c.Folder, peer.Folder)
@@ -96,7 +96,7 @@ func (b *bench) rounds(ctx context.Context, peer Peer, folder string, rounds int
 	var enqueue, drain, singly, wal spread
 	name := peer.Name
 	for range rounds {
-		queue := b.fresh("compare")
+		queue := b.freshQueue("compare")
 		start, err := b.walPosition(ctx)
 		if err != nil {
 			return err
@@ -118,7 +118,7 @@ func (b *bench) rounds(ctx context.Context, peer Peer, folder string, rounds int
 		if err != nil {
 			return err
 		}
-		answer, err := b.askPeer(ctx, peer, folder)
+		answer, err := b.runPeer(ctx, peer, folder)
 		if err != nil {
 			return err
 		}
@@ -140,17 +140,17 @@ func (b *bench) rounds(ctx context.Context, peer Peer, folder string, rounds int
 		drain.add(drained.JobsPerSecond / answer.Drained)
 		wal.add(float64(answer.wal) / float64(end-start))
 	}
-	b.report.find("Against %s: drain %s, enqueue in bulk %s, in a transaction a job from %d writers %s. It writes %s of our WAL, its schema's creation included.",
+	b.report.addFinding("Against %s: drain %s, enqueue in bulk %s, in a transaction a job from %d writers %s. It writes %s of our WAL, its schema's creation included.",
 		name, drain, enqueue, transactionWriters, singly, wal)
 	return nil
 }
 
 // askPeer runs a peer's program on a database of its own.
-func (b *bench) askPeer(ctx context.Context, peer Peer, folder string) (answer peerAnswer, err error) {
+func (b *bench) runPeer(ctx context.Context, peer Peer, folder string) (answer peerAnswer, err error) {
 	defer b.stage("measuring "+peer.Name, 0, nil)()
-	ctx, cancel := context.WithTimeout(ctx, peerPatience)
+	ctx, cancel := context.WithTimeout(ctx, peerTimeout)
 	defer cancel()
-	p := &place{url: b.url}
+	p := &runDatabase{url: b.url}
 	if err := p.create(ctx); err != nil {
 		return answer, err
 	}

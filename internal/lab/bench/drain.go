@@ -21,7 +21,7 @@ func (b *bench) drain(ctx context.Context) error {
 	const queue = "drain"
 	var bulk *Speed
 	var wal, cpu float64
-	row, err := beside(func() (*Speed, error) {
+	row, err := betweenCeilings(func() (*Speed, error) {
 		return b.drainVerbs(ctx, "ceiling-"+queue, max(1, b.load.Jobs/2))
 	}, func() (drained *Speed, err error) {
 		before, err := b.walPosition(ctx)
@@ -45,13 +45,13 @@ func (b *bench) drain(ctx context.Context) error {
 		return err
 	}
 	row.Name, row.WALBytes = queue, wal
-	b.report.headline(row)
+	b.report.setHeadline(row)
 	b.report.Rows = []Row{row, {Name: "bulk enqueue before it", Speed: bulk}}
 	if cpu > 0 { // else this system does not tell
-		b.report.find("Working off took %.1f µs of this process's processor time a job, its data's decoding included.", cpu)
+		b.report.addFinding("Working off took %.1f µs of this process's processor time a job, its data's decoding included.", cpu)
 	}
-	b.report.find("A job writes %.0f bytes of WAL from its enqueue to its end.", wal)
-	b.report.find("Each of the %d jobs has exactly one completed attempt.", b.load.Jobs)
+	b.report.addFinding("A job writes %.0f bytes of WAL from its enqueue to its end.", wal)
+	b.report.addFinding("Each of the %d jobs has exactly one completed attempt.", b.load.Jobs)
 	return nil
 }
 
@@ -67,18 +67,18 @@ func (b *bench) walPosition(ctx context.Context) (bytes int64, err error) {
 // drainQueue works off the jobs that wait and checks that all of them completed.
 func (b *bench) drainQueue(ctx context.Context, queue string, jobs int64) (*Speed, error) {
 	start := time.Now()
-	c, err := b.start(ctx, work{queue: queue, concurrency: b.load.Concurrency, target: jobs, untilEmpty: true})
+	c, err := b.startWorker(ctx, workerLoad{queue: queue, concurrency: b.load.Concurrency, target: jobs, untilEmpty: true})
 	if err != nil {
 		return nil, err
 	}
 	defer c.stop()
 	end := b.stage("draining", jobs, c.completed.Load)
-	last, err := c.await(ctx)
+	last, err := c.waitForTarget(ctx)
 	end()
 	if err != nil {
-		return nil, c.abandon(err)
+		return nil, c.abort(err)
 	}
-	if err := <-c.over; err != nil { // by itself: nothing is left
+	if err := <-c.result; err != nil { // by itself: nothing is left
 		return nil, err
 	}
 	return speed(jobs, last.Sub(start)), b.check(ctx, queue, jobs, c.completed.Load())

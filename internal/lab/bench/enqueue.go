@@ -20,7 +20,7 @@ func (b *bench) enqueue(ctx context.Context) error {
 	jobs := b.load.Jobs
 	var queues []string
 	measure := func(name, queue string, ceiling, ours func() (*Speed, error)) error {
-		row, err := beside(ceiling, ours)
+		row, err := betweenCeilings(ceiling, ours)
 		if err != nil {
 			return err
 		}
@@ -52,7 +52,7 @@ func (b *bench) enqueue(ctx context.Context) error {
 			return err
 		}
 	}
-	b.report.headline(b.report.Rows[0])
-	b.report.find("Each row's %d jobs are in the tables, once.", jobs)
+	b.report.setHeadline(b.report.Rows[0])
+	b.report.addFinding("Each row's %d jobs are in the tables, once.", jobs)
 	return nil
 }

@@ -33,7 +33,7 @@ func (b *bench) memory(ctx context.Context) error {
 	}
 	var running atomic.Int64
 	all, release := make(chan struct{}), make(chan struct{})
-	c, err := b.start(ctx, work{queue: queue, concurrency: jobs, target: int64(jobs), handle: func(*penstock.Job[payload]) {
+	c, err := b.startWorker(ctx, workerLoad{queue: queue, concurrency: jobs, target: int64(jobs), handle: func(*penstock.Job[payload]) {
 		if running.Add(1) == int64(jobs) {
 			close(all)
 		}
@@ -50,23 +50,23 @@ func (b *bench) memory(ctx context.Context) error {
 	case <-ctx.Done():
 		end()
 		close(release)
-		return c.abandon(context.Cause(ctx))
+		return c.abort(context.Cause(ctx))
 	}
 	during, err := residentBytes()
 	close(release)
 	if err != nil {
-		return c.abandon(err)
+		return c.abort(err)
 	}
-	if _, err := c.await(ctx); err != nil {
-		return c.abandon(err)
+	if _, err := c.waitForTarget(ctx); err != nil {
+		return c.abort(err)
 	}
-	if err := c.dismiss(); err != nil {
+	if err := c.drainAndWait(); err != nil {
 		return err
 	}
 	const mib = 1 << 20
-	b.report.amount(fmt.Sprintf("the process, %d handlers running", jobs), float64(during)/mib, "MiB")
-	b.report.amount("the same before the worker started", float64(before)/mib, "MiB")
-	b.report.find("Each handler took %.1f KiB.", float64(during-before)/1024/float64(jobs))
+	b.report.addAmount(fmt.Sprintf("the process, %d handlers running", jobs), float64(during)/mib, "MiB")
+	b.report.addAmount("the same before the worker started", float64(before)/mib, "MiB")
+	b.report.addFinding("Each handler took %.1f KiB.", float64(during-before)/1024/float64(jobs))
 	return b.check(ctx, queue, int64(jobs), c.completed.Load())
 }
 
@@ -87,34 +87,34 @@ func (b *bench) idle(ctx context.Context) error {
 	for i := range idleQueues {
 		queues = append(queues, fmt.Sprintf("idle-%d", i))
 	}
-	c, err := b.start(ctx, work{queue: queues[0], others: queues[1:]})
+	c, err := b.startWorker(ctx, workerLoad{queue: queues[0], otherQueues: queues[1:]})
 	if err != nil {
 		return err
 	}
 	defer c.stop()
-	defer b.stage("watching an idle worker", (settling + b.load.Duration).Milliseconds(), nil)()
-	waitUntil(ctx, time.Now().Add(settling))
+	defer b.stage("watching an idle worker", (idleWarmUp + b.load.Duration).Milliseconds(), nil)()
+	waitUntil(ctx, time.Now().Add(idleWarmUp))
 	start := time.Now()
 	cpu, err := processorTime()
 	if err != nil {
-		return c.abandon(err)
+		return c.abort(err)
 	}
 	transactions, err := b.transactions(ctx)
 	if err != nil {
-		return c.abandon(err)
+		return c.abort(err)
 	}
 	if !waitUntil(ctx, start.Add(b.load.Duration)) {
-		return c.abandon(context.Cause(ctx))
+		return c.abort(context.Cause(ctx))
 	}
 	cpuAfter, _ := processorTime()
 	after, err := b.transactions(ctx)
 	if err != nil {
-		return c.abandon(err)
+		return c.abort(err)
 	}
 	took := time.Since(start).Seconds()
-	b.report.amount(fmt.Sprintf("the process, %d idle queues", idleQueues), 100*(cpuAfter-cpu).Seconds()/took, "% of a core")
-	b.report.amount("the server's transactions", float64(after-transactions)/took, "a second")
-	return c.dismiss()
+	b.report.addAmount(fmt.Sprintf("the process, %d idle queues", idleQueues), 100*(cpuAfter-cpu).Seconds()/took, "% of a core")
+	b.report.addAmount("the server's transactions", float64(after-transactions)/took, "a second")
+	return c.drainAndWait()
 }
 
 // transactions is how many of the run's database have ended; the server's other

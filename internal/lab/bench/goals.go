@@ -26,13 +26,13 @@ const (
 )
 
 // step is one scenario of the table, and what it is put under.
-type step struct {
+type goalStep struct {
 	scenario    *Scenario
 	quick, full Load // fields that are zero are the scenario's usual ones
 	judge       func(*Report) []Goal
 }
 
-var steps = []step{
+var goalSteps = []goalStep{
 	{&drainScenario, Load{}, Load{}, func(r *Report) []Goal {
 		row := r.Rows[0]
 		return []Goal{
@@ -106,13 +106,13 @@ func (r *Report) amounts() (rows []Row) {
 // Goals runs every scenario that has a goal, quickly (about four minutes) or in full
 // (half an hour). opts.Load is not used: each scenario has its own.
 func Goals(ctx context.Context, opts Options, full bool) (goals []Goal, setup Setup, err error) {
-	for _, s := range steps {
+	for _, s := range goalSteps {
 		load := s.quick
 		if full {
 			load = s.full
 		}
 		run := opts
-		run.Load = load.over(s.scenario.Usual)
+		run.Load = load.withDefaults(s.scenario.Usual)
 		report, err := s.scenario.Run(ctx, run)
 		if err != nil {
 			return nil, setup, err
@@ -125,7 +125,7 @@ func Goals(ctx context.Context, opts Options, full bool) (goals []Goal, setup Se
 }
 
 // over is the usual load with what l has in its place.
-func (l Load) over(usual Load) Load {
+func (l Load) withDefaults(usual Load) Load {
 	if l.Jobs != 0 {
 		usual.Jobs = l.Jobs
 	}

@@ -68,9 +68,9 @@ func TestAPeerIsMeasuredInTurnsOnADatabaseOfItsOwn(t *testing.T) {
 
 func TestAStepsLoadReplacesTheUsualOne(t *testing.T) {
 	usual := Load{Jobs: 10, Concurrency: 3, Duration: time.Second, Callers: []int{1}}
-	require.Equal(t, usual, Load{}.over(usual))
+	require.Equal(t, usual, Load{}.withDefaults(usual))
 	require.Equal(t, Load{Jobs: 7, Concurrency: 3, Duration: time.Minute, Callers: []int{1}},
-		Load{Jobs: 7, Duration: time.Minute}.over(usual))
+		Load{Jobs: 7, Duration: time.Minute}.withDefaults(usual))
 }
 
 func TestAnEndedContextStopsTheGoals(t *testing.T) {

@@ -34,7 +34,7 @@ const (
 	httpConnections  = 64
 	httpBatchers     = 4
 	httpWarmers      = 24
-	httpLookEvery    = 20 * time.Millisecond
+	httpPollEvery    = 20 * time.Millisecond
 	httpStartWithin  = 20 * time.Second
 	httpStopWithin   = 20 * time.Second
 	httpServerMemory = "VmHWM:" // of /proc/PID/status: the most that it was
@@ -52,13 +52,13 @@ func (b *bench) http(ctx context.Context) (err error) {
 	jobs := b.load.Jobs
 	var seen []Row
 	watched := func(name, queue string, post func() (*Speed, error)) (*Speed, error) {
-		looks := server.look(ctx, queue)
+		looks := server.pollMetrics(ctx, queue)
 		made, err := post()
 		took, lookErr := looks()
 		seen = append(seen, Row{Name: name, Latency: took})
 		return made, errors.Join(err, lookErr)
 	}
-	single, err := beside(
+	single, err := betweenCeilings(
 		func() (*Speed, error) { return b.enqueueSingly(ctx, "direct-single", jobs/2, httpConnections) },
 		func() (*Speed, error) {
 			return watched("GET …/metrics beside single POSTs", "http-single", func() (*Speed, error) { return b.postSingly(ctx, server, "http-single", jobs) })
@@ -67,7 +67,7 @@ func (b *bench) http(ctx context.Context) (err error) {
 		return err
 	}
 	single.Name, single.Against = fmt.Sprintf("POST …/jobs, %d connections", httpConnections), againstCommits
-	batch, err := beside(
+	batch, err := betweenCeilings(
 		func() (*Speed, error) { return b.enqueueBulk(ctx, "direct-batch", jobs/2, httpBatchers, nil) },
 		func() (*Speed, error) {
 			return watched("GET …/metrics beside batches", "http-batch", func() (*Speed, error) { return b.postBatches(ctx, server, "http-batch", jobs) })
@@ -78,16 +78,16 @@ func (b *bench) http(ctx context.Context) (err error) {
 	batch.Name = fmt.Sprintf("POST …/jobs/batch, %d connections", httpBatchers)
 	b.report.Rows = append(b.report.Rows, single, batch)
 	b.report.Rows = append(b.report.Rows, seen...)
-	b.report.headline(single)
+	b.report.setHeadline(single)
 	if peak, ok := server.peakMemory(); ok {
-		b.report.amount("the server's memory, at most", peak, "MiB")
+		b.report.addAmount("the server's memory, at most", peak, "MiB")
 	}
 	for _, queue := range []string{"http-single", "http-batch"} {
 		if err := b.check(ctx, queue, int64(jobs), 0); err != nil {
 			return err
 		}
 	}
-	b.report.find("Each row's %d jobs are in the tables, once. The ceiling is the library without HTTP.", jobs)
+	b.report.addFinding("Each row's %d jobs are in the tables, once. The ceiling is the library without HTTP.", jobs)
 	return nil
 }
 
@@ -208,7 +208,7 @@ func (b *bench) postSingly(ctx context.Context, s *httpServer, queue string, job
 	defer b.stage("POST …/jobs", int64(jobs), done.Load)()
 	start := time.Now()
 	err := together(ctx, httpConnections, func(ctx context.Context) error {
-		return s.each(ctx, func(conn *httpConn) (bool, error) {
+		return s.onConnection(ctx, func(conn *httpConn) (bool, error) {
 			n := taken.Add(1)
 			if n > int64(jobs) {
 				return false, nil
@@ -226,7 +226,7 @@ func (b *bench) postBatches(ctx context.Context, s *httpServer, queue string, jo
 	defer b.stage("POST …/jobs/batch", int64(jobs), done.Load)()
 	start := time.Now()
 	err := together(ctx, httpBatchers, func(ctx context.Context) error {
-		return s.each(ctx, func(conn *httpConn) (bool, error) {
+		return s.onConnection(ctx, func(conn *httpConn) (bool, error) {
 			from := int(taken.Add(bulkBatch)) - bulkBatch
 			if from >= jobs {
 				return false, nil
@@ -246,7 +246,7 @@ func (b *bench) postBatches(ctx context.Context, s *httpServer, queue string, jo
 	return speed(int64(jobs), time.Since(start)), err
 }
 
-func (s *httpServer) askMetrics(conn *httpConn, queue string) error {
+func (s *httpServer) getMetrics(conn *httpConn, queue string) error {
 	return conn.expect(200, s.request("GET", "/api/v1/queues/"+queue+"/metrics", s.token, nil))
 }
 
@@ -255,27 +255,27 @@ func (s *httpServer) askMetrics(conn *httpConn, queue string) error {
 func (s *httpServer) warm(ctx context.Context, queue string) error {
 	return together(ctx, httpWarmers, func(ctx context.Context) error {
 		asked := 0
-		return s.each(ctx, func(conn *httpConn) (bool, error) {
+		return s.onConnection(ctx, func(conn *httpConn) (bool, error) {
 			asked++
-			return asked <= 10, s.askMetrics(conn, queue)
+			return asked <= 10, s.getMetrics(conn, queue)
 		})
 	})
 }
 
 // look asks for a queue's metrics now and then until the returned function is called, which tells
 // how long the answers took.
-func (s *httpServer) look(ctx context.Context, queue string) (end func() (*Latency, error)) {
+func (s *httpServer) pollMetrics(ctx context.Context, queue string) (end func() (*Latency, error)) {
 	ctx, cancel := context.WithCancel(ctx)
 	took, failed := newTimes(), make(chan error, 1)
 	go func() {
 		next := time.Now()
-		failed <- s.each(ctx, func(conn *httpConn) (bool, error) {
-			next = next.Add(httpLookEvery)
+		failed <- s.onConnection(ctx, func(conn *httpConn) (bool, error) {
+			next = next.Add(httpPollEvery)
 			if !waitUntil(ctx, next) {
 				return false, nil
 			}
 			// From when it was due, so that a slow answer does not hide those behind it.
-			err := s.askMetrics(conn, queue)
+			err := s.getMetrics(conn, queue)
 			took.record(time.Since(next))
 			return err == nil, err
 		})

@@ -27,7 +27,7 @@ func (s *httpServer) dial(ctx context.Context) (*httpConn, error) {
 }
 
 // each opens a connection and calls ask on it until it says no more, or ctx ends.
-func (s *httpServer) each(ctx context.Context, ask func(*httpConn) (more bool, err error)) error {
+func (s *httpServer) onConnection(ctx context.Context, ask func(*httpConn) (more bool, err error)) error {
 	conn, err := s.dial(ctx)
 	if err != nil {
 		return err
@@ -70,10 +70,12 @@ func (c *httpConn) expect(status int, request []byte) error {
 }
 
 // do sends a request and reads the answer to its end.
-func (c *httpConn) do(request []byte) (status int, err error) { return c.exchange(request, io.Discard) }
+func (c *httpConn) do(request []byte) (status int, err error) {
+	return c.roundTrip(request, io.Discard)
+}
 
 // exchange sends a request and copies the answer's body.
-func (c *httpConn) exchange(request []byte, body io.Writer) (status int, err error) {
+func (c *httpConn) roundTrip(request []byte, body io.Writer) (status int, err error) {
 	if _, err := c.Write(request); err != nil {
 		return 0, fmt.Errorf("send a request: %w", err)
 	}

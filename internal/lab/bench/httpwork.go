@@ -51,7 +51,7 @@ func (b *bench) httpWork(ctx context.Context) (err error) {
 	}
 	row := Row{Name: fmt.Sprintf("claim and finish, %d workers, %d a call", httpWorkers, httpClaim), Speed: worked}
 	b.report.Rows = append(b.report.Rows, row)
-	b.report.headline(row)
+	b.report.setHeadline(row)
 	if err := b.waitOverHTTP(ctx, server); err != nil {
 		return err
 	}
@@ -65,7 +65,7 @@ func (b *bench) workOverHTTP(ctx context.Context, s *httpServer, queue string, j
 	start := time.Now()
 	err := together(ctx, httpWorkers, func(ctx context.Context) error {
 		worker, claim := "", 0
-		return s.each(ctx, func(conn *httpConn) (bool, error) {
+		return s.onConnection(ctx, func(conn *httpConn) (bool, error) {
 			if worker == "" {
 				var err error
 				worker, err = s.register(conn, queue)
@@ -73,7 +73,7 @@ func (b *bench) workOverHTTP(ctx context.Context, s *httpServer, queue string, j
 			}
 			claim++
 			var claimed struct{ Jobs []heldJob }
-			if err := conn.ask(&claimed, s.request("POST", worker+"/claim", s.token,
+			if err := conn.call(&claimed, s.request("POST", worker+"/claim", s.token,
 				fmt.Appendf(nil, `{"claimId":"%d","limit":%d}`, claim, httpClaim))); err != nil || len(claimed.Jobs) == 0 {
 				return false, err
 			}
@@ -85,7 +85,7 @@ func (b *bench) workOverHTTP(ctx context.Context, s *httpServer, queue string, j
 				body = fmt.Appendf(body, `{"queueName":%q,"id":%q,"attempt":%d,"outcome":"completed"}`, queue, j.ID, j.Attempt)
 			}
 			var finished struct{ Attempts []struct{ Status string } }
-			err := conn.ask(&finished, s.request("POST", worker+"/finish", s.token, append(body, "]}"...)))
+			err := conn.call(&finished, s.request("POST", worker+"/finish", s.token, append(body, "]}"...)))
 			for _, a := range finished.Attempts {
 				if a.Status != "accepted" {
 					return false, fmt.Errorf("an attempt ended as %s", a.Status)
@@ -106,7 +106,7 @@ type heldJob struct {
 // register makes a worker and returns its path.
 func (s *httpServer) register(conn *httpConn, queue string) (path string, err error) {
 	var registered struct{ ID string }
-	err = conn.ask(&registered, s.request("POST", "/api/v1/workers", s.token, fmt.Appendf(nil, `{"queues":[%q]}`, queue)))
+	err = conn.call(&registered, s.request("POST", "/api/v1/workers", s.token, fmt.Appendf(nil, `{"queues":[%q]}`, queue)))
 	return "/api/v1/workers/" + registered.ID, err
 }
 
@@ -119,7 +119,7 @@ func (b *bench) waitOverHTTP(ctx context.Context, s *httpServer) error {
 	go func() {
 		ended <- together(within, httpWaiting, func(ctx context.Context) error {
 			worker, claim := "", 0
-			return s.each(ctx, func(conn *httpConn) (bool, error) {
+			return s.onConnection(ctx, func(conn *httpConn) (bool, error) {
 				if worker == "" {
 					var err error
 					worker, err = s.register(conn, "http-idle")
@@ -127,7 +127,7 @@ func (b *bench) waitOverHTTP(ctx context.Context, s *httpServer) error {
 					return true, err
 				}
 				claim++
-				return true, conn.ask(nil, s.request("POST", worker+"/claim", s.token,
+				return true, conn.call(nil, s.request("POST", worker+"/claim", s.token,
 					fmt.Appendf(nil, `{"claimId":"%d","wait":30000}`, claim)))
 			})
 		})
@@ -148,10 +148,10 @@ func (b *bench) waitOverHTTP(ctx context.Context, s *httpServer) error {
 		err = waited
 	}
 	if read {
-		b.report.amount(fmt.Sprintf("the server's processor time, %d claims waiting", httpWaiting),
+		b.report.addAmount(fmt.Sprintf("the server's processor time, %d claims waiting", httpWaiting),
 			100*(after-before).Seconds()/elapsed.Seconds(), "% of a core")
 	}
-	b.report.amount("listening for them", float64(listening), "connections")
+	b.report.addAmount("listening for them", float64(listening), "connections")
 	return err
 }
 
@@ -176,9 +176,9 @@ func (s *httpServer) processorTime() (used time.Duration, ok bool) {
 }
 
 // ask sends a request that must succeed and reads its answer into v; nil reads past it.
-func (c *httpConn) ask(v any, request []byte) error {
+func (c *httpConn) call(v any, request []byte) error {
 	var text bytes.Buffer
-	status, err := c.exchange(request, &text)
+	status, err := c.roundTrip(request, &text)
 	switch {
 	case err != nil:
 		return err

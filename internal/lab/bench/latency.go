@@ -45,7 +45,7 @@ func (b *bench) latency(ctx context.Context) error {
 		}
 		b.report.Rows = append(b.report.Rows, row)
 		if b.report.Latency == nil || row.P99 > b.report.P99 {
-			b.report.headline(row)
+			b.report.setHeadline(row)
 		}
 	}
 	last.name, last.own = last.name+", the worker's own client", true
@@ -54,8 +54,8 @@ func (b *bench) latency(ctx context.Context) error {
 		return err
 	}
 	b.report.Rows = append(b.report.Rows, row)
-	b.report.find("From Enqueue's return, or run_at, to the handler's first line; worker and enqueuer on clients of their own but in the last row.")
-	b.report.find("Each job has exactly one completed attempt.")
+	b.report.addFinding("From Enqueue's return, or run_at, to the handler's first line; worker and enqueuer on clients of their own but in the last row.")
+	b.report.addFinding("Each job has exactly one completed attempt.")
 	return nil
 }
 
@@ -88,8 +88,8 @@ func (b *bench) pickup(ctx context.Context, kind pickupKind) (row Row, err error
 	defer pool.Close()
 	total := int64(warmUp + len(kind.moments))
 	p := &pickups{start: time.Now(), returned: make([]atomic.Int64, total), started: make([]atomic.Int64, total)}
-	queue := b.fresh("latency")
-	c, err := b.start(ctx, work{queue: queue, target: total, handle: func(job *penstock.Job[payload]) {
+	queue := b.freshQueue("latency")
+	c, err := b.startWorker(ctx, workerLoad{queue: queue, target: total, handle: func(job *penstock.Job[payload]) {
 		now := p.now()
 		p.started[job.Data.N].Store(now)
 		if kind.scheduled {
@@ -119,13 +119,13 @@ func (b *bench) pickup(ctx context.Context, kind pickupKind) (row Row, err error
 		return err
 	}
 	if err := onSchedule(ctx, c, kind.moments, enqueue); err != nil {
-		return row, c.abandon(err)
+		return row, c.abort(err)
 	}
-	if _, err := c.await(ctx); err != nil {
-		return row, c.abandon(err)
+	if _, err := c.waitForTarget(ctx); err != nil {
+		return row, c.abort(err)
 	}
 	end()
-	if err := c.dismiss(); err != nil {
+	if err := c.drainAndWait(); err != nil {
 		return row, err
 	}
 	distribution := newTimes()
@@ -158,12 +158,12 @@ func schedule(rate int, duration time.Duration) (moments []time.Duration) {
 
 // onSchedule enqueues the warm-up's jobs one after another, each when the one before
 // is done, and the others at their moments, whether or not earlier calls have returned.
-func onSchedule(ctx context.Context, c *crew, moments []time.Duration, enqueue func(n int) error) error {
+func onSchedule(ctx context.Context, c *benchWorker, moments []time.Duration, enqueue func(n int) error) error {
 	for n := range warmUp {
 		if err := enqueue(n); err != nil {
 			return err
 		}
-		if err := c.awaitTotal(ctx, int64(n+1)); err != nil {
+		if err := c.waitForTotal(ctx, int64(n+1)); err != nil {
 			return err
 		}
 	}

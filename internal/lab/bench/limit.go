@@ -31,8 +31,8 @@ const limitBatch = 1000
 var (
 	limitRowsFor    = 600 * time.Millisecond
 	limitCommitsFor = 400 * time.Millisecond
-	mostCeiling     = 4 * time.Second // bounds each of steady's ceilings
-	settling        = 2 * time.Second // of idle's worker
+	maxCeilingFor   = 4 * time.Second // bounds each of steady's ceilings
+	idleWarmUp      = 2 * time.Second // of idle's worker
 )
 
 // measureLimit takes a second.

@@ -35,9 +35,9 @@ func newPayload(n, size int) payload {
 	return payload{n, padding(size - empty - len(fmt.Sprint(n)))}
 }
 
-var pads = strings.Repeat("x", MaxPayload)
+var padText = strings.Repeat("x", MaxPayload)
 
-func padding(n int) string { return pads[:min(max(n, 0), len(pads))] }
+func padding(n int) string { return padText[:min(max(n, 0), len(padText))] }
 
 func (p payload) json() json.RawMessage {
 	text, _ := json.Marshal(p) // a number and a string

@@ -29,19 +29,19 @@ const (
 
 func (b *bench) notify(ctx context.Context) error {
 	for _, writers := range b.load.Callers {
-		left, err := inTurns(notifyTurns, func(way int) (float64, error) {
-			row, err := b.writers(ctx, b.fresh("notify"), writers, way == 0)
+		left, err := alternate(notifyTurns, func(way int) (float64, error) {
+			row, err := b.writers(ctx, b.freshQueue("notify"), writers, way == 0)
 			b.report.Rows = append(b.report.Rows, row)
 			return row.JobsPerSecond, err
 		})
 		if err != nil {
 			return err
 		}
-		b.report.headline(b.report.Rows[0])
-		b.report.amount(fmt.Sprintf("what waking costs %d writers", writers), 100*(1-median(left)), "%")
-		b.report.find("The pairs: %.0f%% to %.0f%%.", 100*(1-left[len(left)-1]), 100*(1-left[0]))
+		b.report.setHeadline(b.report.Rows[0])
+		b.report.addAmount(fmt.Sprintf("what waking costs %d writers", writers), 100*(1-median(left)), "%")
+		b.report.addFinding("The pairs: %.0f%% to %.0f%%.", 100*(1-left[len(left)-1]), 100*(1-left[0]))
 	}
-	b.report.find("Each job has exactly one completed attempt.")
+	b.report.addFinding("Each job has exactly one completed attempt.")
 	return nil
 }
 
@@ -52,7 +52,7 @@ func (b *bench) writers(ctx context.Context, queue string, writers int, skip boo
 		return row, err
 	}
 	defer pool.Close()
-	c, err := b.start(ctx, work{queue: queue, concurrency: b.load.Concurrency})
+	c, err := b.startWorker(ctx, workerLoad{queue: queue, concurrency: b.load.Concurrency})
 	if err != nil {
 		return row, err
 	}
@@ -90,12 +90,12 @@ func (b *bench) writers(ctx context.Context, queue string, writers int, skip boo
 	row.Against = againstCommits
 	end()
 	if ctx.Err() == nil && errors.Is(err, context.DeadlineExceeded) {
-		err = c.awaitTotal(ctx, committed.Load())
+		err = c.waitForTotal(ctx, committed.Load())
 	}
 	if err != nil {
-		return row, c.abandon(err)
+		return row, c.abort(err)
 	}
-	if err := c.dismiss(); err != nil {
+	if err := c.drainAndWait(); err != nil {
 		return row, err
 	}
 	return row, b.check(ctx, queue, committed.Load(), c.completed.Load())

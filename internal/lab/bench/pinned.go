@@ -26,7 +26,7 @@ func (b *bench) pinned(ctx context.Context) error {
 	defer func() { b.load.Duration = usual }()
 	measure := func(name, queue string, most time.Duration) error {
 		b.load.Duration = min(usual, most)
-		f, err := b.flow(ctx, queue, 0, 0)
+		f, err := b.produceAndWork(ctx, queue, 0, 0)
 		if err != nil {
 			return err
 		}
@@ -43,9 +43,9 @@ func (b *bench) pinned(ctx context.Context) error {
 		return err
 	}
 	rows := b.report.Rows
-	b.report.headline(rows[1])
-	b.report.amount("what a held snapshot leaves", 100*rows[1].JobsPerSecond/mean(rows[0].JobsPerSecond, rows[2].JobsPerSecond), "%")
-	b.report.find("Each job has exactly one completed attempt.")
+	b.report.setHeadline(rows[1])
+	b.report.addAmount("what a held snapshot leaves", 100*rows[1].JobsPerSecond/mean(rows[0].JobsPerSecond, rows[2].JobsPerSecond), "%")
+	b.report.addFinding("Each job has exactly one completed attempt.")
 	return nil
 }
 

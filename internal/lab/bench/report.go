@@ -13,14 +13,14 @@ const (
 )
 
 // headline makes a row's figures the report's.
-func (r *Report) headline(row Row) { r.Speed, r.Latency = row.Speed, row.Latency }
+func (r *Report) setHeadline(row Row) { r.Speed, r.Latency = row.Speed, row.Latency }
 
-func (r *Report) find(format string, args ...any) {
+func (r *Report) addFinding(format string, args ...any) {
 	r.Findings = append(r.Findings, fmt.Sprintf(format, args...))
 }
 
 // amount adds a row of a figure that is neither a rate nor a latency.
-func (r *Report) amount(name string, amount float64, unit string) {
+func (r *Report) addAmount(name string, amount float64, unit string) {
 	r.Rows = append(r.Rows, Row{Name: name, Amount: &Amount{amount, unit}})
 }
 
@@ -29,7 +29,7 @@ func speed(jobs int64, took time.Duration) *Speed {
 }
 
 // compare sets every row against the mean of the limits.
-func (r *Report) compare(before, after Limit) {
+func (r *Report) compareWithLimits(before, after Limit) {
 	r.Limit = Limits{before, after}
 	for i := range r.Rows {
 		row := &r.Rows[i]

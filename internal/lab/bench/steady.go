@@ -30,11 +30,11 @@ const backpressure = 20_000
 func (b *bench) steady(ctx context.Context) error {
 	for _, callers := range b.load.Callers {
 		for _, rate := range b.load.Rates {
-			var f flow
-			worked, err := beside(func() (*Speed, error) {
-				return b.steadyVerbs(ctx, "ceiling-steady", min(b.load.Duration, mostCeiling))
+			var f throughput
+			worked, err := betweenCeilings(func() (*Speed, error) {
+				return b.steadyVerbs(ctx, "ceiling-steady", min(b.load.Duration, maxCeilingFor))
 			}, func() (s *Speed, err error) {
-				f, err = b.flow(ctx, fmt.Sprintf("steady-%d-%d", callers, rate), callers, rate)
+				f, err = b.produceAndWork(ctx, fmt.Sprintf("steady-%d-%d", callers, rate), callers, rate)
 				return speed(f.completed, f.took), err
 			})
 			if err != nil {
@@ -49,39 +49,39 @@ func (b *bench) steady(ctx context.Context) error {
 			}
 			worked.Name = "worked" + suffix
 			if len(b.report.Rows) == 0 {
-				b.report.headline(worked)
+				b.report.setHeadline(worked)
 			}
 			b.report.Rows = append(b.report.Rows, Row{Name: "enqueued meanwhile" + suffix, Speed: speed(f.enqueued, f.took)}, worked)
-			b.report.find("%s", f.backlog(suffix))
+			b.report.addFinding("%s", f.backlog(suffix))
 		}
 	}
-	b.report.find("Each job has exactly one completed attempt.")
+	b.report.addFinding("Each job has exactly one completed attempt.")
 	return nil
 }
 
 // flow is what went in and out of a queue within took.
-type flow struct {
+type throughput struct {
 	took                      time.Duration
 	enqueued, completed       int64
 	halfEnqueued, halfWaiting int64
 }
 
 // grew is by how many the backlog grew in the second half.
-func (f flow) grew() int64 { return f.enqueued - f.completed - f.halfWaiting }
+func (f throughput) growth() int64 { return f.enqueued - f.completed - f.halfWaiting }
 
-func (f flow) backlog(suffix string) string {
+func (f throughput) backlog(suffix string) string {
 	verdict := "did not grow"
-	if f.grew() > (f.enqueued-f.halfEnqueued)/100 {
-		verdict = fmt.Sprintf("grew by %.0f jobs/s", float64(f.grew())/f.took.Seconds()*2)
+	if f.growth() > (f.enqueued-f.halfEnqueued)/100 {
+		verdict = fmt.Sprintf("grew by %.0f jobs/s", float64(f.growth())/f.took.Seconds()*2)
 	}
 	return fmt.Sprintf("The backlog%s %s: %d jobs half-way, %d at the end.", suffix, verdict, f.halfWaiting, f.enqueued-f.completed)
 }
 
 // producer is what enqueues while a crew works.
-type producer struct {
+type loadProducer struct {
 	b        *bench
 	client   *penstock.Client
-	crew     *crew
+	worker   *benchWorker
 	queue    string
 	rate     int // jobs a second; 0: as backpressure lets it
 	started  time.Time
@@ -90,35 +90,35 @@ type producer struct {
 }
 
 // flow enqueues and works for the load's duration, and then works off the rest.
-func (b *bench) flow(ctx context.Context, queue string, callers, rate int) (f flow, err error) {
+func (b *bench) produceAndWork(ctx context.Context, queue string, callers, rate int) (f throughput, err error) {
 	client, pool, err := b.client(ctx, 0)
 	if err != nil {
 		return f, err
 	}
 	defer pool.Close()
-	c, err := b.start(ctx, work{queue: queue, concurrency: b.load.Concurrency})
+	c, err := b.startWorker(ctx, workerLoad{queue: queue, concurrency: b.load.Concurrency})
 	if err != nil {
 		return f, err
 	}
 	defer c.stop()
-	p := &producer{b: b, client: client, crew: c, queue: queue, rate: rate}
+	p := &loadProducer{b: b, client: client, worker: c, queue: queue, rate: rate}
 	if f, err = p.measure(ctx, callers); err != nil {
-		return f, c.abandon(err)
+		return f, c.abort(err)
 	}
 	end := b.stage("working off the rest", p.enqueued.Load(), c.completed.Load)
-	err = c.awaitTotal(ctx, p.enqueued.Load())
+	err = c.waitForTotal(ctx, p.enqueued.Load())
 	end()
 	if err != nil {
-		return f, c.abandon(err)
+		return f, c.abort(err)
 	}
-	if err := c.dismiss(); err != nil {
+	if err := c.drainAndWait(); err != nil {
 		return f, err
 	}
 	return f, b.check(ctx, queue, p.enqueued.Load(), c.completed.Load())
 }
 
 // measure enqueues for the load's duration and counts what went in and out meanwhile.
-func (p *producer) measure(ctx context.Context, callers int) (f flow, err error) {
+func (p *loadProducer) measure(ctx context.Context, callers int) (f throughput, err error) {
 	duration := p.b.load.Duration
 	defer p.b.stage("enqueueing and working", duration.Milliseconds(), nil)()
 	within, cancel := context.WithTimeout(ctx, duration)
@@ -128,10 +128,10 @@ func (p *producer) measure(ctx context.Context, callers int) (f flow, err error)
 	counting.Go(func() {
 		if waitUntil(within, p.started.Add(duration/2)) {
 			f.halfEnqueued = p.enqueued.Load()
-			f.halfWaiting = f.halfEnqueued - p.crew.completed.Load()
+			f.halfWaiting = f.halfEnqueued - p.worker.completed.Load()
 		}
 		<-within.Done()
-		f.took, f.enqueued, f.completed = time.Since(p.started), p.enqueued.Load(), p.crew.completed.Load()
+		f.took, f.enqueued, f.completed = time.Since(p.started), p.enqueued.Load(), p.worker.completed.Load()
 	})
 	err = together(within, max(callers, 1), func(within context.Context) error {
 		if callers > 0 {
@@ -149,7 +149,7 @@ func (p *producer) measure(ctx context.Context, callers int) (f flow, err error)
 
 // bulk enqueues 1,000 jobs to a call until within ends. A call under way then is
 // finished, so that what was enqueued is known.
-func (p *producer) bulk(ctx, within context.Context) error {
+func (p *loadProducer) bulk(ctx, within context.Context) error {
 	for p.admitted(within) {
 		n := int(p.taken.Add(bulkBatch)) - bulkBatch
 		batch := make([]penstock.NewJob, bulkBatch)
@@ -165,7 +165,7 @@ func (p *producer) bulk(ctx, within context.Context) error {
 }
 
 // singly enqueues one job after another until within ends.
-func (p *producer) singly(ctx, within context.Context) error {
+func (p *loadProducer) singly(ctx, within context.Context) error {
 	for p.admitted(within) {
 		if _, err := p.client.Enqueue(ctx, p.b.newJob(p.queue, int(p.taken.Add(1)))); err != nil {
 			return err
@@ -176,14 +176,14 @@ func (p *producer) singly(ctx, within context.Context) error {
 }
 
 // admitted waits until the rate or the backlog permits more; false when within ended.
-func (p *producer) admitted(within context.Context) bool {
+func (p *loadProducer) admitted(within context.Context) bool {
 	if p.rate > 0 {
 		due := p.started.Add(time.Duration(float64(p.taken.Load()) / float64(p.rate) * float64(time.Second)))
 		return waitUntil(within, due)
 	}
-	for p.enqueued.Load()-p.crew.completed.Load() >= backpressure {
+	for p.enqueued.Load()-p.worker.completed.Load() >= backpressure {
 		select {
-		case <-p.crew.more:
+		case <-p.worker.more:
 		case <-within.Done():
 			return false
 		}

@@ -127,7 +127,7 @@ func finishAndClaim(ctx context.Context, conn *pgx.Conn, queue string, worker in
 
 // drainVerbs enqueues jobs and works them off, by SQL alone.
 func (b *bench) drainVerbs(ctx context.Context, queue string, jobs int) (*Speed, error) {
-	queue = b.fresh(queue)
+	queue = b.freshQueue(queue)
 	if _, err := b.enqueueVerb(ctx, queue, jobs, 1, bulkBatch); err != nil {
 		return nil, err
 	}
@@ -145,7 +145,7 @@ func (b *bench) drainVerbs(ctx context.Context, queue string, jobs int) (*Speed,
 
 // steadyVerbs enqueues from one connection and works from two for a duration.
 func (b *bench) steadyVerbs(ctx context.Context, queue string, duration time.Duration) (*Speed, error) {
-	queue = b.fresh(queue)
+	queue = b.freshQueue(queue)
 	end := b.stage("enqueueing and working by SQL alone", duration.Milliseconds(), nil)
 	defer end()
 	var enqueued, completed atomic.Int64
@@ -180,7 +180,7 @@ func (b *bench) steadyVerbs(ctx context.Context, queue string, duration time.Dur
 }
 
 // fresh is a queue of that name that no earlier measurement of this run has used.
-func (b *bench) fresh(queue string) string {
+func (b *bench) freshQueue(queue string) string {
 	b.queues++
 	return fmt.Sprintf("%s-%d", queue, b.queues)
 }

@@ -16,23 +16,23 @@ median of the pairs. The workers work off a thousand jobs each before, and the q
 until the others are there, so that neither starting nor planning is in the time. The four are workers of one process, each with
 connections of its own.`,
 	Usual: Load{Jobs: 100_000, Concurrency: 100, PayloadBytes: 100},
-	run:   (*bench).workers,
+	run:   (*bench).compareWorkers,
 }
 
 const workersTurns = 4
 
-func (b *bench) workers(ctx context.Context) error {
+func (b *bench) compareWorkers(ctx context.Context) error {
 	var claims, empty int64
-	ratios, err := inTurns(workersTurns, func(way int) (float64, error) {
+	ratios, err := alternate(workersTurns, func(way int) (float64, error) {
 		n := []int{1, 4}[way]
-		row, crews, err := b.crews(ctx, b.fresh("workers"), n)
+		row, workers, err := b.workersOnQueue(ctx, b.freshQueue("workers"), n)
 		if err != nil {
 			return 0, err
 		}
 		b.report.Rows = append(b.report.Rows, row)
-		for _, c := range crews {
+		for _, c := range workers {
 			if n > 1 {
-				claims, empty = claims+c.claims.Load(), empty+c.empty.Load()
+				claims, empty = claims+c.claimsWithWork.Load(), empty+c.emptyClaims.Load()
 			}
 		}
 		return row.JobsPerSecond, nil
@@ -40,16 +40,16 @@ func (b *bench) workers(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	b.report.headline(b.report.Rows[1])
-	b.report.amount("four workers against one", 100*median(ratios), "%")
-	b.report.amount("claims of the four that were empty", 100*float64(empty)/float64(max(claims, 1)), "%")
-	b.report.find("The pairs: %.0f%% to %.0f%%.", 100*ratios[0], 100*ratios[len(ratios)-1])
-	b.report.find("Each job has exactly one completed attempt.")
+	b.report.setHeadline(b.report.Rows[1])
+	b.report.addAmount("four workers against one", 100*median(ratios), "%")
+	b.report.addAmount("claims of the four that were empty", 100*float64(empty)/float64(max(claims, 1)), "%")
+	b.report.addFinding("The pairs: %.0f%% to %.0f%%.", 100*ratios[0], 100*ratios[len(ratios)-1])
+	b.report.addFinding("Each job has exactly one completed attempt.")
 	return nil
 }
 
 // crews loads a queue and works it off with n workers.
-func (b *bench) crews(ctx context.Context, queue string, n int) (row Row, crews []*crew, err error) {
+func (b *bench) workersOnQueue(ctx context.Context, queue string, n int) (row Row, crews []*benchWorker, err error) {
 	completed := func() (sum int64) {
 		for _, c := range crews {
 			sum += c.completed.Load()
@@ -59,7 +59,7 @@ func (b *bench) crews(ctx context.Context, queue string, n int) (row Row, crews 
 	defer func() {
 		for _, c := range crews {
 			if err != nil {
-				err = c.abandon(err)
+				err = c.abort(err)
 			}
 		}
 	}()
@@ -74,7 +74,7 @@ func (b *bench) crews(ctx context.Context, queue string, n int) (row Row, crews 
 	}
 	var waiting atomic.Int64
 	for range n {
-		c, err := b.start(ctx, work{queue: queue, concurrency: b.load.Concurrency, waiting: &waiting})
+		c, err := b.startWorker(ctx, workerLoad{queue: queue, concurrency: b.load.Concurrency, waiting: &waiting})
 		if err != nil {
 			return row, crews, err
 		}
@@ -114,7 +114,7 @@ func (b *bench) crews(ctx context.Context, queue string, n int) (row Row, crews 
 	row.Speed = speed(jobs, time.Since(start))
 	end()
 	for _, c := range crews {
-		if err := c.dismiss(); err != nil {
+		if err := c.drainAndWait(); err != nil {
 			return row, crews, err
 		}
 	}

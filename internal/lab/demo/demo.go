@@ -90,7 +90,7 @@ func (d *demo) run(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	if n := left(before); n > 0 {
+	if n := unfinished(before); n > 0 {
 		fmt.Fprintf(d.out, "An earlier run was cut short: its %s are finished too.\n", plural(n, "job"))
 		if before.Running > 0 {
 			fmt.Fprintf(d.out, "Its worker held %s, which may take 20 s to come back.\n", number(before.Running))
@@ -152,8 +152,8 @@ func (d *demo) work(ctx context.Context, p *progress) error {
 func (d *demo) interrupted(ctx context.Context) error {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), time.Second)
 	defer cancel()
-	if counts, err := queueCounts(ctx, d.client); err == nil && left(counts) > 0 {
-		fmt.Fprintf(d.out, "Interrupted. %s wait in Postgres for the next run.\n", plural(left(counts), "job"))
+	if counts, err := queueCounts(ctx, d.client); err == nil && unfinished(counts) > 0 {
+		fmt.Fprintf(d.out, "Interrupted. %s wait in Postgres for the next run.\n", plural(unfinished(counts), "job"))
 	}
 	return nil
 }

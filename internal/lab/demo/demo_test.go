@@ -86,7 +86,7 @@ func requireNothingLeft(t *testing.T, s *stage) {
 	t.Helper()
 	counts, err := queueCounts(t.Context(), s.client)
 	require.NoError(t, err)
-	require.Zero(t, left(counts), "%+v", counts)
+	require.Zero(t, unfinished(counts), "%+v", counts)
 }
 
 func TestAFileThatDoesNotParseIsDeadAtOnce(t *testing.T) {

@@ -58,7 +58,7 @@ func TestTheDemoWaitsForAJobThatIsHeldElsewhere(t *testing.T) {
 	go func() { done <- d.work(t.Context(), &progress{client: s.client, out: t.Output()}) }()
 	require.Eventually(t, func() bool {
 		counts, err := queueCounts(t.Context(), s.client)
-		return err == nil && left(counts) == 2
+		return err == nil && unfinished(counts) == 2
 	}, 30*time.Second, 10*time.Millisecond)
 	require.Empty(t, done)
 

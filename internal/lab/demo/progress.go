@@ -68,7 +68,7 @@ func (p *progress) watch(ctx context.Context) {
 	drawn := time.Now()
 	for now := drawn; ; {
 		p.ask(ctx)
-		if !p.away && left(p.last) == 0 {
+		if !p.away && unfinished(p.last) == 0 {
 			return
 		}
 		p.sample(now)
@@ -139,4 +139,6 @@ func queueCounts(ctx context.Context, client *penstock.Client) (penstock.QueueCo
 }
 
 // left is how many jobs have not ended.
-func left(c penstock.QueueCounts) int64 { return c.Waiting + c.Scheduled + c.Retrying + c.Running }
+func unfinished(c penstock.QueueCounts) int64 {
+	return c.Waiting + c.Scheduled + c.Retrying + c.Running
+}

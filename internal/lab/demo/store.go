@@ -11,7 +11,7 @@ import (
 
 // The application's own tables. They are no business of migrations/: Penstock shares
 // the database, and the transaction, with whatever an application keeps there.
-const createTables = `
+const createTablesSQL = `
 CREATE SCHEMA IF NOT EXISTS penstock_demo;
 CREATE TABLE IF NOT EXISTS penstock_demo.packages (
 	dir       text   PRIMARY KEY,
@@ -42,15 +42,15 @@ CREATE INDEX IF NOT EXISTS files_by_dir ON penstock_demo.files (dir);`
 
 // lockTables makes demos in one database take turns at replacing the tree. It holds
 // until the transaction ends.
-const lockTables = `SELECT pg_advisory_xact_lock(hashtext('penstock_demo'))`
+const lockTablesSQL = `SELECT pg_advisory_xact_lock(hashtext('penstock_demo'))`
 
 // ensureTables creates the tables unless they are there.
 func ensureTables(ctx context.Context, pool *pgxpool.Pool) error {
 	err := pgx.BeginFunc(ctx, pool, func(tx pgx.Tx) error {
-		if _, err := tx.Exec(ctx, lockTables); err != nil {
+		if _, err := tx.Exec(ctx, lockTablesSQL); err != nil {
 			return err
 		}
-		_, err := tx.Exec(ctx, createTables)
+		_, err := tx.Exec(ctx, createTablesSQL)
 		return err
 	})
 	if err != nil {
@@ -61,7 +61,7 @@ func ensureTables(ctx context.Context, pool *pgxpool.Pool) error {
 
 // replaceTree writes a row per file and per package in place of an earlier run's.
 func replaceTree(ctx context.Context, tx pgx.Tx, folders []folder) error {
-	if _, err := tx.Exec(ctx, lockTables); err != nil {
+	if _, err := tx.Exec(ctx, lockTablesSQL); err != nil {
 		return err
 	}
 	var packages, files [][]any

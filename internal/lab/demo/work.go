@@ -30,7 +30,7 @@ type packageArgs struct {
 
 // patience is how a package waits for its files. Most need one second; a file that
 // went back to the end of its lane because its worker was killed may take minutes.
-var patience = penstock.RetryStrategy{
+var retryWhileIncomplete = penstock.RetryStrategy{
 	Type: penstock.Linear, Delay: 500 * time.Millisecond, MaxDelay: 10 * time.Second, MaxAttempts: 60,
 }
 
@@ -41,7 +41,7 @@ func jobsFor(folders []folder) []penstock.NewJob {
 	var jobs []penstock.NewJob
 	sum := func(folder folder) {
 		jobs = append(jobs, penstock.NewJob{
-			Queue: queue, Name: sumPackage, Data: packageArgs{folder.dir}, Priority: priorityOf(folder.dir), Retry: &patience,
+			Queue: queue, Name: sumPackage, Data: packageArgs{folder.dir}, Priority: priorityOf(folder.dir), Retry: &retryWhileIncomplete,
 		})
 	}
 	for i, folder := range folders {

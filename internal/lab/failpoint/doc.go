@@ -1,14 +1,13 @@
-// Package failpoint makes calls of the database fail by chance, for proofs: before they
-// are sent, after they were carried out, late, or with the end of the process. It is
-// there only in builds with the tag failpoint; in all others Wrap returns what it is
-// given, and nothing of this is compiled.
+// Package failpoint makes database calls fail at random, for proofs: before they are
+// sent, after they were executed, late, or with the end of the process. It is compiled
+// only with the build tag failpoint. Without the tag Wrap returns its argument.
 //
-// In such a build the environment's PENSTOCK_FAILPOINTS, "seed:calls", has one in so
-// many calls fail, as the seed decides; without it none does.
+// The environment variable PENSTOCK_FAILPOINTS, "seed:calls", makes one in so many
+// calls fail. Without it none fails.
 package failpoint
 
-// Variable is the environment's variable.
+// Variable is the name of the environment variable.
 const Variable = "PENSTOCK_FAILPOINTS"
 
-// ExitCode is that of a process which a failpoint ended.
+// ExitCode is the exit code of a process that a failpoint ended.
 const ExitCode = 9

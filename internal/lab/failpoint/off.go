@@ -4,7 +4,7 @@ package failpoint
 
 import "github.com/penstock/penstock/db"
 
-// Enabled tells whether this build has failpoints.
+// Enabled reports whether this build has failpoints.
 const Enabled = false
 
 // Wrap returns d.

@@ -19,38 +19,38 @@ import (
 	"github.com/penstock/penstock/db"
 )
 
-// Enabled tells whether this build has failpoints.
+// Enabled reports whether this build has failpoints.
 const Enabled = true
 
-// Wrap returns d with calls that fail by chance.
+// Wrap returns d with calls that fail at random.
 func Wrap(d db.DBTX) db.DBTX {
-	if chance.oneIn == 0 {
+	if draws.oneIn == 0 {
 		return d
 	}
 	return faulty{d}
 }
 
-var chance = readChance(os.Getenv(Variable))
+var draws = readChance(os.Getenv(Variable))
 
-// dice decides which calls fail, and how.
-type dice struct {
+// random decides which calls fail, and how.
+type random struct {
 	oneIn int
 
 	mu  sync.Mutex
 	rng *rand.Rand
 }
 
-func readChance(text string) *dice {
+func readChance(text string) *random {
 	seed, calls, _ := strings.Cut(text, ":")
 	s, _ := strconv.ParseUint(seed, 10, 64)
-	n, _ := strconv.Atoi(calls) // nothing, or nonsense: none fails
-	return &dice{oneIn: n, rng: rand.New(rand.NewPCG(s, uint64(os.Getpid())))}
+	n, _ := strconv.Atoi(calls) // empty or invalid: no call fails
+	return &random{oneIn: n, rng: rand.New(rand.NewPCG(s, uint64(os.Getpid())))}
 }
 
-type fate int
+type outcome int
 
 const (
-	passes fate = iota
+	succeeds outcome = iota
 	failsBefore
 	failsAfter
 	comesLate
@@ -58,11 +58,11 @@ const (
 	crashesAfter
 )
 
-func (d *dice) draw() fate {
+func (d *random) draw() outcome {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	if d.rng.IntN(d.oneIn) > 0 {
-		return passes
+		return succeeds
 	}
 	switch n := d.rng.IntN(100); {
 	case n < 35:
@@ -77,7 +77,7 @@ func (d *dice) draw() fate {
 	return crashesAfter
 }
 
-// notSent is a failure that happened before anything was sent, and says so.
+// notSent is a failure from before anything was sent; pgx may retry it.
 type notSent struct{ error }
 
 func (notSent) SafeToRetry() bool { return true }
@@ -87,9 +87,9 @@ var (
 	errAfter  = errors.New("failpoint: the reply was lost")
 )
 
-// around carries a call out as fate has it.
-func around(call func()) error {
-	f := chance.draw()
+// inject runs a call with a randomly drawn outcome.
+func inject(call func()) error {
+	f := draws.draw()
 	switch f {
 	case failsBefore:
 		return errBefore
@@ -116,16 +116,16 @@ func crash() {
 type faulty struct{ db.DBTX }
 
 func (f faulty) Exec(ctx context.Context, sql string, args ...any) (tag pgconn.CommandTag, err error) {
-	if lost := around(func() { tag, err = f.DBTX.Exec(ctx, sql, args...) }); lost != nil {
+	if lost := inject(func() { tag, err = f.DBTX.Exec(ctx, sql, args...) }); lost != nil {
 		return pgconn.CommandTag{}, lost
 	}
 	return tag, err
 }
 
-// Query reads the answer to its end where it is then lost: before that, the statement
-// may not have been carried out.
+// Query reads a reply that is to be lost to its end; the statement may not have been
+// executed before that.
 func (f faulty) Query(ctx context.Context, sql string, args ...any) (rows pgx.Rows, err error) {
-	if lost := around(func() { rows, err = f.DBTX.Query(ctx, sql, args...) }); lost != nil {
+	if lost := inject(func() { rows, err = f.DBTX.Query(ctx, sql, args...) }); lost != nil {
 		if rows != nil {
 			rows.Close()
 		}
@@ -136,7 +136,7 @@ func (f faulty) Query(ctx context.Context, sql string, args ...any) (rows pgx.Ro
 
 func (f faulty) QueryRow(ctx context.Context, sql string, args ...any) pgx.Row {
 	return rowFunc(func(dest ...any) (err error) {
-		if lost := around(func() { err = f.DBTX.QueryRow(ctx, sql, args...).Scan(dest...) }); lost != nil {
+		if lost := inject(func() { err = f.DBTX.QueryRow(ctx, sql, args...).Scan(dest...) }); lost != nil {
 			return lost
 		}
 		return err
@@ -148,21 +148,21 @@ type rowFunc func(dest ...any) error
 func (r rowFunc) Scan(dest ...any) error { return r(dest...) }
 
 func (f faulty) SendBatch(ctx context.Context, b *pgx.Batch) (results pgx.BatchResults) {
-	if lost := around(func() { results = f.DBTX.SendBatch(ctx, b) }); lost != nil {
+	if lost := inject(func() { results = f.DBTX.SendBatch(ctx, b) }); lost != nil {
 		if results != nil {
-			_ = results.Close() // carried out, and nobody hears of it
+			_ = results.Close() // executed, but the caller gets an error
 		}
-		return lostBatch{err: lost}
+		return failedBatch{err: lost}
 	}
 	return results
 }
 
-type lostBatch struct {
-	pgx.BatchResults // nil: the queries call no other methods
+type failedBatch struct {
+	pgx.BatchResults // nil: no other method is called
 	err              error
 }
 
-func (l lostBatch) Exec() (pgconn.CommandTag, error) { return pgconn.CommandTag{}, l.err }
-func (l lostBatch) Query() (pgx.Rows, error)         { return nil, l.err }
-func (l lostBatch) QueryRow() pgx.Row                { return rowFunc(func(...any) error { return l.err }) }
-func (l lostBatch) Close() error                     { return l.err }
+func (l failedBatch) Exec() (pgconn.CommandTag, error) { return pgconn.CommandTag{}, l.err }
+func (l failedBatch) Query() (pgx.Rows, error)         { return nil, l.err }
+func (l failedBatch) QueryRow() pgx.Row                { return rowFunc(func(...any) error { return l.err }) }
+func (l failedBatch) Close() error                     { return l.err }

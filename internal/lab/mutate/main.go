@@ -1,9 +1,9 @@
-// Command mutate takes the guards that Penstock stands on out, one at a time, and proves
-// each mutant under the fault that its guard is there for. A proof that notices nothing
-// is a proof of nothing: mutate then fails. `make proof-mutants` runs it.
+// Command mutate removes Penstock's guards one at a time, and runs a proof of each
+// mutant under the fault that the guard is for. It fails if a proof does not notice.
+// `make proof-mutants` runs it.
 //
-// A guard in SQL is taken out of the proof's own database, one in Go out of a build
-// with an overlay: no file of the checkout is touched.
+// A guard in SQL is removed from the proof's own database. A guard in Go is removed in
+// a build with an overlay; no file of the checkout changes.
 package main
 
 import (
@@ -25,7 +25,7 @@ import (
 func main() {
 	duration := flag.Duration("duration", 20*time.Second, "of each proof")
 	seed := flag.Uint64("seed", 1, "of each proof")
-	only := flag.String("only", "", "the mutants to prove, parted by commas; empty: all")
+	only := flag.String("only", "", "the mutants to prove, separated by commas; empty: all")
 	flag.Parse()
 	if err := run(context.Background(), *duration, *seed, *only); err != nil {
 		fmt.Fprintln(os.Stderr, "mutate:", err)
@@ -58,12 +58,13 @@ func run(ctx context.Context, duration time.Duration, seed uint64, only string) 
 		}
 	}
 	if len(alive) > 0 {
-		return fmt.Errorf("nothing noticed that these guards were gone: %s", strings.Join(alive, ", "))
+		return fmt.Errorf("no proof noticed that these guards were removed: %s", strings.Join(alive, ", "))
 	}
 	return nil
 }
 
-// prove returns the first violation that a proof of the mutant found; empty: none.
+// prove returns the first violation that a proof of the mutant found, or an empty
+// string.
 func prove(ctx context.Context, m proof.Mutant, dir, sound string, duration time.Duration, seed uint64) (string, error) {
 	if m.Rare {
 		duration *= 3
@@ -105,11 +106,12 @@ func prove(ctx context.Context, m proof.Mutant, dir, sound string, duration time
 	return "caught: " + strings.Replace(line, "**", "", 1), nil
 }
 
-// mutated writes an overlay that has the file without its guard, and returns its path.
+// mutated writes an overlay that has the file without its guard, and returns the
+// overlay's path.
 func mutated(m proof.Mutant, dir string) (string, error) {
 	source, err := os.ReadFile(m.File)
 	if err != nil {
-		return "", fmt.Errorf("run it at the root of the checkout: %w", err)
+		return "", fmt.Errorf("run this at the root of the checkout: %w", err)
 	}
 	if n := strings.Count(string(source), m.Guard); n != 1 {
 		return "", fmt.Errorf("%s has its guard %q %d times, not once", m.File, m.Guard, n)

@@ -13,7 +13,7 @@ import (
 //go:embed audit.sql
 var auditSQL string
 
-// installAudit has the database keep its own account from now on.
+// installAudit makes the database record every change from now on.
 func installAudit(ctx context.Context, pool *pgxpool.Pool) error {
 	if _, err := pool.Exec(ctx, auditSQL); err != nil {
 		return fmt.Errorf("install the audit: %w", err)
@@ -28,8 +28,7 @@ SELECT t.seq, t.tx::text::bigint, t.at, t.began,
     coalesce(t.priority, 0), coalesce(t.run_at, t.at), t.queue, coalesce(t.outcome, ''), coalesce(t.deadline, t.at), t.overdue
 FROM proof.trail t ORDER BY t.job_id, t.seq`
 
-// readTrail hands each job's steps to see, in order of the jobs' ids, with its effects.
-// The slice is its for the time of the call.
+// readTrail calls see for each job in order of ids, with its steps and effects.
 func readTrail(ctx context.Context, pool *pgxpool.Pool, see func([]Step, []Effect)) error {
 	effects, err := readEffects(ctx, pool)
 	if err != nil {
@@ -49,7 +48,7 @@ func readTrail(ctx context.Context, pool *pgxpool.Pool, see func([]Step, []Effec
 			if len(steps) > 0 {
 				see(steps, effects[steps[0].Job])
 				delete(effects, steps[0].Job)
-				steps = nil // the judge may keep pointers into it
+				steps = nil // the judge may keep pointers to its elements
 			}
 		}
 		_, err = pgx.ForEachRow(rows, []any{
@@ -67,7 +66,7 @@ func readTrail(ctx context.Context, pool *pgxpool.Pool, see func([]Step, []Effec
 		}
 		hand()
 		if len(effects) > 0 {
-			return fmt.Errorf("%d jobs have effects and no trail: the audit was tampered with", len(effects))
+			return fmt.Errorf("%d jobs have effects but no trail: the audit is incomplete", len(effects))
 		}
 		return nil
 	})
@@ -90,11 +89,12 @@ func readEffects(ctx context.Context, pool *pgxpool.Pool) (map[int64][]Effect, e
 	return effects, nil
 }
 
-// readIncarnations returns every registration; processOf gives the process of a pid.
+// readIncarnations returns every registration. processOf maps a pid to its process
+// number.
 func readIncarnations(ctx context.Context, pool *pgxpool.Pool, processOf map[int]int) ([]Incarnation, error) {
 	rows, err := pool.Query(ctx, `SELECT worker_id, pid, registered, coalesce(ended, '0001-01-01Z'), buried, beats FROM proof.incarnations`)
 	if err != nil {
-		return nil, fmt.Errorf("read the workers' lives: %w", err)
+		return nil, fmt.Errorf("read the registrations: %w", err)
 	}
 	var all []Incarnation
 	var i Incarnation
@@ -109,7 +109,7 @@ func readIncarnations(ctx context.Context, pool *pgxpool.Pool, processOf map[int
 		return nil
 	})
 	if err != nil {
-		return nil, fmt.Errorf("read the workers' lives: %w", err)
+		return nil, fmt.Errorf("read the registrations: %w", err)
 	}
 	return all, nil
 }

@@ -1,7 +1,7 @@
--- The audit of a proof: what every committed transaction did to a job, kept by
--- triggers in the proof's own database, so that the verbs under proof are not asked
--- about themselves. It needs track_commit_timestamp. An aborted transaction leaves no
--- trace; the sequence orders one job's steps, because they take turns on its rows.
+-- The audit of a proof: triggers in the proof's own database record what every
+-- committed transaction did to a job, independently of the functions under test. It
+-- needs track_commit_timestamp. An aborted transaction leaves no trace. The sequence
+-- orders the steps of one job, because row locks serialize them.
 
 CREATE SCHEMA proof;
 
@@ -29,7 +29,7 @@ CREATE TABLE proof.incarnations (
     ended timestamptz, buried boolean NOT NULL DEFAULT false, beats bigint NOT NULL DEFAULT 0
 );
 
--- What handlers write in the transaction of their completion. No key: twice must show.
+-- What handlers write in the transaction of their completion. No key: a duplicate must show.
 CREATE TABLE proof.effects (job_id bigint NOT NULL, attempt integer NOT NULL);
 
 -- The injected day: added to the day that new ids carry.
@@ -99,7 +99,7 @@ BEGIN
 END $$;
 CREATE TRIGGER proof_workers AFTER INSERT OR DELETE ON penstock.workers FOR EACH ROW EXECUTE FUNCTION proof.note_worker();
 
--- As in migrations/, with the injected day, which no session remembers: enqueue_one asks each time.
+-- As in migrations/, plus the injected day. No session caches it: enqueue_one asks each time.
 CREATE OR REPLACE FUNCTION penstock.job_day() RETURNS bigint
 LANGUAGE sql VOLATILE AS $$
     SELECT coalesce(

@@ -16,8 +16,8 @@ import (
 	"github.com/penstock/penstock"
 )
 
-// setup is what a child process is told, as one line of JSON on its standard input.
-type setup struct {
+// childConfig configures a child process: one line of JSON on its standard input.
+type childConfig struct {
 	Role    string        `json:"role"` // worker, producer, server
 	Process int           `json:"process"`
 	Seed    uint64        `json:"seed"`
@@ -31,27 +31,27 @@ type setup struct {
 // The queues of a proof.
 const (
 	busyQueue = "busy" // most jobs
-	lateQueue = "late" // what a claim takes that commits too late
-	calmQueue = "calm" // few jobs, of many priorities, enqueued without a wake-up
+	lateQueue = "late" // for claims that commit too late
+	calmQueue = "calm" // few jobs of many priorities, enqueued without NOTIFY
 )
 
-// orders that a child obeys.
+// Orders to a child, one per line.
 const (
 	orderStop    = "stop"    // a producer ends, a worker drains
-	orderExhaust = "exhaust" // it takes every connection of its handlers' pool for a while
+	orderExhaust = "exhaust" // hold every connection of the pool for a while
 )
 
-// exhaustion is how long a pool stays exhausted.
-const exhaustion = 2 * time.Second
+// poolHeldFor is how long a pool stays exhausted.
+const poolHeldFor = 2 * time.Second
 
-// Child is a worker, producer or server process: it reads its setup and then orders
-// from in, and ends when in does. serve runs a server on the database of a URL; nil
-// where there is none. It returns the exit code.
+// Child runs a worker, producer or server process. It reads its configuration and then
+// orders from in, and exits when in ends. serve runs a server on the database of a URL,
+// and may be nil. Child returns the exit code.
 func Child(in io.Reader, serve func(ctx context.Context, url string) error) int {
 	lines := bufio.NewScanner(in)
-	var s setup
+	var s childConfig
 	if !lines.Scan() || json.Unmarshal(lines.Bytes(), &s) != nil {
-		fmt.Fprintln(os.Stderr, "proof: a child is started by `penstock proof` alone, which tells it what to do")
+		fmt.Fprintln(os.Stderr, "proof: a child process is started by the proof command only, which configures it on standard input")
 		return 2
 	}
 	if err := runChild(s, lines, serve); err != nil {
@@ -61,11 +61,11 @@ func Child(in io.Reader, serve func(ctx context.Context, url string) error) int 
 	return 0
 }
 
-func runChild(s setup, orders *bufio.Scanner, serve func(context.Context, string) error) error {
+func runChild(s childConfig, orders *bufio.Scanner, serve func(context.Context, string) error) error {
 	ctx, stop := context.WithCancel(context.Background())
 	defer stop()
 	if s.Role == "server" {
-		go obey(orders, stop, nil)
+		go readOrders(orders, stop, nil)
 		if err := serve(ctx, s.URL); ctx.Err() == nil {
 			return err
 		}
@@ -87,43 +87,43 @@ func runChild(s setup, orders *bufio.Scanner, serve func(context.Context, string
 	}
 	log := zap.New(nil)
 	if os.Getenv("PENSTOCK_PROOF_LOG") != "" {
-		log, _ = zap.NewDevelopment() // its config is a constant
+		log, _ = zap.NewDevelopment() // fails only for a wrong config
 	}
-	go obey(orders, stop, pool)
+	go readOrders(orders, stop, pool)
 	switch s.Role {
 	case "worker":
-		return (&hand{setup: s, history: history, pool: pool}).work(ctx, log)
+		return (&childWorker{childConfig: s, history: history, pool: pool}).work(ctx, log)
 	case "producer":
 		client, err := penstock.NewClient(pool, penstock.Config{Logger: log})
 		if err != nil {
 			return err
 		}
-		(&producer{setup: s, history: history, pool: pool, client: client}).produce(ctx)
+		(&childProducer{childConfig: s, history: history, pool: pool, client: client}).produce(ctx)
 		return nil
 	}
 	return errors.New("no such role: " + s.Role)
 }
 
-func obey(orders *bufio.Scanner, stop func(), pool *pgxpool.Pool) {
+func readOrders(orders *bufio.Scanner, stop func(), pool *pgxpool.Pool) {
 	for orders.Scan() {
 		switch orders.Text() {
 		case orderStop:
 			stop()
 		case orderExhaust:
-			go takeAll(pool)
+			go holdEveryConnection(pool)
 		}
 	}
-	os.Exit(3) // whoever started this is gone
+	os.Exit(3) // the parent has exited
 }
 
-// takeAll holds every connection of the pool for a while.
-func takeAll(pool *pgxpool.Pool) {
-	ctx, cancel := context.WithTimeout(context.Background(), exhaustion)
+// holdEveryConnection holds every connection of the pool for a while.
+func holdEveryConnection(pool *pgxpool.Pool) {
+	ctx, cancel := context.WithTimeout(context.Background(), poolHeldFor)
 	defer cancel()
 	for {
 		conn, err := pool.Acquire(ctx)
 		if err != nil {
-			return // the time is over: all are given back
+			return // the time is over
 		}
 		defer conn.Release()
 	}

@@ -7,48 +7,48 @@ import (
 	"time"
 )
 
-// place is what a run stands on, where that is not an ordinary server.
-type place struct {
-	dir       string            // of the cluster; empty: anywhere
+// platform is where a run takes place, if that is not an ordinary server.
+type platform struct {
+	dir       string            // of the cluster; empty: a temporary directory
 	settings  map[string]string // of the server
 	environ   []string          // of the server
-	nemeses   []pace            // that are for this place
-	twoClocks bool              // the server's and the processes' clocks differ
+	nemeses   []schedule        // added for this platform
+	twoClocks bool              // the clocks of the server and of the processes differ
 
-	begin func(context.Context, *arena) error // once the server has the schema
-	end   func(context.Context, *arena) error // once the faults are over
+	begin func(context.Context, *testbed) error // called when the schema is installed
+	end   func(context.Context, *testbed) error // called when the faults are over
 }
 
-// environment is a fault of what the queue stands on, in a short run of its own.
+// environment is a special platform, tested in a short run of its own.
 type environment struct {
-	name string
-	make func() (p place, undo func(), err error) // err: this machine does not allow it, and why
-	lose bool                                     // acknowledged jobs may be lost: they are counted
+	name    string
+	prepare func() (p platform, undo func(), err error) // err: why this machine cannot provide it
+	mayLose bool                                        // acknowledged jobs may be lost; they are counted
 }
 
 var environments = []environment{
-	{name: "full disk", make: fullDisk},
-	{name: "clock jumps", make: clockJumps},
-	{name: "PgBouncer in transaction mode", make: bouncer},
-	{name: "failover, synchronous", make: func() (place, func(), error) { return failover(true) }},
-	{name: "failover, asynchronous", make: func() (place, func(), error) { return failover(false) }, lose: true},
+	{name: "full disk", prepare: fullDisk},
+	{name: "clock jumps", prepare: clockJumps},
+	{name: "PgBouncer in transaction mode", prepare: bouncer},
+	{name: "failover, synchronous", prepare: func() (platform, func(), error) { return failover(true) }},
+	{name: "failover, asynchronous", prepare: func() (platform, func(), error) { return failover(false) }, mayLose: true},
 }
 
-// Environment is what came of one.
+// Environment is the result of one environment's run.
 type Environment struct {
 	Name    string
-	Skipped string  // why, when it was
-	Struck  string  // how often its own fault struck; throughout where it has none
-	May     bool    // acknowledged jobs may be lost
-	Lost    int     // and so many were
+	Skipped string  // why it was skipped; empty: it was not
+	Struck  string  // how often its own fault struck; "throughout" if the fault is permanent
+	MayLose bool    // acknowledged jobs may be lost
+	Lost    int     // how many were lost
 	Report  *Report // nil when it was skipped
 }
 
-// environmentRun is how long each lasts.
-const environmentRun = 15 * time.Second
+// environmentDuration is how long faults last in each.
+const environmentDuration = 15 * time.Second
 
-// RunEnvironments makes a short run in every environment that this machine allows.
-// Errors: as Run; ErrBroken when a promise was broken in any.
+// RunEnvironments makes a short run in every environment that this machine can provide.
+// Errors: as Run; ErrBroken if a promise was broken in any of them.
 func RunEnvironments(ctx context.Context, opts Options) (all []Environment, err error) {
 	for _, e := range environments {
 		one, failed := e.run(ctx, opts)
@@ -61,12 +61,12 @@ func RunEnvironments(ctx context.Context, opts Options) (all []Environment, err 
 }
 
 func (e *environment) run(ctx context.Context, opts Options) (Environment, error) {
-	place, undo, err := e.make()
+	place, undo, err := e.prepare()
 	if err != nil {
 		return Environment{Name: e.name, Skipped: err.Error()}, nil
 	}
 	defer undo()
-	opts.Duration, opts.Lease, opts.Jobs, opts.Keep, opts.place = environmentRun, 3*time.Second, 4000, "", place
+	opts.Duration, opts.Lease, opts.Jobs, opts.Keep, opts.platform = environmentDuration, 3*time.Second, 4000, "", place
 	opts.Nemeses = []string{"kill", "cut", "drop reply"}
 	for _, p := range place.nemeses {
 		opts.Nemeses = append(opts.Nemeses, p.Name())
@@ -75,7 +75,7 @@ func (e *environment) run(ctx context.Context, opts Options) (Environment, error
 		opts.Stage = func(text string) { stage(e.name + ": " + text) }
 	}
 	report, err := Run(ctx, opts)
-	one := Environment{Name: e.name, Report: report, Struck: "throughout", May: e.lose}
+	one := Environment{Name: e.name, Report: report, Struck: "throughout", MayLose: e.mayLose}
 	for _, p := range place.nemeses {
 		if report != nil {
 			one.Struck = fmt.Sprint(report.Strikes[p.Name()])
@@ -84,7 +84,7 @@ func (e *environment) run(ctx context.Context, opts Options) (Environment, error
 			}
 		}
 	}
-	if e.lose && report != nil {
+	if e.mayLose && report != nil {
 		// What the promoted server never had is gone with all that was said of it.
 		one.Lost = report.Violations["lost"]
 		report.Violations, report.Examples, err = nil, nil, nil

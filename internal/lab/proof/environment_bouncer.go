@@ -10,19 +10,19 @@ import (
 	"time"
 )
 
-// bouncer puts a PgBouncer that pools transactions between producers and the server.
-func bouncer() (place, func(), error) {
+// bouncer puts a PgBouncer in transaction mode between producers and the server.
+func bouncer() (platform, func(), error) {
 	program, err := exec.LookPath("pgbouncer")
 	if err != nil {
 		if program, err = exec.LookPath("/usr/sbin/pgbouncer"); err != nil {
-			return place{}, nil, errors.New("pgbouncer is not installed (apt-get install pgbouncer)")
+			return platform{}, nil, errors.New("pgbouncer is not installed (apt-get install pgbouncer)")
 		}
 	}
 	dir, err := os.MkdirTemp("", "penstock-bouncer-")
 	if err != nil {
-		return place{}, nil, err
+		return platform{}, nil, err
 	}
-	return place{begin: func(ctx context.Context, a *arena) error {
+	return platform{begin: func(ctx context.Context, a *testbed) error {
 		text := fmt.Sprintf(`[databases]
 postgres = host=%s port=5432 user=postgres dbname=postgres
 [pgbouncer]
@@ -45,12 +45,12 @@ max_client_conn = 200
 		if err != nil {
 			return err
 		}
-		a.beside, a.pooler = append(a.beside, p), dir
+		a.programs, a.pooler = append(a.programs, p), dir
 		for range 50 { // until its socket is there
 			if _, err := os.Stat(filepath.Join(dir, ".s.PGSQL.5432")); err == nil {
 				return nil
 			}
-			rest(ctx, 100*time.Millisecond)
+			sleep(ctx, 100*time.Millisecond)
 		}
 		return errors.New("pgbouncer did not start")
 	}}, func() { _ = os.RemoveAll(dir) }, nil

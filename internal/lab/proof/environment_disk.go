@@ -8,30 +8,30 @@ import (
 	"time"
 )
 
-// fullDisk puts the cluster on a small file system of its own, and fills it.
-func fullDisk() (place, func(), error) {
+// fullDisk puts the cluster on a small file system and fills it.
+func fullDisk() (platform, func(), error) {
 	dir, unmount, err := smallDisk("700m")
 	if err != nil {
-		return place{}, nil, err
+		return platform{}, nil, err
 	}
-	return place{
+	return platform{
 		dir:      filepath.Join(dir, "cluster"),
 		settings: map[string]string{"max_wal_size": "128MB", "min_wal_size": "32MB", "shared_buffers": "64MB"},
-		nemeses:  []pace{{&ballast{path: filepath.Join(dir, "ballast")}, 12 * time.Second, 2 * time.Second, 4 * time.Second}},
+		nemeses:  []schedule{{&diskFiller{path: filepath.Join(dir, "ballast")}, 12 * time.Second, 2 * time.Second, 4 * time.Second}},
 	}, unmount, nil
 }
 
-// ballast fills the disk to the last byte.
-type ballast struct {
+// diskFiller fills the disk completely.
+type diskFiller struct {
 	path string
 	end  func()
 }
 
-func (*ballast) Name() string { return "full disk" }
+func (*diskFiller) Name() string { return "full disk" }
 
-func (b *ballast) Start(_ context.Context, a *arena, _ *rand.Rand) error {
-	a.postgres.Lock()
-	b.end = a.fault(Fault{Nemesis: b.Name(), Down: true})
+func (b *diskFiller) Start(_ context.Context, a *testbed, _ *rand.Rand) error {
+	a.postgresMu.Lock()
+	b.end = a.beginFault(Fault{Nemesis: b.Name(), Down: true})
 	file, err := os.Create(b.path)
 	if err != nil {
 		return err
@@ -47,13 +47,13 @@ func (b *ballast) Start(_ context.Context, a *arena, _ *rand.Rand) error {
 	return nil
 }
 
-// Heal makes room. Postgres may have stopped itself for want of WAL; then it is started
-// again, as whatever runs it would.
-func (b *ballast) Heal(ctx context.Context, a *arena) error {
+// Heal frees the space. Postgres may have stopped because it could not write WAL; then
+// Heal starts it again, as a supervisor would.
+func (b *diskFiller) Heal(ctx context.Context, a *testbed) error {
 	if b.end == nil {
 		return nil
 	}
-	defer a.postgres.Unlock()
+	defer a.postgresMu.Unlock()
 	defer func() {
 		b.end()
 		b.end = nil
@@ -65,7 +65,7 @@ func (b *ballast) Heal(ctx context.Context, a *arena) error {
 		if a.exec(ctx, "SELECT pg_switch_wal()") == nil {
 			return nil
 		}
-		rest(ctx, 100*time.Millisecond)
+		sleep(ctx, 100*time.Millisecond)
 	}
 	return a.restart(ctx)
 }

@@ -15,14 +15,15 @@ import (
 	"github.com/penstock/penstock/internal/lab/wire"
 )
 
-// failover streams to a standby, which is promoted when the primary crashes for good.
-// Commits wait for the standby if synchronous: then it has all that was acknowledged.
-func failover(synchronous bool) (place, func(), error) {
+// failover sets up a streaming standby that is promoted when the primary crashes for
+// good. With synchronous replication commits wait for the standby, so it has every
+// acknowledged commit.
+func failover(synchronous bool) (platform, func(), error) {
 	s := &standby{}
-	return place{
+	return platform{
 		settings: map[string]string{"wal_level": "replica", "max_wal_senders": "5"},
-		nemeses:  []pace{{&promote{standby: s}, time.Hour, 0, 0}},
-		begin: func(ctx context.Context, a *arena) error {
+		nemeses:  []schedule{{&failoverOnce{standby: s}, time.Hour, 0, 0}},
+		begin: func(ctx context.Context, a *testbed) error {
 			if err := s.follow(ctx, a); err != nil {
 				return fmt.Errorf("set up the standby: %w", err)
 			}
@@ -39,10 +40,10 @@ func failover(synchronous bool) (place, func(), error) {
 	}, func() {}, nil
 }
 
-// standby is a second server that follows the arena's.
+// standby is a second server that replicates the testbed's server.
 type standby struct{ socket, url string }
 
-func (s *standby) follow(ctx context.Context, a *arena) error {
+func (s *standby) follow(ctx context.Context, a *testbed) error {
 	data := filepath.Join(a.server.Dir(), "standby")
 	s.socket = filepath.Join(a.server.Dir(), "standby.s")
 	s.url = (&url.URL{Scheme: "postgres", User: url.User("postgres"), Path: "/postgres", RawQuery: url.Values{"host": {s.socket}}.Encode()}).String()
@@ -66,40 +67,40 @@ func (s *standby) follow(ctx context.Context, a *arena) error {
 	if err != nil {
 		return err
 	}
-	a.beside = append(a.beside, server)
+	a.programs = append(a.programs, server)
 	for range 100 {
-		if n, err := ask[int](ctx, a, "SELECT count(*) FROM pg_stat_replication WHERE state = 'streaming' AND application_name = 'standby'"); err == nil && n > 0 {
+		if n, err := queryOne[int](ctx, a, "SELECT count(*) FROM pg_stat_replication WHERE state = 'streaming' AND application_name = 'standby'"); err == nil && n > 0 {
 			return nil
 		}
-		rest(ctx, 100*time.Millisecond)
+		sleep(ctx, 100*time.Millisecond)
 	}
-	return errors.New("it does not stream")
+	return errors.New("the standby does not stream")
 }
 
-// promote crashes the primary and has everybody use the standby, once.
-type promote struct {
+// failoverOnce crashes the primary and directs every process to the standby, once.
+type failoverOnce struct {
 	*standby
-	instant
+	nothingToHeal
 	done bool
 }
 
-func (*promote) Name() string { return "failover" }
+func (*failoverOnce) Name() string { return "failover" }
 
-func (p *promote) Start(ctx context.Context, a *arena, _ *rand.Rand) error {
+func (p *failoverOnce) Start(ctx context.Context, a *testbed, _ *rand.Rand) error {
 	if p.done {
 		return nil
 	}
 	p.done = true
 	ctx = context.WithoutCancel(ctx)
-	a.postgres.Lock()
-	defer a.postgres.Unlock()
-	defer a.fault(Fault{Nemesis: p.Name(), Down: true})()
+	a.postgresMu.Lock()
+	defer a.postgresMu.Unlock()
+	defer a.beginFault(Fault{Nemesis: p.Name(), Down: true})()
 	conn, err := pgx.Connect(ctx, p.url)
 	if err != nil {
 		return err
 	}
 	defer conn.Close(ctx)
-	if err := lag(ctx, conn); err != nil {
+	if err := pauseReceiver(ctx, conn); err != nil {
 		return err
 	}
 	a.server.Crash()
@@ -110,13 +111,13 @@ func (p *promote) Start(ctx context.Context, a *arena, _ *rand.Rand) error {
 	if err := a.connect(ctx, p.url); err != nil {
 		return err
 	}
-	a.fleet.turn(p.socket)
+	a.fleet.redirect(p.socket)
 	return nil
 }
 
-// lag stops what receives the primary's WAL for half a second, as a slow network would,
-// and for good: the primary is gone when it wakes.
-func lag(ctx context.Context, conn *pgx.Conn) error {
+// pauseReceiver stops the process that receives WAL for half a second, as a slow
+// network would. It wakes only after the primary has crashed.
+func pauseReceiver(ctx context.Context, conn *pgx.Conn) error {
 	var pid int
 	if err := conn.QueryRow(ctx, "SELECT pid FROM pg_stat_wal_receiver").Scan(&pid); err != nil {
 		return fmt.Errorf("find the receiver: %w", err)
@@ -129,12 +130,12 @@ func lag(ctx context.Context, conn *pgx.Conn) error {
 		return err
 	}
 	time.AfterFunc(time.Second, func() { _ = signalThaw(receiver) }) // it may be gone
-	rest(ctx, 500*time.Millisecond)
+	sleep(ctx, 500*time.Millisecond)
 	return nil
 }
 
-// turn leads every process to another server.
-func (f *fleet) turn(host string) {
+// redirect makes every process connect to another server.
+func (f *fleet) redirect(host string) {
 	f.mu.Lock()
 	f.host = host
 	var all []*wire.Proxy
@@ -143,7 +144,7 @@ func (f *fleet) turn(host string) {
 	}
 	f.mu.Unlock()
 	for _, proxy := range all {
-		proxy.Turn(host)
+		proxy.SetTarget(host)
 		proxy.CutAll()
 	}
 }

@@ -5,18 +5,19 @@ import "time"
 // Op is what a process does.
 type Op string
 
-// The operations of a history. A process writes an Invoke before it acts and what it
-// was told afterwards, so whatever a kill leaves without an answer may have happened.
+// The operations of a history. A process writes an Invoke before it acts, and the
+// answer afterwards. After a kill an operation without an answer may or may not have
+// happened.
 const (
 	OpEnqueue Op = "enqueue" // jobs N to N+Count-1; its ok brings their ids
 	OpRun     Op = "run"     // a handler was called (invoke only)
-	OpEnd     Op = "end"     // the attempt is to end with Outcome; its fail means: lease lost
+	OpEnd     Op = "end"     // the attempt ends with Outcome; Fail means: lease lost
 )
 
-// Kind is how far an operation is.
+// Kind says how far an operation is.
 type Kind string
 
-// The kinds: asked, done, certainly not done, and perhaps done.
+// The kinds: requested, done, certainly not done, perhaps done.
 const (
 	Invoke  Kind = "invoke"
 	OK      Kind = "ok"
@@ -40,11 +41,11 @@ type Event struct {
 	// Of a run and an end.
 	Job     int64  `json:"job,omitempty"`
 	Attempt int32  `json:"attempt,omitempty"`
-	Worker  int64  `json:"worker,omitempty"` // 0: it does not know
+	Worker  int64  `json:"worker,omitempty"` // 0: unknown
 	Outcome string `json:"outcome,omitempty"`
 }
 
-// What is what a committed transaction did to a job.
+// What is a change of a job by a committed transaction.
 type What string
 
 // The steps of a job as the audit's triggers see them (audit.sql).
@@ -54,16 +55,16 @@ const (
 	Taken     What = "taken"     // out of pending
 	Leased    What = "leased"    // into running
 	Unleased  What = "unleased"  // out of running
-	Noted     What = "noted"     // an attempt's end is recorded
+	Noted     What = "noted"     // into attempts: the end of an attempt
 	Died      What = "died"      // into dead_jobs
 	Left      What = "left"      // out of dead_jobs
-	Departed  What = "departed"  // a departure is recorded
-	Forgotten What = "forgotten" // out of attempts or departures: nothing may do that
+	Departed  What = "departed"  // into departures
+	Forgotten What = "forgotten" // out of attempts or departures: never allowed
 )
 
-// Step is one row of the audit's trail: a fact of the database's own, committed.
+// Step is one row of the audit's trail: a committed change.
 type Step struct {
-	Seq       int64 // orders the steps of one job, because they take turns on its rows
+	Seq       int64 // orders the steps of one job: row locks serialize them
 	Tx        int64
 	At        time.Time // the database's clock when the row changed
 	Began     time.Time // its transaction's now()
@@ -79,7 +80,7 @@ type Step struct {
 	Queue     string
 	Outcome   string    // of noted; how of departed
 	Deadline  time.Time // of leased
-	Overdue   bool      // of noted: maintenance ended it for its deadline, not its worker
+	Overdue   bool      // of noted: maintenance ended it at its deadline
 }
 
 // Effect is a row that a handler wrote in the transaction of its completion.
@@ -93,27 +94,27 @@ type Incarnation struct {
 	ID         int64
 	Process    int
 	Registered time.Time
-	Ended      time.Time // zero: it is registered still
+	Ended      time.Time // zero: still registered
 	Buried     bool      // ended by a burial
-	Beats      int64     // 0: nobody ever used it, as when the reply to the registration was lost
+	Beats      int64     // 0: never used, for instance because the reply to the registration was lost
 }
 
 // Fault is what a nemesis did, from Start to Heal.
 type Fault struct {
-	Nemesis string
-	From    time.Time
-	To      time.Time
-	Process int    // whose; 0: everybody's
-	Kills   bool   // the process is gone for good
-	Mute    bool   // the processes may have been unable to beat
-	Breaks  bool   // of the process's connections some broke: its sweeper may wait longer
-	Down    bool   // Postgres took no connections
-	Hides   bool   // rows were locked that claims pass over
-	Flows   string // a queue whose claims must go on throughout
-	Note    string
+	Nemesis   string
+	From      time.Time
+	To        time.Time
+	Process   int    // the affected process; 0: all
+	Kills     bool   // the process has ended
+	Mute      bool   // the processes may have been unable to beat
+	Breaks    bool   // some of the process's connections broke: its sweeper may wait longer
+	Down      bool   // Postgres accepted no connections
+	HidesRows bool   // rows were locked, so claims passed over them
+	MustFlow  string // a queue whose claims must go on during the fault
+	Note      string
 }
 
-// Span is the life of a process that sweeps: a worker or a server.
+// Span is the lifetime of a process that sweeps: a worker or a server.
 type Span struct {
 	Process  int
 	From, To time.Time

@@ -17,23 +17,23 @@ import (
 	"github.com/penstock/penstock/internal/lab/wire"
 )
 
-// fleet is the child processes: each has a proxy of its own between it and Postgres.
+// fleet is the child processes. Each connects to Postgres through its own proxy.
 type fleet struct {
-	opts    *Options
-	dir     string // of histories and sockets
-	host    string // of the server
-	pooler  string // of what producers connect to instead; empty: the server
-	rate    float64
-	most    int64          // jobs of one producer
-	stopped bool           // nothing is spawned any more
-	crashed func(*process) // told of a process that a failpoint ended
+	opts             *Options
+	dir              string // of histories and sockets
+	host             string // of the server
+	pooler           string // of what producers connect to instead; empty: the server
+	rate             float64
+	maxJobs          int64          // jobs of one producer
+	stopped          bool           // no process is started any more
+	onFailpointCrash func(*process) // called for a process that a failpoint ended
 
-	mu    sync.Mutex // guards what follows
-	next  int
-	live  map[int]*process
-	pids  map[int]int // the process of each pid there ever was
-	swept []Span      // the lives of workers and servers that have ended
-	dead  []string    // what exited and was neither killed nor told to
+	mu              sync.Mutex // guards what follows
+	next            int
+	live            map[int]*process
+	pids            map[int]int // process number by pid, ended processes included
+	endedSpans      []Span      // lifetimes of workers and servers that have ended
+	unexpectedExits []string    // processes that exited without being killed or stopped
 }
 
 // process is one child.
@@ -42,23 +42,23 @@ type process struct {
 	role   string
 	cmd    *exec.Cmd
 	stdin  io.WriteCloser
-	stderr *lastWords
+	stderr *stderrTail
 	proxy  *wire.Proxy
 	exited chan struct{}
 
 	started time.Time
 
-	ending bool // it was killed or told to stop; guarded by the fleet's mu
+	ending bool // killed or ordered to stop; guarded by the fleet's mu
 	frozen bool // guarded by the fleet's mu
 }
 
-// lastWords keeps the end of what a child complains of.
-type lastWords struct {
+// stderrTail keeps the end of a child's standard error.
+type stderrTail struct {
 	mu   sync.Mutex
 	text []byte
 }
 
-func (l *lastWords) Write(p []byte) (int, error) {
+func (l *stderrTail) Write(p []byte) (int, error) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	l.text = append(l.text, p...)
@@ -66,7 +66,7 @@ func (l *lastWords) Write(p []byte) (int, error) {
 	return len(p), nil
 }
 
-func (l *lastWords) String() string {
+func (l *stderrTail) String() string {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	return string(bytes.TrimSpace(l.text))
@@ -86,20 +86,20 @@ func (f *fleet) spawn(role string) error {
 		return nil
 	}
 	f.next++
-	p := &process{number: f.next, role: role, exited: make(chan struct{}), started: time.Now(), stderr: &lastWords{}}
+	p := &process{number: f.next, role: role, exited: make(chan struct{}), started: time.Now(), stderr: &stderrTail{}}
 	f.mu.Unlock()
 	var err error
 	host, query := f.host, ""
 	if role == "producer" && f.pooler != "" {
-		// A pooler's transactions have no session to prepare statements in.
+		// In a pooler's transactions there is no session for prepared statements.
 		host, query = f.pooler, "&default_query_exec_mode=cache_describe"
 	}
 	if p.proxy, err = wire.Listen(filepath.Join(f.dir, "p"+strconv.Itoa(p.number)), host); err != nil {
 		return err
 	}
-	s := setup{
+	s := childConfig{
 		Role: role, Process: p.number, Seed: f.opts.Seed, URL: "postgres://postgres@/postgres?host=" + p.proxy.Dir() + query,
-		History: filepath.Join(f.dir, "history"), Lease: f.opts.Lease, Rate: f.rate, Most: f.most,
+		History: filepath.Join(f.dir, "history"), Lease: f.opts.Lease, Rate: f.rate, Most: f.maxJobs,
 	}
 	s.URL += "&application_name=" + url.PathEscape(fmt.Sprintf(appName, role, p.number))
 	line, err := json.Marshal(s)
@@ -119,48 +119,49 @@ func (f *fleet) spawn(role string) error {
 	f.mu.Lock()
 	f.live[p.number], f.pids[p.cmd.Process.Pid] = p, p.number
 	f.mu.Unlock()
-	go f.attend(p)
+	go f.waitForExit(p)
 	_, err = p.stdin.Write(append(line, '\n'))
 	if err != nil {
-		return fmt.Errorf("tell process %d what to do: %w", p.number, err)
+		return fmt.Errorf("configure process %d: %w", p.number, err)
 	}
 	return nil
 }
 
-// attend waits for the end of a child.
-func (f *fleet) attend(p *process) {
+// waitForExit waits for the end of a child.
+func (f *fleet) waitForExit(p *process) {
 	err := p.cmd.Wait()
 	p.proxy.Close()
 	f.mu.Lock()
 	delete(f.live, p.number)
 	if p.role != "producer" {
-		f.swept = append(f.swept, Span{p.number, p.started, time.Now()})
+		f.endedSpans = append(f.endedSpans, Span{p.number, p.started, time.Now()})
 	}
-	again := !p.ending && p.role == "server" && time.Since(p.started) < serverPatience
+	again := !p.ending && p.role == "server" && time.Since(p.started) < serverStartPatience
 	if !p.ending && p.cmd.ProcessState.ExitCode() == failpoint.ExitCode {
 		again = true
-		f.crashed(p)
+		f.onFailpointCrash(p)
 	}
-	if !p.ending && !again && (err != nil || p.role != "producer") { // a producer ends when it has enqueued its share
-		f.dead = append(f.dead, fmt.Sprintf("%s process %d: %v: %s", p.role, p.number, err, p.stderr))
+	if !p.ending && !again && (err != nil || p.role != "producer") { // a producer may end when it has enqueued its share
+		f.unexpectedExits = append(f.unexpectedExits, fmt.Sprintf("%s process %d: %v: %s", p.role, p.number, err, p.stderr))
 	}
 	f.mu.Unlock()
 	close(p.exited)
-	if again { // as whatever runs them would
+	if again { // as a supervisor would
 		_ = f.spawn(p.role)
 	}
 }
 
-// serverPatience: a server that cannot reach Postgres when it starts gives up, sooner
-// or later; one that has served goes on through anything.
-const serverPatience = 40 * time.Second
+// serverStartPatience: a server that cannot reach Postgres at its start exits after a
+// while. One that has started keeps trying.
+const serverStartPatience = 40 * time.Second
 
-// pick returns a living process of one of the roles, or nil. Frozen ones are left alone.
+// pick returns a running process of one of the roles, or nil. It never returns a frozen
+// one.
 func (f *fleet) pick(rng *rand.Rand, roles ...string) *process {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	var all []*process
-	for n := range f.next + 1 { // in order, so that the seed decides
+	for n := range f.next + 1 { // in order, so that the same seed picks the same process
 		p := f.live[n]
 		if p == nil || p.ending || p.frozen {
 			continue
@@ -177,7 +178,7 @@ func (f *fleet) pick(rng *rand.Rand, roles ...string) *process {
 	return all[rng.IntN(len(all))]
 }
 
-// each calls do for every living process of a role, in order.
+// each calls do for every running process of a role, in order.
 func (f *fleet) each(role string, do func(*process)) {
 	f.mu.Lock()
 	var all []*process
@@ -201,7 +202,7 @@ func (f *fleet) kill(p *process) {
 	<-p.exited
 }
 
-// freeze stops a process as SIGSTOP does; thaw has it go on.
+// freeze sends SIGSTOP; thaw sends SIGCONT.
 func (f *fleet) freeze(p *process) error {
 	f.mu.Lock()
 	p.frozen = true
@@ -218,8 +219,8 @@ func (f *fleet) thaw(p *process) {
 
 func (p *process) order(word string) { _, _ = io.WriteString(p.stdin, word+"\n") } // fails when it has exited
 
-// stop tells every process of a role to end, and returns those that did not within
-// patience; they are killed.
+// stop orders every process of a role to end. It kills those that do not end within
+// patience, and returns them.
 func (f *fleet) stop(role string, patience time.Duration) (stuck []string) {
 	var all []*process
 	f.each(role, func(p *process) { all = append(all, p) })
@@ -247,7 +248,7 @@ func (f *fleet) stop(role string, patience time.Duration) (stuck []string) {
 	return stuck
 }
 
-// close kills what is left.
+// close kills the remaining processes.
 func (f *fleet) close() {
 	f.mu.Lock()
 	f.stopped = true
@@ -258,18 +259,18 @@ func (f *fleet) close() {
 	})
 }
 
-// died returns what exited of itself.
-func (f *fleet) died() []string {
+// exits returns the processes that exited unexpectedly.
+func (f *fleet) exits() []string {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	return append([]string(nil), f.dead...)
+	return append([]string(nil), f.unexpectedExits...)
 }
 
-// sweepers are the lives of all that look after others, so far.
-func (f *fleet) sweepers() []Span {
+// sweeperSpans are the lifetimes of all workers and servers so far.
+func (f *fleet) sweeperSpans() []Span {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	all := append([]Span(nil), f.swept...)
+	all := append([]Span(nil), f.endedSpans...)
 	for _, p := range f.live {
 		if p.role != "producer" {
 			all = append(all, Span{p.number, p.started, time.Now()})

@@ -7,23 +7,22 @@ import (
 	"strings"
 )
 
-// Mutant is a guard, and what is left when it is taken out: a proof of the fault that
-// the guard is there for has to notice.
+// Mutant removes one guard. A proof must then find the fault that the guard prevents.
 type Mutant struct {
 	Name    string
-	Nemesis string // the fault; empty: none is needed
-	Rare    bool   // the fault seldom hits what the guard guards: a longer proof is needed
+	Nemesis string // the fault that reveals it; empty: none is needed
+	Rare    bool   // the fault seldom meets the guard: a longer proof is needed
 
-	// A guard of the library is text of a file, and taken out of a build.
+	// A guard of the library is text in a file; a build without it is made.
 	File           string
 	Guard, Instead string
 
-	// A guard of the database is text of a function's body, or what a statement removes.
+	// A guard of the database is text in function bodies, or is removed by a statement.
 	functions []string // with their arguments' types
 	sql       string
 }
 
-// Mutants are the guards, one by one.
+// Mutants are the guards that a proof must notice.
 var Mutants = []Mutant{
 	{
 		Name: "fence", Nemesis: "freeze past the lease", Rare: true,
@@ -66,8 +65,8 @@ var Mutants = []Mutant{
 	{Name: "poll fallback", File: "fetch.go", Guard: "fallbackPoll   = time.Second", Instead: "fallbackPoll   = time.Hour"},
 }
 
-// sabotage takes guards out of the proof's own database.
-func sabotage(ctx context.Context, a *arena, names []string) error {
+// applyMutants removes guards from the proof's own database.
+func applyMutants(ctx context.Context, a *testbed, names []string) error {
 	for _, name := range names {
 		i := slices.IndexFunc(Mutants, func(m Mutant) bool { return m.Name == name })
 		if i < 0 {
@@ -80,17 +79,17 @@ func sabotage(ctx context.Context, a *arena, names []string) error {
 	return nil
 }
 
-func (m *Mutant) apply(ctx context.Context, a *arena) error {
+func (m *Mutant) apply(ctx context.Context, a *testbed) error {
 	if m.File != "" {
-		return fmt.Errorf("its guard is in %s: a build without it has to be proved, as `make proof-mutants` does", m.File)
+		return fmt.Errorf("its guard is in %s: it needs a build without it, as `make proof-mutants` makes", m.File)
 	}
 	for _, function := range m.functions {
-		source, err := ask[string](ctx, a, "SELECT pg_get_functiondef($1::regprocedure)", "penstock."+function)
+		source, err := queryOne[string](ctx, a, "SELECT pg_get_functiondef($1::regprocedure)", "penstock."+function)
 		if err != nil {
 			return err
 		}
 		if n := strings.Count(source, m.Guard); n == 0 {
-			return fmt.Errorf("%s does not have the guard %q any more", function, m.Guard)
+			return fmt.Errorf("%s does not contain the guard %q", function, m.Guard)
 		}
 		if err := a.exec(ctx, strings.ReplaceAll(source, m.Guard, m.Instead)); err != nil {
 			return err

@@ -15,21 +15,21 @@ func TestEveryMutantsGuardIsStillThere(t *testing.T) {
 	t.Parallel()
 	db := testkit.New(t)
 	require.NoError(t, installAudit(t.Context(), db.Pool))
-	a := &arena{pool: db.Pool}
+	a := &testbed{pool: db.Pool}
 	for _, m := range Mutants {
 		if m.File != "" {
 			source, err := os.ReadFile(filepath.Join("..", "..", "..", m.File))
 			require.NoError(t, err)
 			require.Equal(t, 1, strings.Count(string(source), m.Guard), "%s: %q in %s", m.Name, m.Guard, m.File)
-			require.ErrorContains(t, sabotage(t.Context(), a, []string{m.Name}), m.File)
+			require.ErrorContains(t, applyMutants(t.Context(), a, []string{m.Name}), m.File)
 			continue
 		}
-		require.NoError(t, sabotage(t.Context(), a, []string{m.Name}), m.Name)
+		require.NoError(t, applyMutants(t.Context(), a, []string{m.Name}), m.Name)
 	}
-	require.ErrorContains(t, sabotage(t.Context(), a, []string{"fence"}), "does not have the guard", "it is out already")
-	require.ErrorContains(t, sabotage(t.Context(), a, []string{"luck"}), `no mutant is called "luck"`)
+	require.ErrorContains(t, applyMutants(t.Context(), a, []string{"fence"}), "does not contain the guard", "it is removed already")
+	require.ErrorContains(t, applyMutants(t.Context(), a, []string{"luck"}), `no mutant is called "luck"`)
 	for _, m := range Mutants {
-		_, err := choose(paces(1), []string{m.Nemesis})
+		_, err := selectNemeses(schedules(1), []string{m.Nemesis})
 		require.True(t, err == nil || m.Nemesis == "", m.Name)
 	}
 }

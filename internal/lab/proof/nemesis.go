@@ -10,42 +10,43 @@ import (
 	"time"
 )
 
-// nemesis breaks one thing in one way. Start breaks it and Heal mends it; Heal is
-// called after every Start, also one that failed, and harms nothing when there is
-// nothing to mend. Each is called by one goroutine; rng is its own, so that the seed
-// decides what it does and when.
+// nemesis causes one kind of fault. Start causes it, Heal ends it. Heal is called after
+// every Start, also after one that failed, and may find nothing to end. One goroutine
+// calls both. rng belongs to this nemesis, so the seed decides what it does and when.
 type nemesis interface {
 	Name() string
-	Start(ctx context.Context, a *arena, rng *rand.Rand) error
-	Heal(ctx context.Context, a *arena) error
+	Start(ctx context.Context, a *testbed, rng *rand.Rand) error
+	Heal(ctx context.Context, a *testbed) error
 }
 
-// pace is how often a nemesis strikes and how long it lasts. Times are those of a full
-// run; a shorter one has proportionally fewer strikes, but each that fits at least once.
-type pace struct {
+// schedule says how often a nemesis strikes and for how long. In a run shorter than ten
+// minutes strikes are proportionally fewer, but each nemesis that fits strikes at least
+// once.
+type schedule struct {
 	nemesis
-	every       time.Duration // on average
-	least, most time.Duration // until Heal
+	interval                 time.Duration // on average
+	minDuration, maxDuration time.Duration // until Heal
 }
 
-// paces are all nemeses. Those that last beyond the lease are given in leases.
-func paces(lease time.Duration) []pace {
+// schedules are all nemeses that run by default. Durations beyond the lease are given
+// relative to it.
+func schedules(lease time.Duration) []schedule {
 	const s = time.Second
-	return []pace{
+	return []schedule{
 		{&kill{}, 1200 * time.Millisecond, 0, 0},
 		{&freeze{}, 12 * s, s / 2, 2 * s},
 		{&longFreeze{}, 45 * s, lease + 4*s, lease + 8*s},
-		{&crash{}, 30 * s, 0, s / 2},
-		{&outage{}, 200 * s, lease + 2*s, lease + 5*s},
-		{&terminate{}, 10 * s, 0, 0},
-		{&cut{}, 5 * s, 0, 0},
-		{&slow{}, 20 * s, 2 * s, 6 * s},
-		{&swallow{}, 30 * s, s, lease + 4*s},
-		{&drop{}, time.Second, 0, 0},
-		{&exhaust{}, 40 * s, s, 2 * s},
+		{&crashPostgres{}, 30 * s, 0, s / 2},
+		{&longOutage{}, 200 * s, lease + 2*s, lease + 5*s},
+		{&terminateSessions{}, 10 * s, 0, 0},
+		{&cutConnections{}, 5 * s, 0, 0},
+		{&delay{}, 20 * s, 2 * s, 6 * s},
+		{&blackHole{}, 30 * s, s, lease + 4*s},
+		{&dropReply{}, time.Second, 0, 0},
+		{&exhaustConnections{}, 40 * s, s, 2 * s},
 		{&exhaustPool{}, 20 * s, 0, 0},
-		{&isolation{}, 60 * s, 5 * s, 10 * s},
-		{&snapshot{}, 40 * s, 10 * s, 20 * s},
+		{&isolationDefault{}, 60 * s, 5 * s, 10 * s},
+		{&heldSnapshot{}, 40 * s, 10 * s, 20 * s},
 		{&heldClaim{}, 25 * s, 5 * s, 6 * s},
 		{&lateClaim{}, 20 * s, s, 2 * s},
 		{&staleSweeper{}, 30 * s, lease, lease + s},
@@ -56,17 +57,17 @@ func paces(lease time.Duration) []pace {
 	}
 }
 
-// Nemeses are the names of all, for --nemesis.
+// Nemeses returns the names of all nemeses.
 func Nemeses() (names []string) {
-	for _, p := range paces(time.Second) {
+	for _, p := range schedules(time.Second) {
 		names = append(names, p.Name())
 	}
 	return names
 }
 
-// rage lets every chosen nemesis strike until ctx ends, heals what they broke and
-// returns how often each struck.
-func rage(ctx context.Context, a *arena, chosen []pace) map[string]int {
+// runNemeses lets every chosen nemesis strike until ctx ends, heals them, and returns
+// how often each struck.
+func runNemeses(ctx context.Context, a *testbed, chosen []schedule) map[string]int {
 	var mu sync.Mutex
 	strikes := map[string]int{}
 	var all sync.WaitGroup
@@ -74,15 +75,15 @@ func rage(ctx context.Context, a *arena, chosen []pace) map[string]int {
 		all.Go(func() {
 			rng := rand.New(rand.NewPCG(a.opts.Seed, hash(p.Name())))
 			// The first strike comes early enough for a short run to see it.
-			wait := time.Duration(rng.Float64() * float64(min(p.every, a.opts.Duration/3)))
-			for rest(ctx, wait) {
-				wait = time.Duration((0.5 + rng.Float64()) * float64(p.every))
+			wait := time.Duration(rng.Float64() * float64(min(p.interval, a.opts.Duration/3)))
+			for sleep(ctx, wait) {
+				wait = time.Duration((0.5 + rng.Float64()) * float64(p.interval))
 				if p.strike(ctx, a, rng) {
 					mu.Lock()
 					strikes[p.Name()]++
 					mu.Unlock()
 				} else {
-					wait = min(wait, 2*time.Second) // as when Postgres was down just then
+					wait = min(wait, 2*time.Second) // for instance Postgres was down
 				}
 			}
 		})
@@ -91,15 +92,15 @@ func rage(ctx context.Context, a *arena, chosen []pace) map[string]int {
 	return strikes
 }
 
-// strike is one Start and its Heal; false when it came to nothing.
-func (p *pace) strike(ctx context.Context, a *arena, rng *rand.Rand) bool {
-	lasts := p.least
-	if p.most > p.least {
-		lasts += time.Duration(rng.Int64N(int64(p.most - p.least)))
+// strike runs one Start and its Heal. It returns false if nothing was broken.
+func (p *schedule) strike(ctx context.Context, a *testbed, rng *rand.Rand) bool {
+	lasts := p.minDuration
+	if p.maxDuration > p.minDuration {
+		lasts += time.Duration(rng.Int64N(int64(p.maxDuration - p.minDuration)))
 	}
 	err := p.Start(ctx, a, rng)
 	if err == nil {
-		rest(ctx, lasts)
+		sleep(ctx, lasts)
 	}
 	within, cancel := context.WithTimeout(context.WithoutCancel(ctx), time.Minute)
 	defer cancel()
@@ -107,13 +108,13 @@ func (p *pace) strike(ctx context.Context, a *arena, rng *rand.Rand) bool {
 		err = healErr
 	}
 	if err != nil {
-		a.miss(p.Name(), err)
+		a.recordMiss(p.Name(), err)
 	}
 	return err == nil
 }
 
-// rest waits for d and reports whether ctx still runs.
-func rest(ctx context.Context, d time.Duration) bool {
+// sleep waits for d and reports whether ctx is still active.
+func sleep(ctx context.Context, d time.Duration) bool {
 	timer := time.NewTimer(d)
 	defer timer.Stop()
 	select {
@@ -130,14 +131,14 @@ func hash(name string) uint64 {
 	return h.Sum64()
 }
 
-// choose returns the paces of the names given; all when there are none.
-func choose(all []pace, names []string) ([]pace, error) {
+// selectNemeses returns the schedules of the given names.
+func selectNemeses(all []schedule, names []string) ([]schedule, error) {
 	if len(names) == 0 {
 		return all, nil
 	}
-	var chosen []pace
+	var chosen []schedule
 	for _, name := range names {
-		i := slices.IndexFunc(all, func(p pace) bool { return p.Name() == name })
+		i := slices.IndexFunc(all, func(p schedule) bool { return p.Name() == name })
 		if i < 0 {
 			return nil, fmt.Errorf("no nemesis is called %q", name)
 		}
@@ -146,7 +147,7 @@ func choose(all []pace, names []string) ([]pace, error) {
 	return chosen, nil
 }
 
-// instant is for nemeses that leave nothing to mend.
-type instant struct{}
+// nothingToHeal is embedded by nemeses whose fault ends by itself.
+type nothingToHeal struct{}
 
-func (instant) Heal(context.Context, *arena) error { return nil }
+func (nothingToHeal) Heal(context.Context, *testbed) error { return nil }

@@ -11,8 +11,9 @@ import (
 	"github.com/penstock/penstock"
 )
 
-// heldClaim is a claim whose transaction stays open and then rolls back: it holds the
-// first rows of the queue. Nobody else is held up by it, and its jobs are there again.
+// heldClaim is a claim whose transaction stays open and then rolls back. It locks the
+// first rows of the queue. Other claims must go on, and its jobs must be claimable
+// afterwards.
 type heldClaim struct {
 	conn *pgx.Conn
 	end  func()
@@ -23,11 +24,11 @@ func (*heldClaim) Name() string { return "held claim" }
 // heldRowsSQL locks rows as a claim does.
 const heldRowsSQL = "SELECT FROM penstock.pending WHERE job_id = ANY ($1) ORDER BY job_id FOR UPDATE"
 
-func (h *heldClaim) Start(ctx context.Context, a *arena, _ *rand.Rand) (err error) {
+func (h *heldClaim) Start(ctx context.Context, a *testbed, _ *rand.Rand) (err error) {
 	if h.conn, err = a.session(ctx); err != nil {
 		return err
 	}
-	// The rows are had before anybody may claim them, and go first once that is so.
+	// The rows are locked before they are due, and are first in order once due.
 	ids, answer, err := a.enqueue(ctx, a.client, 5, penstock.NewJob{Queue: busyQueue, Delay: time.Second, Priority: penstock.Weight(100)})
 	if err != nil {
 		answer(Unknown)
@@ -40,22 +41,22 @@ func (h *heldClaim) Start(ctx context.Context, a *arena, _ *rand.Rand) (err erro
 	if _, err := h.conn.Exec(ctx, heldRowsSQL, ids); err != nil {
 		return err
 	}
-	rest(ctx, time.Second)
-	h.end = a.fault(Fault{Nemesis: h.Name(), Hides: true, Flows: busyQueue})
-	// Something waits behind what is held, whatever producers do meanwhile.
+	sleep(ctx, time.Second)
+	h.end = a.beginFault(Fault{Nemesis: h.Name(), HidesRows: true, MustFlow: busyQueue})
+	// Other jobs must wait behind the locked rows, whatever the producers do.
 	for range 4 {
-		answer, err := a.plain(ctx, a.client, busyQueue, 20)
+		answer, err := a.enqueuePlain(ctx, a.client, busyQueue, 20)
 		if err != nil {
 			answer(Unknown)
 			return err
 		}
 		answer(OK)
-		rest(ctx, time.Second)
+		sleep(ctx, time.Second)
 	}
 	return nil
 }
 
-func (h *heldClaim) Heal(ctx context.Context, _ *arena) error {
+func (h *heldClaim) Heal(ctx context.Context, _ *testbed) error {
 	if h.end != nil {
 		h.end()
 		h.end = nil
@@ -67,8 +68,9 @@ func (h *heldClaim) Heal(ctx context.Context, _ *arena) error {
 	return nil
 }
 
-// lateClaim is a claim that commits after its worker was buried: what it leased belongs
-// to nobody, and a sweep must find it. Its queue is paused for all but this transaction.
+// lateClaim is a claim that commits after its worker was buried. Its leases belong to a
+// worker that no longer exists; the orphan sweep must find them. The queue is paused
+// for all other transactions.
 type lateClaim struct {
 	conn *pgx.Conn
 	end  func()
@@ -76,21 +78,21 @@ type lateClaim struct {
 
 func (*lateClaim) Name() string { return "late claim" }
 
-func (l *lateClaim) Start(ctx context.Context, a *arena, _ *rand.Rand) (err error) {
-	l.end = a.fault(Fault{Nemesis: l.Name(), Hides: true})
+func (l *lateClaim) Start(ctx context.Context, a *testbed, _ *rand.Rand) (err error) {
+	l.end = a.beginFault(Fault{Nemesis: l.Name(), HidesRows: true})
 	if l.conn, err = a.session(ctx); err != nil {
 		return err
 	}
 	if err := a.client.PauseQueue(ctx, lateQueue); err != nil {
 		return err
 	}
-	answer, err := a.plain(ctx, a.client, lateQueue, 5)
+	answer, err := a.enqueuePlain(ctx, a.client, lateQueue, 5)
 	if err != nil {
 		answer(Unknown)
 		return err
 	}
 	answer(OK)
-	worker, err := ask[int64](ctx, a, "SELECT penstock.register_worker('{"+lateQueue+"}')")
+	worker, err := queryOne[int64](ctx, a, "SELECT penstock.register_worker('{"+lateQueue+"}')")
 	if err != nil {
 		return err
 	}
@@ -102,24 +104,25 @@ func (l *lateClaim) Start(ctx context.Context, a *arena, _ *rand.Rand) (err erro
 		return err
 	}
 	if taken == 0 {
-		return errNobody
+		return errNoTarget
 	}
-	_, err = ask[*int](ctx, a, "SELECT penstock.bury($1, 0)", worker)
+	_, err = queryOne[*int](ctx, a, "SELECT penstock.bury($1, 0)", worker)
 	return err
 }
 
-func (l *lateClaim) Heal(ctx context.Context, a *arena) (err error) {
+func (l *lateClaim) Heal(ctx context.Context, a *testbed) (err error) {
 	if l.conn != nil {
 		_, err = l.conn.Exec(ctx, "COMMIT")
 		_ = l.conn.Close(ctx)
 		l.conn = nil
 	}
 	l.end()
-	return errors.Join(err, persist(ctx, func() error { return a.client.ResumeQueue(ctx, lateQueue) }))
+	return errors.Join(err, retryUntilDone(ctx, func() error { return a.client.ResumeQueue(ctx, lateQueue) }))
 }
 
-// staleSweeper is a sweeper that slept between the look and the burial, for a lease: who
-// has beaten since is alive, and the comparison of beats must tell it so.
+// staleSweeper is a sweeper that slept for a lease between reading the heartbeats and
+// the burial. A worker that has beaten since must not be buried: bury compares the
+// beats.
 type staleSweeper struct {
 	since time.Time
 	beats map[int64]int64
@@ -127,7 +130,7 @@ type staleSweeper struct {
 
 func (*staleSweeper) Name() string { return "stale sweeper" }
 
-func (s *staleSweeper) Start(ctx context.Context, a *arena, _ *rand.Rand) error {
+func (s *staleSweeper) Start(ctx context.Context, a *testbed, _ *rand.Rand) error {
 	s.since, s.beats = time.Now(), map[int64]int64{}
 	rows, err := a.pool.Query(ctx, "SELECT id, beat FROM penstock.workers WHERE beat > 0")
 	if err != nil {
@@ -138,16 +141,16 @@ func (s *staleSweeper) Start(ctx context.Context, a *arena, _ *rand.Rand) error 
 		s.beats[id] = beat
 		return nil
 	})
-	a.fault(Fault{Nemesis: s.Name()})()
+	a.beginFault(Fault{Nemesis: s.Name()})()
 	return err
 }
 
-func (s *staleSweeper) Heal(ctx context.Context, a *arena) error {
-	if a.disturbed(s.since) { // nobody could beat for a while: a sweeper that knows it starts over
+func (s *staleSweeper) Heal(ctx context.Context, a *testbed) error {
+	if a.disturbed(s.since) { // no worker could beat for a while; a sweeper starts over then
 		s.beats = nil
 	}
 	for id, beat := range s.beats {
-		if _, err := ask[*int](ctx, a, "SELECT penstock.bury($1, $2)", id, beat); err != nil {
+		if _, err := queryOne[*int](ctx, a, "SELECT penstock.bury($1, $2)", id, beat); err != nil {
 			return err
 		}
 	}

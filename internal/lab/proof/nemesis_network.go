@@ -7,12 +7,12 @@ import (
 	"time"
 )
 
-// everyone is the share of strikes on the network that hit every process at once.
-const everyone = 8
+// hitAllOneIn: one in so many network faults hits every process at once.
+const hitAllOneIn = 8
 
-// victims picks one process, or now and then all.
-func victims(a *arena, rng *rand.Rand) (all []*process, number int) {
-	if rng.IntN(everyone) == 0 {
+// victims picks one process, or sometimes all.
+func victims(a *testbed, rng *rand.Rand) (all []*process, number int) {
+	if rng.IntN(hitAllOneIn) == 0 {
 		a.fleet.each("", func(p *process) { all = append(all, p) })
 		return all, 0
 	}
@@ -22,37 +22,37 @@ func victims(a *arena, rng *rand.Rand) (all []*process, number int) {
 	return nil, 0
 }
 
-// cut closes the connections of a process in the middle of whatever they carry.
-type cut struct{ instant }
+// cutConnections closes the connections of a process at any point of a message.
+type cutConnections struct{ nothingToHeal }
 
-func (*cut) Name() string { return "cut" }
+func (*cutConnections) Name() string { return "cut" }
 
-func (*cut) Start(_ context.Context, a *arena, rng *rand.Rand) error {
+func (*cutConnections) Start(_ context.Context, a *testbed, rng *rand.Rand) error {
 	hit, number := victims(a, rng)
 	if len(hit) == 0 {
-		return errNobody
+		return errNoTarget
 	}
-	defer a.fault(Fault{Nemesis: "cut", Process: number, Mute: true})()
+	defer a.beginFault(Fault{Nemesis: "cut", Process: number, Mute: true})()
 	for _, p := range hit {
 		p.proxy.CutAll()
 	}
 	return nil
 }
 
-// slow delays all that passes.
-type slow struct {
+// delay delays everything that passes.
+type delay struct {
 	hit []*process
 	end func()
 }
 
-func (*slow) Name() string { return "delay" }
+func (*delay) Name() string { return "delay" }
 
-func (s *slow) Start(_ context.Context, a *arena, rng *rand.Rand) error {
+func (s *delay) Start(_ context.Context, a *testbed, rng *rand.Rand) error {
 	var number int
 	if s.hit, number = victims(a, rng); len(s.hit) == 0 {
-		return errNobody
+		return errNoTarget
 	}
-	s.end = a.fault(Fault{Nemesis: "delay", Process: number, Mute: true})
+	s.end = a.beginFault(Fault{Nemesis: "delay", Process: number, Mute: true})
 	d := time.Duration(5+rng.IntN(200)) * time.Millisecond
 	for _, p := range s.hit {
 		p.proxy.Delay(d)
@@ -60,7 +60,7 @@ func (s *slow) Start(_ context.Context, a *arena, rng *rand.Rand) error {
 	return nil
 }
 
-func (s *slow) Heal(context.Context, *arena) error {
+func (s *delay) Heal(context.Context, *testbed) error {
 	for _, p := range s.hit {
 		p.proxy.Delay(0)
 	}
@@ -71,30 +71,30 @@ func (s *slow) Heal(context.Context, *arena) error {
 	return nil
 }
 
-// swallow is a black hole: connections stay open, new ones too, and nothing passes,
-// sometimes for longer than the lease. What was under way arrives when it heals.
-type swallow struct {
+// blackHole keeps connections open but passes no data, sometimes for longer than the
+// lease. Data under way arrives when it ends.
+type blackHole struct {
 	hit []*process
 	end func()
 }
 
-func (*swallow) Name() string { return "black hole" }
+func (*blackHole) Name() string { return "black hole" }
 
-func (s *swallow) Start(_ context.Context, a *arena, rng *rand.Rand) error {
+func (s *blackHole) Start(_ context.Context, a *testbed, rng *rand.Rand) error {
 	var number int
 	if s.hit, number = victims(a, rng); len(s.hit) == 0 {
-		return errNobody
+		return errNoTarget
 	}
-	s.end = a.fault(Fault{Nemesis: s.Name(), Process: number, Mute: true})
+	s.end = a.beginFault(Fault{Nemesis: s.Name(), Process: number, Mute: true})
 	for _, p := range s.hit {
-		p.proxy.Swallow()
+		p.proxy.Block()
 	}
 	return nil
 }
 
-func (s *swallow) Heal(context.Context, *arena) error {
+func (s *blackHole) Heal(context.Context, *testbed) error {
 	for _, p := range s.hit {
-		p.proxy.Restore()
+		p.proxy.Unblock()
 	}
 	if len(s.hit) > 0 {
 		s.end()
@@ -103,29 +103,30 @@ func (s *swallow) Heal(context.Context, *arena) error {
 	return nil
 }
 
-// drop takes away the reply to the next of some statement of a process, after Postgres
-// has committed it.
-type drop struct{ instant }
+// dropReply drops the reply to one statement of a process, after Postgres has committed
+// it.
+type dropReply struct{ nothingToHeal }
 
-// droppable are the statements whose lost replies differ, by how often they are hit.
+// droppable are the statements whose reply may be dropped; more entries make it more
+// frequent.
 var droppable = []string{
 	"commit", "commit", "penstock.finish(", "penstock.complete_many(", "penstock.complete_many(", "penstock.claim(", "penstock.claim(",
 	"penstock.claim(", "penstock.enqueue_many(", "penstock.enqueue_many(", "penstock.complete(", "penstock.release_unheld(",
 	"penstock.heartbeat(", "penstock.register_worker(",
 }
 
-func (*drop) Name() string { return "drop reply" }
+func (*dropReply) Name() string { return "drop reply" }
 
-func (*drop) Start(_ context.Context, a *arena, rng *rand.Rand) error {
+func (*dropReply) Start(_ context.Context, a *testbed, rng *rand.Rand) error {
 	p := a.fleet.pick(rng, "worker", "worker", "producer")
 	if p == nil {
-		return errNobody
+		return errNoTarget
 	}
 	statement := droppable[rng.IntN(len(droppable))]
-	a.fault(Fault{Nemesis: "drop reply", Process: p.number, Breaks: true, Note: statement})()
-	p.proxy.Forget() // what nothing has met by now
+	a.beginFault(Fault{Nemesis: "drop reply", Process: p.number, Breaks: true, Note: statement})()
+	p.proxy.Clear() // a fault that no statement has met yet
 	if strings.HasPrefix(statement, "penstock.") {
-		p.proxy.CutRows(statement) // most claims bring nothing
+		p.proxy.CutRows(statement) // most claims return no rows
 	} else {
 		p.proxy.Cut(statement)
 	}

@@ -8,51 +8,53 @@ import (
 	"github.com/jackc/pgx/v5"
 )
 
-// crash is `pg_ctl stop -m immediate` and a start: the server recovers from its WAL.
-type crash struct {
+// crashPostgres is `pg_ctl stop -m immediate` and a start. The server recovers from its
+// WAL.
+type crashPostgres struct {
 	end func()
 }
 
-func (*crash) Name() string { return "crash" }
+func (*crashPostgres) Name() string { return "crash" }
 
-func (c *crash) Start(_ context.Context, a *arena, _ *rand.Rand) error {
+func (c *crashPostgres) Start(_ context.Context, a *testbed, _ *rand.Rand) error {
 	return c.down(a, "crash")
 }
 
-func (c *crash) down(a *arena, name string) error {
-	a.postgres.Lock()
-	c.end = a.fault(Fault{Nemesis: name, Down: true})
+func (c *crashPostgres) down(a *testbed, name string) error {
+	a.postgresMu.Lock()
+	c.end = a.beginFault(Fault{Nemesis: name, Down: true})
 	a.server.Crash()
 	return nil
 }
 
-func (c *crash) Heal(ctx context.Context, a *arena) error {
+func (c *crashPostgres) Heal(ctx context.Context, a *testbed) error {
 	if c.end == nil {
 		return nil
 	}
-	defer a.postgres.Unlock()
+	defer a.postgresMu.Unlock()
 	err := a.restart(ctx)
 	c.end()
 	c.end = nil
 	return err
 }
 
-// outage is a crash that outlasts the lease. Nobody could beat, and nobody alive may be
-// buried for that.
-type outage struct{ crash }
+// longOutage is a crash that lasts for longer than the lease. No worker can beat, and
+// no living worker may be buried for that.
+type longOutage struct{ crashPostgres }
 
-func (*outage) Name() string { return "outage past the lease" }
+func (*longOutage) Name() string { return "outage past the lease" }
 
-func (o *outage) Start(_ context.Context, a *arena, _ *rand.Rand) error {
+func (o *longOutage) Start(_ context.Context, a *testbed, _ *rand.Rand) error {
 	return o.down(a, o.Name())
 }
 
-// terminate ends some sessions from inside the server, as an administrator does.
-type terminate struct{ instant }
+// terminateSessions ends some sessions with pg_terminate_backend, as an administrator
+// does.
+type terminateSessions struct{ nothingToHeal }
 
-func (*terminate) Name() string { return "terminate" }
+func (*terminateSessions) Name() string { return "terminate" }
 
-func (*terminate) Start(ctx context.Context, a *arena, rng *rand.Rand) error {
+func (*terminateSessions) Start(ctx context.Context, a *testbed, rng *rand.Rand) error {
 	rows, err := a.pool.Query(ctx, `SELECT pid, application_name FROM pg_stat_activity
 		WHERE application_name LIKE 'proof %' AND backend_type = 'client backend' ORDER BY pid`)
 	if err != nil {
@@ -67,14 +69,14 @@ func (*terminate) Start(ctx context.Context, a *arena, rng *rand.Rand) error {
 		return err
 	}
 	if len(sessions) == 0 {
-		return errNobody
+		return errNoTarget
 	}
 	for range 1 + rng.IntN(3) {
 		s := sessions[rng.IntN(len(sessions))]
 		var role string
 		var number int
-		_, _ = fmt.Sscanf(s.App, appName, &role, &number) // they all bear it
-		a.fault(Fault{Nemesis: "terminate", Process: number, Breaks: true, Note: role})()
+		_, _ = fmt.Sscanf(s.App, appName, &role, &number) // every session has such a name
+		a.beginFault(Fault{Nemesis: "terminate", Process: number, Breaks: true, Note: role})()
 		if err := a.exec(ctx, "SELECT pg_terminate_backend($1)", s.PID); err != nil {
 			return err
 		}

@@ -14,8 +14,9 @@ import (
 	"github.com/penstock/penstock/migrations"
 )
 
-// midnight is a transaction that enqueues before it, by the injected day, and ends
-// after it: its jobs bear yesterday's ids, and others today's were claimed meanwhile.
+// midnight is a transaction that enqueues before midnight, by the injected day, and
+// commits after it. Its jobs have ids of yesterday, while jobs with ids of today are
+// already claimed.
 type midnight struct {
 	tx     pgx.Tx
 	answer func(Kind)
@@ -24,22 +25,22 @@ type midnight struct {
 
 func (*midnight) Name() string { return "midnight" }
 
-// mostDays is how far the injected day goes; partitions exist seven days ahead.
-const mostDays = 6
+// maxDaysAhead bounds the injected day; partitions exist seven days ahead.
+const maxDaysAhead = 6
 
-func (m *midnight) Start(ctx context.Context, a *arena, rng *rand.Rand) (err error) {
+func (m *midnight) Start(ctx context.Context, a *testbed, rng *rand.Rand) (err error) {
 	if m.tx, err = a.pool.Begin(ctx); err != nil {
 		return err
 	}
-	a.fault(Fault{Nemesis: m.Name()})()
+	a.beginFault(Fault{Nemesis: m.Name()})()
 	m.commit = rng.IntN(3) > 0
-	if m.answer, err = a.plain(ctx, a.client.InTx(m.tx), busyQueue, 10); err != nil {
+	if m.answer, err = a.enqueuePlain(ctx, a.client.InTx(m.tx), busyQueue, 10); err != nil {
 		return err
 	}
-	return a.exec(ctx, "UPDATE proof.calendar SET days_ahead = least(days_ahead + 1, $1)", mostDays)
+	return a.exec(ctx, "UPDATE proof.calendar SET days_ahead = least(days_ahead + 1, $1)", maxDaysAhead)
 }
 
-func (m *midnight) Heal(ctx context.Context, _ *arena) error {
+func (m *midnight) Heal(ctx context.Context, _ *testbed) error {
 	if m.tx == nil {
 		return nil
 	}
@@ -61,8 +62,8 @@ func (m *midnight) Heal(ctx context.Context, _ *arena) error {
 	return nil
 }
 
-// partitions makes days further ahead and old ones, and drops the old ones, while rows
-// are written all around.
+// partitions creates future and old partitions and drops the old ones, while rows are
+// written.
 type partitions struct{}
 
 func (*partitions) Name() string { return "partitions" }
@@ -82,19 +83,19 @@ BEGIN
     INSERT INTO penstock.partitions VALUES (day, day);
 END $$`
 
-func (*partitions) Start(ctx context.Context, a *arena, rng *rand.Rand) error {
-	a.fault(Fault{Nemesis: "partitions"})()
-	ahead := mostDays + 2 + rng.IntN(20)
-	if err := persist(ctx, func() error { return a.exec(ctx, "SELECT penstock.ensure_partitions($1)", ahead) }); err != nil {
+func (*partitions) Start(ctx context.Context, a *testbed, rng *rand.Rand) error {
+	a.beginFault(Fault{Nemesis: "partitions"})()
+	ahead := maxDaysAhead + 2 + rng.IntN(20)
+	if err := retryUntilDone(ctx, func() error { return a.exec(ctx, "SELECT penstock.ensure_partitions($1)", ahead) }); err != nil {
 		return err
 	}
-	return persist(ctx, func() error { return a.exec(ctx, oldPartitionSQL) })
+	return retryUntilDone(ctx, func() error { return a.exec(ctx, oldPartitionSQL) })
 }
 
-func (*partitions) Heal(ctx context.Context, a *arena) error {
-	return persist(ctx, func() error {
+func (*partitions) Heal(ctx context.Context, a *testbed) error {
+	return retryUntilDone(ctx, func() error {
 		for {
-			day, err := ask[*int](ctx, a, "SELECT penstock.drop_partitions()")
+			day, err := queryOne[*int](ctx, a, "SELECT penstock.drop_partitions()")
 			if err != nil || day == nil {
 				return err
 			}
@@ -102,14 +103,13 @@ func (*partitions) Heal(ctx context.Context, a *arena) error {
 	})
 }
 
-// migration brings what a next release would: columns in the tables that are written
-// all the time and new bodies for the verbs. The processes that run are then those of
-// the release before.
+// migration applies what a next release might: new columns in busy tables and new
+// function bodies. The running processes are then the previous release.
 type migration struct{}
 
 func (*migration) Name() string { return "migration" }
 
-// nextVersion is above any that this binary has.
+// nextVersion is above every version of this binary.
 const nextVersion = 90001
 
 const nextSQL = `
@@ -138,7 +138,7 @@ ALTER TABLE penstock.jobs DROP COLUMN proof_note;
 `
 
 // migrator has this binary's migrations and one more.
-func (m *migration) migrator(a *arena) (postgres.Migrator, error) {
+func (m *migration) migrator(a *testbed) (postgres.Migrator, error) {
 	dir := filepath.Join(a.fleet.dir, "migrations")
 	if _, err := os.Stat(dir); err != nil {
 		if err := os.CopyFS(dir, migrations.FS); err != nil {
@@ -151,22 +151,22 @@ func (m *migration) migrator(a *arena) (postgres.Migrator, error) {
 	return postgres.Migrator{Pool: a.pool, Files: os.DirFS(dir), Patience: 30 * time.Second}, nil
 }
 
-func (m *migration) Start(ctx context.Context, a *arena, _ *rand.Rand) error {
+func (m *migration) Start(ctx context.Context, a *testbed, _ *rand.Rand) error {
 	migrator, err := m.migrator(a)
 	if err != nil {
 		return err
 	}
-	a.fault(Fault{Nemesis: m.Name()})()
+	a.beginFault(Fault{Nemesis: m.Name()})()
 	_, err = migrator.Up(ctx)
 	return err
 }
 
-func (m *migration) Heal(ctx context.Context, a *arena) error {
+func (m *migration) Heal(ctx context.Context, a *testbed) error {
 	migrator, err := m.migrator(a)
 	if err != nil {
 		return err
 	}
-	return persist(ctx, func() error {
+	return retryUntilDone(ctx, func() error {
 		version, err := migrator.Version(ctx)
 		if err == nil && version == nextVersion {
 			_, err = migrator.Down(ctx, nextVersion-1)

@@ -10,16 +10,16 @@ import (
 	"github.com/jackc/pgx/v5/pgconn"
 )
 
-// exhaust takes every connection that the server gives.
-type exhaust struct {
+// exhaustConnections takes every connection that the server allows.
+type exhaustConnections struct {
 	taken []*pgx.Conn
 	end   func()
 }
 
-func (*exhaust) Name() string { return "connections exhausted" }
+func (*exhaustConnections) Name() string { return "connections exhausted" }
 
-func (e *exhaust) Start(ctx context.Context, a *arena, _ *rand.Rand) error {
-	e.end = a.fault(Fault{Nemesis: e.Name(), Mute: true})
+func (e *exhaustConnections) Start(ctx context.Context, a *testbed, _ *rand.Rand) error {
+	e.end = a.beginFault(Fault{Nemesis: e.Name(), Mute: true})
 	for {
 		conn, err := a.session(ctx)
 		var pg *pgconn.PgError
@@ -33,68 +33,68 @@ func (e *exhaust) Start(ctx context.Context, a *arena, _ *rand.Rand) error {
 	}
 }
 
-func (e *exhaust) Heal(ctx context.Context, _ *arena) error {
+func (e *exhaustConnections) Heal(ctx context.Context, _ *testbed) error {
 	for _, conn := range e.taken {
-		_ = conn.Close(ctx) // some were broken by others meanwhile
+		_ = conn.Close(ctx) // other faults may have broken some
 	}
 	e.taken = nil
 	e.end()
 	return nil
 }
 
-// isolation changes the database's default, for sessions that begin from now on: all
-// are ended. What the library relies on it has to ask for itself.
-type isolation struct{ end func() }
+// isolationDefault changes the database's default isolation level and ends all
+// sessions, so that new ones get it. The library must set the level it needs itself.
+type isolationDefault struct{ end func() }
 
-func (*isolation) Name() string { return "isolation default" }
+func (*isolationDefault) Name() string { return "isolation default" }
 
-func (i *isolation) Start(ctx context.Context, a *arena, rng *rand.Rand) error {
+func (i *isolationDefault) Start(ctx context.Context, a *testbed, rng *rand.Rand) error {
 	level := []string{"serializable", "repeatable read"}[rng.IntN(2)]
-	i.end = a.fault(Fault{Nemesis: i.Name(), Breaks: true, Note: level})
+	i.end = a.beginFault(Fault{Nemesis: i.Name(), Breaks: true, Note: level})
 	return i.set(ctx, a, "ALTER DATABASE postgres SET default_transaction_isolation = '"+level+"'")
 }
 
-func (i *isolation) set(ctx context.Context, a *arena, sql string) error {
+func (i *isolationDefault) set(ctx context.Context, a *testbed, sql string) error {
 	if err := a.exec(ctx, sql); err != nil {
 		return err
 	}
 	return a.exec(ctx, `SELECT count(pg_terminate_backend(pid)) FROM pg_stat_activity WHERE application_name LIKE 'proof %'`)
 }
 
-func (i *isolation) Heal(ctx context.Context, a *arena) error {
+func (i *isolationDefault) Heal(ctx context.Context, a *testbed) error {
 	defer i.end()
-	return persist(ctx, func() error { return i.set(ctx, a, "ALTER DATABASE postgres RESET default_transaction_isolation") })
+	return retryUntilDone(ctx, func() error { return i.set(ctx, a, "ALTER DATABASE postgres RESET default_transaction_isolation") })
 }
 
-// persist repeats what must be mended until it is, through whatever else is broken.
-func persist(ctx context.Context, mend func() error) error {
+// retryUntilDone repeats an action until it succeeds, through other faults.
+func retryUntilDone(ctx context.Context, mend func() error) error {
 	for {
 		err := mend()
-		if err == nil || !rest(ctx, 200*time.Millisecond) {
+		if err == nil || !sleep(ctx, 200*time.Millisecond) {
 			return err
 		}
 	}
 }
 
-// snapshot holds one: nothing that dies meanwhile can be cleaned away, and claims walk
-// over it unless they know better.
-type snapshot struct {
+// heldSnapshot holds a snapshot. Dead rows cannot be removed during that time, and
+// claims must not slow down by reading them.
+type heldSnapshot struct {
 	conn *pgx.Conn
 	end  func()
 }
 
-func (*snapshot) Name() string { return "held snapshot" }
+func (*heldSnapshot) Name() string { return "held snapshot" }
 
-func (s *snapshot) Start(ctx context.Context, a *arena, _ *rand.Rand) (err error) {
+func (s *heldSnapshot) Start(ctx context.Context, a *testbed, _ *rand.Rand) (err error) {
 	if s.conn, err = a.session(ctx); err != nil {
 		return err
 	}
-	s.end = a.fault(Fault{Nemesis: s.Name()})
+	s.end = a.beginFault(Fault{Nemesis: s.Name()})
 	_, err = s.conn.Exec(ctx, "BEGIN ISOLATION LEVEL REPEATABLE READ; SELECT count(*) FROM penstock.pending")
 	return err
 }
 
-func (s *snapshot) Heal(ctx context.Context, _ *arena) error {
+func (s *heldSnapshot) Heal(ctx context.Context, _ *testbed) error {
 	if s.conn != nil {
 		_ = s.conn.Close(ctx)
 		s.conn = nil
@@ -103,14 +103,14 @@ func (s *snapshot) Heal(ctx context.Context, _ *arena) error {
 	return nil
 }
 
-// secondEnd records, as a client that is wrong in some other language might, an attempt
-// that has ended as ended once more. The key must refuse it.
-type secondEnd struct{ instant }
+// secondEnd inserts a second end of an ended attempt, as a faulty client might. The
+// primary key must refuse it.
+type secondEnd struct{ nothingToHeal }
 
 func (*secondEnd) Name() string { return "second end" }
 
-func (s *secondEnd) Start(ctx context.Context, a *arena, _ *rand.Rand) error {
-	a.fault(Fault{Nemesis: s.Name()})()
+func (s *secondEnd) Start(ctx context.Context, a *testbed, _ *rand.Rand) error {
+	a.beginFault(Fault{Nemesis: s.Name()})()
 	tag, err := a.pool.Exec(ctx, `INSERT INTO penstock.attempts (job_id, run_at, claimed_at, finished_at, worker_id, attempt,
 			priority, queue, name, outcome)
 		SELECT job_id, run_at, claimed_at, clock_timestamp(), worker_id, attempt, priority, queue, name, 'failed'
@@ -120,7 +120,7 @@ func (s *secondEnd) Start(ctx context.Context, a *arena, _ *rand.Rand) error {
 	case errors.As(err, &pg) && pg.Code == "23505": // unique_violation
 		return nil
 	case err == nil && tag.RowsAffected() == 0:
-		return errNobody
+		return errNoTarget
 	}
 	return err
 }

@@ -1,21 +1,21 @@
-// Package proof shows the promises P1–P13 of package penstock under faults: it starts a
-// private PostgreSQL, workers and producers as processes of their own, and nemeses that
-// kill, freeze, crash, cut and slow them; every process writes down what it asked and
-// was told, the database keeps its own account by triggers, and afterwards a judge
-// holds one against the other and prints a counter-example for each promise that was
-// broken.
+// Package proof checks the promises P1–P13 of package penstock under faults. It starts
+// a private PostgreSQL, worker processes and producer processes, and nemeses: each
+// nemesis breaks one thing, such as a process, a connection or the server. Every
+// process writes each request and each answer to a history file. Triggers in the
+// database record every committed change. At the end a judge compares the two and
+// prints a counter-example for each broken promise.
 //
-//	event.go, history.go   what processes write down, a line at a time
-//	audit.sql, audit.go    what the database committed, by its own account
-//	check*.go              the judge; it knows nothing of how a run is made
-//	child.go, hand.go, producer.go   the processes
-//	arena.go, fleet.go     the server, the processes and the log of faults
-//	nemesis*.go            what breaks them
-//	environment*.go        full disks, clocks, poolers, failovers: runs of their own
-//	mutant.go              the guards that a proof must notice the want of
-//	run.go, report.go      a run from its seed to its page
+//	event.go, recorder.go      the histories: one line per request or answer
+//	audit.sql, audit.go        the committed changes, recorded by triggers
+//	judge*.go                  the judge; it does not know how a run is made
+//	child*.go                  the processes: workers, producers, servers
+//	testbed.go, fleet.go       the server, the running processes, the log of faults
+//	nemesis*.go                the faults
+//	environment*.go            full disk, clock jumps, pooler, failover: separate short runs
+//	mutant.go                  guards to remove; the proof must then fail
+//	run.go, report.go          one run and its report
 //
-// A run leaves nothing behind, but for the histories when a promise was broken.
+// A run removes everything it made. It keeps the histories if a promise was broken.
 package proof
 
 import (
@@ -26,34 +26,34 @@ import (
 	"github.com/penstock/penstock/internal/lab/failpoint"
 )
 
-// Options say what to run. Child is needed.
+// Options of a run. Child is required.
 type Options struct {
-	Duration  time.Duration // of the faults; recovery and judgement come on top; at least 10 s
-	Seed      uint64        // decides what breaks when
+	Duration  time.Duration // of the faults, at least 10 s; recovery and judging take extra time
+	Seed      uint64        // decides which faults happen when
 	Lease     time.Duration // of the workers; 0: 15 s
 	Jobs      int           // to enqueue; 0: 1,000,000 in ten minutes
 	Workers   int           // processes; 0: 3
 	Nemeses   []string      // names; none: all
-	Failpoint int           // one in so many calls of the database fails by chance; 0: none; needs a build with them
-	Mutants   []string      // guards to take out of the database first; see Mutants
+	Failpoint int           // one in N database calls fails at random; 0: none; needs a build with failpoints
+	Mutants   []string      // guards to remove from the database before the run; see Mutants
 
 	Child    []string // the command of a child process, whose main calls Child
 	ChildEnv []string // added to its environment
-	Serve    bool     // Child can be a server too
+	Serve    bool     // Child can also run as a server
 
-	Keep  string       // a directory for histories to stay in; empty: they stay if a promise was broken
-	Stage func(string) // told what goes on; nil: nobody
+	Keep  string       // directory that keeps the histories; empty: kept only if a promise was broken
+	Stage func(string) // called with each stage's name; may be nil
 
-	place place
+	platform platform
 }
 
-// ErrBroken is what a run returns beside its report when a promise was broken.
+// ErrBroken: a promise was broken. Run returns it together with a report.
 var ErrBroken = errors.New("a promise was broken")
 
-// ErrOptions is what every refusal of options is; the message says what is allowed.
+// ErrOptions: an option is not allowed. The message says which values are.
 var ErrOptions = errors.New("proof")
 
-// fullRun is what paces and totals refer to.
+// fullRun and fullJobs are the reference for intervals and default totals.
 const (
 	fullRun  = 10 * time.Minute
 	fullJobs = 1_000_000

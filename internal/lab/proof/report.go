@@ -10,7 +10,7 @@ import (
 	"time"
 )
 
-// Report is a run and what was found.
+// Report is a run and its result.
 type Report struct {
 	Verdict
 
@@ -21,20 +21,20 @@ type Report struct {
 	Postgres     string
 	Mutants      []string
 	Nemeses      []string
-	Strikes      map[string]int // that broke something, by nemesis
-	Missed       map[string]int // that found nothing to break, or could not
+	Strikes      map[string]int // how often each nemesis broke something
+	Missed       map[string]int // how often it found nothing to break, or failed
 	Why          map[string]string
 	Down         time.Duration // of Postgres
 	Failpoint    int
-	Crashes      int // of processes, by failpoints
+	Crashes      int // of processes, caused by failpoints
 	Environments []Environment
-	Skipped      map[string]string // faults that this machine does not allow, and why
-	Histories    string            // where the evidence is
+	Skipped      map[string]string // faults that are not possible here, and why
+	Histories    string            // the directory that holds them
 }
 
-func newReport(opts *Options, chosen []pace) *Report {
+func newReport(opts *Options, chosen []schedule) *Report {
 	r := &Report{Seed: opts.Seed, Duration: opts.Duration, Lease: opts.Lease, Workers: opts.Workers, Mutants: opts.Mutants, Failpoint: opts.Failpoint, Skipped: map[string]string{
-		"the binary of the release before": "there is no release yet; under a migration, this build is the one of the schema before",
+		"the binary of the release before": "there is no release yet; during the fault 'migration' this build is the previous release",
 	}}
 	for _, p := range chosen {
 		r.Nemeses = append(r.Nemeses, p.Name())
@@ -42,9 +42,9 @@ func newReport(opts *Options, chosen []pace) *Report {
 	return r
 }
 
-func (r *Report) count(a *arena) {
-	r.Missed, r.Why = a.missed, a.why
-	for _, f := range a.log() {
+func (r *Report) count(a *testbed) {
+	r.Missed, r.Why = a.misses, a.missReasons
+	for _, f := range a.faultLog() {
 		if f.Nemesis == "failpoint crash" {
 			r.Crashes++
 		}
@@ -54,7 +54,7 @@ func (r *Report) count(a *arena) {
 	}
 }
 
-// WriteMarkdown writes the page.
+// WriteMarkdown writes the report.
 func (r *Report) WriteMarkdown(out io.Writer) error {
 	var b strings.Builder
 	verdict := "no promise was broken"
@@ -65,7 +65,7 @@ func (r *Report) WriteMarkdown(out io.Writer) error {
 	fmt.Fprintf(&b, "Seed %d, %s of faults, lease %s, %d workers, PostgreSQL %s, %d cores, %s.\n", r.Seed, r.Duration, r.Lease, r.Workers,
 		r.Postgres, runtime.NumCPU(), runtime.Version())
 	if len(r.Mutants) > 0 {
-		fmt.Fprintf(&b, "\nGuards taken out: %s.\n", strings.Join(r.Mutants, ", "))
+		fmt.Fprintf(&b, "\nGuards removed: %s.\n", strings.Join(r.Mutants, ", "))
 	}
 	r.writeViolations(&b)
 	fmt.Fprintf(&b, "\n## What was done\n\n| jobs | |\n|---|---:|\n")
@@ -88,7 +88,7 @@ func (r *Report) WriteMarkdown(out io.Writer) error {
 	} {
 		fmt.Fprintf(&b, "| %s | %d |\n", row.what, row.n)
 	}
-	fmt.Fprintf(&b, "\n| fault | strikes | to no purpose |\n|---|---:|---:|\n")
+	fmt.Fprintf(&b, "\n| fault | strikes | without effect |\n|---|---:|---:|\n")
 	for _, name := range r.Nemeses {
 		why := ""
 		if r.Strikes[name] == 0 {
@@ -99,16 +99,16 @@ func (r *Report) WriteMarkdown(out io.Writer) error {
 	if r.Failpoint > 0 {
 		fmt.Fprintf(&b, "| failpoints | one in %d calls, %d crashes | |\n", r.Failpoint, r.Crashes)
 	} else {
-		r.Skipped["failpoints"] = "this build has none, or they were not asked for"
+		r.Skipped["failpoints"] = "this build has none, or they were not requested"
 	}
 	for _, name := range slices.Sorted(maps.Keys(r.Skipped)) {
 		fmt.Fprintf(&b, "| %s | skipped: %s | |\n", name, r.Skipped[name])
 	}
-	fmt.Fprintf(&b, "\nPostgres was down for %.1f s of the time.\n", r.Down.Seconds())
+	fmt.Fprintf(&b, "\nPostgres was down for %.1f s.\n", r.Down.Seconds())
 	limits := limitsFor(r.Lease)
 	fmt.Fprintf(&b, "\n## Recovery\n\n| | times | p50 | p95 | p99 | max | promised |\n|---|---:|---:|---:|---:|---:|---:|\n")
-	writeTimes(&b, "a dead worker's job is given back, Postgres being up", r.Rescues, limits.Rescue)
-	writeTimes(&b, "first claim after Postgres takes connections", r.FirstClaims, limits.FirstClaim)
+	writeTimes(&b, "a dead worker's job returns, while Postgres is up", r.Rescues, limits.Rescue)
+	writeTimes(&b, "first claim after Postgres accepts connections", r.FirstClaims, limits.FirstClaim)
 	r.writeEnvironments(&b)
 	_, err := io.WriteString(out, b.String())
 	return err
@@ -125,8 +125,8 @@ func (r *Report) writeEnvironments(b *strings.Builder) {
 			continue
 		}
 		note := ""
-		if e.May {
-			note = fmt.Sprintf("%d acknowledged jobs were lost, as asynchronous replication may", e.Lost)
+		if e.MayLose {
+			note = fmt.Sprintf("%d acknowledged jobs were lost; asynchronous replication allows that", e.Lost)
 		}
 		fmt.Fprintf(b, "| %s | %s | %d | %d | %d | %s |\n", e.Name, e.Struck, e.Report.Jobs, e.Report.Attempts, e.Report.Broken(), note)
 	}
@@ -159,8 +159,8 @@ func (r *Report) writeViolations(b *strings.Builder) {
 	}
 	for _, v := range r.Examples {
 		fmt.Fprintf(b, "\n**%s, %s**: %s.\n", v.Promise, v.Kind, v.Text)
-		if len(v.Story) > 0 {
-			fmt.Fprintf(b, "\n    %s\n", strings.Join(v.Story, "\n    "))
+		if len(v.Timeline) > 0 {
+			fmt.Fprintf(b, "\n    %s\n", strings.Join(v.Timeline, "\n    "))
 		}
 	}
 	if r.Histories != "" {

@@ -15,18 +15,19 @@ import (
 )
 
 const (
-	producers   = 2
-	patience    = 45 * time.Second // for what must go on once nothing is broken any more
-	recallEvery = 200 * time.Millisecond
+	producers    = 2
+	patience     = 45 * time.Second // time allowed for recovery after the last fault
+	pollInterval = 200 * time.Millisecond
 )
 
-// Run makes one run and judges it. Errors: ErrOptions; ErrBroken, beside a report that says what;
-// what kept the run from being made or judged, without one.
+// Run makes one run and judges it. Errors: ErrOptions; ErrBroken together with a
+// report; any other error means that the run could not be made or judged, and there is
+// no report.
 func Run(ctx context.Context, opts Options) (_ *Report, err error) {
 	if err := opts.fill(); err != nil {
 		return nil, fmt.Errorf("%w: %w", ErrOptions, err)
 	}
-	chosen, err := choose(append(paces(opts.Lease), opts.place.nemeses...), opts.Nemeses)
+	chosen, err := selectNemeses(append(schedules(opts.Lease), opts.platform.nemeses...), opts.Nemeses)
 	if err != nil {
 		return nil, fmt.Errorf("%w: %w", ErrOptions, err)
 	}
@@ -35,7 +36,7 @@ func Run(ctx context.Context, opts Options) (_ *Report, err error) {
 		return nil, fmt.Errorf("prepare the proof: %w", err)
 	}
 	defer r.clean()
-	if err := r.act(ctx, chosen); err != nil {
+	if err := r.execute(ctx, chosen); err != nil {
 		return nil, err
 	}
 	if err := r.judge(ctx); err != nil {
@@ -49,15 +50,15 @@ func Run(ctx context.Context, opts Options) (_ *Report, err error) {
 
 type run struct {
 	opts   *Options
-	arena  *arena
+	arena  *testbed
 	dir    string
-	kept   bool // dir is the caller's, or holds evidence
+	kept   bool // dir must not be removed: it holds evidence
 	report *Report
 
-	healed  time.Time
-	drained bool
-	living  []int // workers at the end
-	plaints []Violation
+	healed      time.Time
+	drained     bool
+	liveWorkers []int // worker processes alive at the end
+	complaints  []Violation
 }
 
 func (r *run) prepare(ctx context.Context) (err error) {
@@ -77,11 +78,11 @@ func (r *run) prepare(ctx context.Context) (err error) {
 	if err := os.MkdirAll(history, 0o700); err != nil {
 		return err
 	}
-	if r.arena, err = openArena(ctx, r.opts, r.dir); err != nil {
+	if r.arena, err = openTestbed(ctx, r.opts, r.dir); err != nil {
 		return err
 	}
 	r.report.Postgres = r.arena.server.Version()
-	return sabotage(ctx, r.arena, r.opts.Mutants)
+	return applyMutants(ctx, r.arena, r.opts.Mutants)
 }
 
 func (r *run) clean() {
@@ -91,11 +92,12 @@ func (r *run) clean() {
 	}
 }
 
-// act is the run itself: processes, faults, and then calm until everything is done.
-func (r *run) act(ctx context.Context, chosen []pace) error {
+// execute runs processes and faults, and then waits without faults until every job is
+// done.
+func (r *run) execute(ctx context.Context, chosen []schedule) error {
 	a := r.arena
 	a.fleet.rate = float64(r.opts.Jobs) / r.opts.Duration.Seconds() / producers
-	a.fleet.most = int64(r.opts.Jobs) // a killed producer's successor makes up for it
+	a.fleet.maxJobs = int64(r.opts.Jobs) // each producer may enqueue all, so that a killed one's successor can finish
 	roles := map[string]int{"worker": r.opts.Workers, "producer": producers}
 	if r.opts.Serve {
 		roles["server"] = 2
@@ -111,50 +113,50 @@ func (r *run) act(ctx context.Context, chosen []pace) error {
 	raging, calm := context.WithTimeout(ctx, r.opts.Duration)
 	defer calm()
 	var operating sync.WaitGroup
-	operating.Go(func() { operate(raging, a) })
-	r.report.Strikes = rage(raging, a, chosen)
+	operating.Go(func() { runOperator(raging, a) })
+	r.report.Strikes = runNemeses(raging, a, chosen)
 	operating.Wait()
 	if ctx.Err() != nil {
 		return context.Cause(ctx)
 	}
-	if r.opts.place.end != nil {
-		if err := r.opts.place.end(ctx, a); err != nil {
+	if r.opts.platform.end != nil {
+		if err := r.opts.platform.end(ctx, a); err != nil {
 			return err
 		}
 	}
 	r.healed = time.Now()
-	r.opts.Stage("all is mended: until everything is done")
+	r.opts.Stage("all faults have ended: waiting until every job is done")
 	for _, text := range a.fleet.stop("producer", 2*patience) {
 		r.complain("P13", "needs a restart", text)
 	}
-	if err := r.recall(ctx); err != nil {
-		return fmt.Errorf("call the workers: %w", err)
+	if err := r.waitForWorkers(ctx); err != nil {
+		return fmt.Errorf("wait for the workers: %w", err)
 	}
 	if err := r.drain(ctx); err != nil {
 		return fmt.Errorf("wait for the last job: %w", err)
 	}
-	a.fleet.each("worker", func(p *process) { r.living = append(r.living, p.number) })
+	a.fleet.each("worker", func(p *process) { r.liveWorkers = append(r.liveWorkers, p.number) })
 	for _, role := range []string{"worker", "server"} {
 		for _, text := range a.fleet.stop(role, patience) {
 			r.complain("P13", "needs a restart", text)
 		}
 	}
-	for _, text := range a.fleet.died() {
+	for _, text := range a.fleet.exits() {
 		r.complain("P13", "needs a restart", text)
 	}
 	return nil
 }
 
 func (r *run) complain(promise, kind, text string) {
-	r.plaints = append(r.plaints, Violation{Promise: promise, Kind: kind, Text: text})
+	r.complaints = append(r.complaints, Violation{Promise: promise, Kind: kind, Text: text})
 }
 
-// recall enqueues until every worker that lives has worked since all was mended, or
-// patience ends: then the judge says who did not.
-func (r *run) recall(ctx context.Context) error {
+// waitForWorkers enqueues jobs until every living worker process has claimed since the
+// last fault, or the time allowed is over. The judge then reports who did not.
+func (r *run) waitForWorkers(ctx context.Context) error {
 	a := r.arena
 	for late := time.Now().Add(patience); time.Now().Before(late); {
-		answer, err := a.plain(ctx, a.client, busyQueue, 50)
+		answer, err := a.enqueuePlain(ctx, a.client, busyQueue, 50)
 		if err != nil {
 			answer(Unknown)
 			return err
@@ -178,19 +180,19 @@ func (r *run) recall(ctx context.Context) error {
 		if all {
 			return nil
 		}
-		if !rest(ctx, recallEvery) {
+		if !sleep(ctx, pollInterval) {
 			return context.Cause(ctx)
 		}
 	}
 	return nil
 }
 
-// drain waits until nothing waits and nothing runs, for as long as anything moves.
+// drain waits until no job waits or runs. It gives up when nothing changes for long.
 func (r *run) drain(ctx context.Context) error {
 	a := r.arena
 	still, last := time.Now(), int64(-1)
 	for time.Since(still) < 3*r.opts.Lease+20*time.Second {
-		left, err := ask[int](ctx, a, "SELECT (SELECT count(*) FROM penstock.pending) + (SELECT count(*) FROM penstock.running)")
+		left, err := queryOne[int](ctx, a, "SELECT (SELECT count(*) FROM penstock.pending) + (SELECT count(*) FROM penstock.running)")
 		if err != nil {
 			return err
 		}
@@ -198,61 +200,61 @@ func (r *run) drain(ctx context.Context) error {
 			r.drained = true
 			return nil
 		}
-		moved, err := ask[int64](ctx, a, "SELECT coalesce(max(seq), 0) FROM proof.trail")
+		moved, err := queryOne[int64](ctx, a, "SELECT coalesce(max(seq), 0) FROM proof.trail")
 		if err != nil {
 			return err
 		}
 		if moved != last {
 			still, last = time.Now(), moved
 		}
-		if !rest(ctx, recallEvery) {
+		if !sleep(ctx, pollInterval) {
 			return context.Cause(ctx)
 		}
 	}
-	r.drained = true // it had its time: what is left is stuck
+	r.drained = true // the time is over: the judge reports what is left as stuck
 	return nil
 }
 
-// operate is what an operator does meanwhile: it redrives what died, or purges it.
-func operate(ctx context.Context, a *arena) {
-	for rest(ctx, time.Second) {
+// runOperator redrives and purges dead jobs during the run, as an operator does.
+func runOperator(ctx context.Context, a *testbed) {
+	for sleep(ctx, time.Second) {
 		page, err := a.client.DeadJobs(ctx, penstock.DeadQuery{Queue: busyQueue, Limit: 100})
 		if err != nil {
-			continue // the server is down just now
+			continue // the server may be down
 		}
 		for i, dead := range page.Items {
 			if i%2 == 0 && dead.Generation == 0 {
-				_, _ = a.client.RedriveJob(ctx, busyQueue, dead.ID, nil) // the audit tells what came of it
+				_, _ = a.client.RedriveJob(ctx, busyQueue, dead.ID, nil) // the audit records the result
 			}
 		}
 		_, _ = a.client.PurgeDead(ctx, busyQueue, 5*time.Second, penstock.DeadFilter{}, nil)
 	}
 }
 
-// judge reads everything and decides.
+// judge reads the histories and the audit, and decides.
 func (r *run) judge(ctx context.Context) error {
 	r.opts.Stage("judging")
 	j := newJudge(limitsFor(r.opts.Lease))
 	if r.opts.Failpoint > 0 {
-		j.limits.Rescue *= 2 // a poll that fails has its sweeper wait longer
+		j.limits.Rescue *= 2 // a sweeper waits longer after a failed poll
 	}
-	j.twoClocks = r.opts.place.twoClocks
-	if err := readHistories(filepath.Join(r.dir, "history"), j.hear); err != nil {
+	j.twoClocks = r.opts.platform.twoClocks
+	if err := readHistories(filepath.Join(r.dir, "history"), j.addEvent); err != nil {
 		return err
 	}
 	lives, err := readIncarnations(ctx, r.arena.pool, r.arena.fleet.processOf())
 	if err != nil {
 		return err
 	}
-	j.know(r.arena.log(), lives, r.arena.fleet.sweepers())
-	j.drained, j.healed, j.living = r.drained, r.healed, r.living
-	if err := readTrail(ctx, r.arena.pool, j.see); err != nil {
+	j.addContext(r.arena.faultLog(), lives, r.arena.fleet.sweeperSpans())
+	j.drained, j.healed, j.liveWorkers = r.drained, r.healed, r.liveWorkers
+	if err := readTrail(ctx, r.arena.pool, j.addJob); err != nil {
 		return err
 	}
-	for _, v := range r.plaints {
-		j.broken(v)
+	for _, v := range r.complaints {
+		j.report(v)
 	}
-	r.report.Verdict = *j.conclude()
+	r.report.Verdict = *j.finish()
 	r.report.count(r.arena)
 	if r.report.Broken() > 0 && r.opts.Keep == "" {
 		r.kept = true

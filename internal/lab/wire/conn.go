@@ -10,24 +10,24 @@ import (
 
 var errCut = errors.New("wire: cut")
 
-// conn is one connection on a wire, seen from the client's side. It is read on one
-// goroutine at a time and written on one.
+// conn is one connection of a wire, on the client's side. One goroutine at a time
+// reads, one writes.
 type conn struct {
 	net.Conn
 	wire   *Wire
 	closed chan struct{}
 	once   sync.Once
 
-	// Written by the writer.
+	// Used by the writer only.
 	greeted    bool
-	sent       []byte // the part of a message that is not complete
+	sent       []byte // an incomplete message
 	statements map[string]string
 
-	// mu guards what both sides touch.
+	// mu guards what reader and writer share.
 	mu    sync.Mutex
 	fault *Fault
 
-	ready []byte // held back and delivered, for the reader
+	ready []byte // withheld bytes that the reader may have now
 }
 
 func (c *conn) Close() error {
@@ -35,7 +35,7 @@ func (c *conn) Close() error {
 	return c.Conn.Close()
 }
 
-// Write looks for the statement that a fault waits for, then passes p on.
+// Write checks for a statement with a planned fault, then passes p on.
 func (c *conn) Write(p []byte) (int, error) {
 	c.sent = append(c.sent, p...)
 	for {
@@ -44,12 +44,12 @@ func (c *conn) Write(p []byte) (int, error) {
 			break
 		}
 		c.greeted, c.sent = true, rest
-		c.look(kind, body)
+		c.matchStatement(kind, body)
 	}
 	return c.Conn.Write(p)
 }
 
-func (c *conn) look(kind byte, body []byte) {
+func (c *conn) matchStatement(kind byte, body []byte) {
 	first, rest, _ := bytes.Cut(body, []byte{0})
 	second, _, _ := bytes.Cut(rest, []byte{0})
 	statement := ""
@@ -64,15 +64,15 @@ func (c *conn) look(kind byte, body []byte) {
 	default:
 		return
 	}
-	if f := c.wire.meets(statement); f != nil {
+	if f := c.wire.take(statement); f != nil {
 		c.mu.Lock()
 		c.fault = f
 		c.mu.Unlock()
 	}
 }
 
-// Read passes on what Postgres says, unless a fault has met this connection: then
-// it collects the reply up to ReadyForQuery, which follows the commit.
+// Read passes data on until a fault meets this connection. Then it collects the reply
+// up to ReadyForQuery, which follows the commit.
 func (c *conn) Read(p []byte) (int, error) {
 	if len(c.ready) > 0 {
 		n := copy(p, c.ready)
@@ -99,7 +99,7 @@ func (c *conn) Read(p []byte) (int, error) {
 	c.fault = nil
 	c.mu.Unlock()
 	if f.rows && !hasRow(reply) {
-		c.wire.again(f)
+		c.wire.add(f)
 		n = copy(p, reply)
 		c.ready = reply[n:]
 		return n, nil
@@ -119,7 +119,8 @@ func (c *conn) Read(p []byte) (int, error) {
 	return n, nil
 }
 
-// endsReady reports whether whole messages end with ReadyForQuery.
+// endsReady reports whether reply is complete messages of which the last is
+// ReadyForQuery.
 func endsReady(reply []byte) bool {
 	last := byte(0)
 	for len(reply) > 0 {
@@ -132,7 +133,7 @@ func endsReady(reply []byte) bool {
 	return last == 'Z'
 }
 
-// hasRow reports whether a reply has a DataRow.
+// hasRow reports whether a reply contains a DataRow.
 func hasRow(reply []byte) bool {
 	for len(reply) > 0 {
 		kind, _, rest, ok := message(reply, true)
@@ -147,7 +148,7 @@ func hasRow(reply []byte) bool {
 	return false
 }
 
-// message cuts the first message off b. The first that a client sends has no kind.
+// message splits the first message off b. A client's first message has no kind.
 func message(b []byte, hasKind bool) (kind byte, body, rest []byte, ok bool) {
 	head := 0
 	if hasKind {

@@ -10,25 +10,25 @@ import (
 	"time"
 )
 
-// socketName is what clients of port 5432 look for in a directory.
+// socketName is the socket's file name for port 5432.
 const socketName = ".s.PGSQL.5432"
 
-// Proxy passes connections on from one Unix socket to another and breaks them on
-// demand. What it does to one client's connections it does to no other proxy's.
+// Proxy forwards connections from one Unix socket to another and breaks them on demand.
+// Each client process has its own proxy.
 type Proxy struct {
 	Wire
 
-	dir      string
-	listener net.Listener
-	links    sync.WaitGroup
+	dir        string
+	listener   net.Listener
+	goroutines sync.WaitGroup
 
 	// mu guards what follows.
-	mu     sync.Mutex
-	target string // the server's socket
-	open   map[*link]struct{}
-	delay  time.Duration
-	light  chan struct{} // closed: bytes pass; open: they wait
-	shut   bool
+	mu      sync.Mutex
+	target  string // the server's socket
+	open    map[*link]struct{}
+	delay   time.Duration
+	flowing chan struct{} // closed: bytes pass; open: bytes wait
+	closed  bool
 }
 
 // link is one client's connection and the server's end of it.
@@ -42,8 +42,8 @@ func (l *link) close() {
 	_ = l.server.Close()
 }
 
-// Listen makes a proxy whose clients connect to host=dir; target is the host of the
-// server, a directory as well. dir is made, and removed by Close.
+// Listen makes a proxy whose clients connect to host=dir. target is the directory of
+// the server's socket. Listen creates dir and Close removes it.
 func Listen(dir, target string) (*Proxy, error) {
 	if err := os.MkdirAll(dir, 0o700); err != nil {
 		return nil, fmt.Errorf("make the proxy's directory: %w", err)
@@ -53,13 +53,13 @@ func Listen(dir, target string) (*Proxy, error) {
 		return nil, fmt.Errorf("listen: %w", err)
 	}
 	p := &Proxy{dir: dir, target: filepath.Join(target, socketName), listener: l, open: map[*link]struct{}{}}
-	p.light = make(chan struct{})
-	close(p.light)
-	p.links.Go(p.accept)
+	p.flowing = make(chan struct{})
+	close(p.flowing)
+	p.goroutines.Go(p.accept)
 	return p, nil
 }
 
-// Dir is the host that clients connect to.
+// Dir is the directory that clients use as host.
 func (p *Proxy) Dir() string { return p.dir }
 
 func (p *Proxy) accept() {
@@ -69,32 +69,32 @@ func (p *Proxy) accept() {
 			return
 		}
 		if err != nil {
-			time.Sleep(10 * time.Millisecond) // out of files: some will be given back
+			time.Sleep(10 * time.Millisecond) // too many open files; some will be closed
 			continue
 		}
 		p.mu.Lock()
 		target := p.target
 		p.mu.Unlock()
 		server, err := net.Dial("unix", target)
-		if err != nil { // the server is down, and so looks its socket
+		if err != nil { // the server is down
 			_ = client.Close()
 			continue
 		}
 		l := &link{client, p.wrap(server)}
 		p.mu.Lock()
-		if p.shut {
+		if p.closed {
 			p.mu.Unlock()
 			l.close()
 			return
 		}
 		p.open[l] = struct{}{}
-		p.links.Go(func() { p.carry(l, l.server, l.client) })
-		p.links.Go(func() { p.carry(l, l.client, l.server) })
+		p.goroutines.Go(func() { p.carry(l, l.server, l.client) })
+		p.goroutines.Go(func() { p.carry(l, l.client, l.server) })
 		p.mu.Unlock()
 	}
 }
 
-// carry copies until either end is gone, and takes the other with it.
+// carry copies until either side closes, and then closes both.
 func (p *Proxy) carry(l *link, to, from net.Conn) {
 	defer func() {
 		l.close()
@@ -107,7 +107,7 @@ func (p *Proxy) carry(l *link, to, from net.Conn) {
 		n, err := from.Read(buffer)
 		if n > 0 {
 			p.mu.Lock()
-			light, delay := p.light, p.delay
+			light, delay := p.flowing, p.delay
 			p.mu.Unlock()
 			if delay > 0 {
 				time.Sleep(delay)
@@ -127,8 +127,7 @@ func (p *Proxy) carry(l *link, to, from net.Conn) {
 	}
 }
 
-// CutAll closes every connection, in the middle of whatever passes, and returns how
-// many there were.
+// CutAll closes every connection at once and returns their number.
 func (p *Proxy) CutAll() int {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -138,51 +137,51 @@ func (p *Proxy) CutAll() int {
 	return len(p.open)
 }
 
-// Turn leads connections that come from now on to another server.
-func (p *Proxy) Turn(target string) {
+// SetTarget makes new connections go to another server.
+func (p *Proxy) SetTarget(target string) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	p.target = filepath.Join(target, socketName)
 }
 
-// Delay holds every piece that passes for so long; 0 ends it.
+// Delay delays every piece of data by d; 0 ends that.
 func (p *Proxy) Delay(d time.Duration) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	p.delay = d
 }
 
-// Swallow makes a black hole of the proxy: connections stay open and nothing passes.
-// Restore lets what was under way arrive, as TCP does when a network is mended.
-func (p *Proxy) Swallow() {
+// Block keeps connections open but passes no data until Unblock.
+func (p *Proxy) Block() {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	select {
-	case <-p.light:
-		p.light = make(chan struct{})
+	case <-p.flowing:
+		p.flowing = make(chan struct{})
 	default:
 	}
 }
 
-// Restore ends Swallow; it may be repeated.
-func (p *Proxy) Restore() {
+// Unblock passes the data that Block withheld, as TCP does after a network fault. It
+// may be repeated.
+func (p *Proxy) Unblock() {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	select {
-	case <-p.light:
+	case <-p.flowing:
 	default:
-		close(p.light)
+		close(p.flowing)
 	}
 }
 
-// Close cuts every connection and returns when nothing of the proxy is left.
+// Close closes every connection and returns when all goroutines have ended.
 func (p *Proxy) Close() {
-	p.Restore()
+	p.Unblock()
 	_ = p.listener.Close()
 	p.mu.Lock()
-	p.shut = true
+	p.closed = true
 	p.mu.Unlock()
 	p.CutAll()
-	p.links.Wait()
+	p.goroutines.Wait()
 	_ = os.RemoveAll(p.dir)
 }

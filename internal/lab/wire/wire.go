@@ -1,11 +1,11 @@
-// Package wire breaks connections to Postgres the way networks do, at exactly the
-// worst moment: it reads the protocol's messages as they pass, and can take away the
-// reply to a statement after Postgres has committed it, or hold it back. A Wire sits
-// in a pool of this process; a Proxy stands between other processes and the server,
-// and also cuts, slows and swallows. Neither speaks TLS.
+// Package wire breaks connections to Postgres the way networks do, at chosen moments.
+// It reads the protocol's messages as they pass. It can drop or delay the reply to a
+// statement after Postgres has committed it. A Wire is used by a pool of this process.
+// A Proxy stands between other processes and the server; it can also cut, delay and
+// block. Neither supports TLS.
 //
-// It serves proofs and tests alone. A connection that it breaks looks to both sides
-// like one that the network broke.
+// The package is for proofs and tests only. To both sides a broken connection looks as
+// if the network had broken it.
 package wire
 
 import (
@@ -19,36 +19,35 @@ import (
 )
 
 // Wire holds the faults that wait for a statement on any of its connections. The zero
-// value has none.
+// value has no faults.
 type Wire struct {
 	mu     sync.Mutex
 	faults []*Fault
 }
 
-// Fault is what is to happen to the reply of the next statement whose text
-// contains marker.
+// Fault is what happens to the reply to the next statement whose text contains marker.
 type Fault struct {
 	Committed <-chan struct{} // closed when Postgres has sent the whole reply
 
 	marker    string
-	rows      bool // a reply without rows passes, and the fault waits on
+	rows      bool // a reply without rows passes, and the fault stays planned
 	committed chan struct{}
-	deliver   <-chan struct{} // closed to hand the reply on; nil: it is dropped and the connection cut
+	deliver   <-chan struct{} // closed to pass the reply on; nil: drop it and cut the connection
 }
 
 // Cut drops the reply to the next statement with marker in it.
 func (w *Wire) Cut(marker string) *Fault { return w.plan(Fault{marker: marker}) }
 
-// CutRows drops the reply to the next statement with marker in it that brings rows.
+// CutRows drops the reply to the next statement with marker in it that returns rows.
 func (w *Wire) CutRows(marker string) *Fault { return w.plan(Fault{marker: marker, rows: true}) }
 
-// Stop keeps the reply to the next statement with marker in it for good.
+// Stop withholds the reply to the next statement with marker in it for good.
 func (w *Wire) Stop(marker string) *Fault {
 	return w.plan(Fault{marker: marker, deliver: make(chan struct{})})
 }
 
-// Hold keeps the reply to the next statement with marker in it from the client until
-// deliver is called, once or more often.
+// Hold withholds the reply to the next statement with marker in it until deliver is
+// called. deliver may be called again.
 func (w *Wire) Hold(marker string) (f *Fault, deliver func()) {
 	shut := make(chan struct{})
 	return w.plan(Fault{marker: marker, deliver: shut}), sync.OnceFunc(func() { close(shut) })
@@ -57,19 +56,19 @@ func (w *Wire) Hold(marker string) (f *Fault, deliver func()) {
 func (w *Wire) plan(f Fault) *Fault {
 	f.committed = make(chan struct{})
 	f.Committed = f.committed
-	w.again(&f)
+	w.add(&f)
 	return &f
 }
 
-// again has a fault wait for a statement.
-func (w *Wire) again(f *Fault) {
+// add plans a fault.
+func (w *Wire) add(f *Fault) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	w.faults = append(w.faults, f)
 }
 
-// Forget takes back the faults that no statement has met, and returns how many.
-func (w *Wire) Forget() int {
+// Clear removes the faults that no statement has met, and returns their number.
+func (w *Wire) Clear() int {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	n := len(w.faults)
@@ -77,8 +76,8 @@ func (w *Wire) Forget() int {
 	return n
 }
 
-// meets takes the fault that is planned for a statement, if one is.
-func (w *Wire) meets(statement string) *Fault {
+// take removes and returns the fault planned for a statement, or nil.
+func (w *Wire) take(statement string) *Fault {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	for i, f := range w.faults {

@@ -69,7 +69,7 @@ func TestAReplyIsDroppedAfterItsCommit(t *testing.T) {
 			require.Equal(t, 1, b.kept(t))
 			_, err = b.connect(t).Exec(t.Context(), insert, mode)
 			require.NoError(t, err, "a fault strikes once")
-			require.Zero(t, b.proxy.Forget())
+			require.Zero(t, b.proxy.Clear())
 		})
 	}
 }
@@ -109,7 +109,7 @@ func TestWhatABlackHoleSwallowedArrivesWhenItIsMended(t *testing.T) {
 	t.Parallel()
 	b := newBehind(t)
 	conn := b.connect(t)
-	b.proxy.Swallow()
+	b.proxy.Block()
 	done := make(chan error, 1)
 	go func() {
 		_, err := conn.Exec(context.Background(), insert)
@@ -121,7 +121,7 @@ func TestWhatABlackHoleSwallowedArrivesWhenItIsMended(t *testing.T) {
 	require.ErrorIs(t, err, context.DeadlineExceeded, "a new connection hangs as well")
 	require.Empty(t, done)
 	require.Zero(t, b.kept(t))
-	b.proxy.Restore()
+	b.proxy.Unblock()
 	require.NoError(t, <-done)
 	require.Equal(t, 1, b.kept(t))
 }
@@ -153,10 +153,10 @@ func TestAProxyTurnsToAnotherServer(t *testing.T) {
 	t.Parallel()
 	b := newBehind(t)
 	other := newBehind(t).proxy
-	b.proxy.Turn(other.Dir())
+	b.proxy.SetTarget(other.Dir())
 	require.NoError(t, b.connect(t).Ping(t.Context()), "through both")
 	require.Equal(t, 1, other.CutAll())
-	b.proxy.Turn(t.TempDir())
+	b.proxy.SetTarget(t.TempDir())
 	_, err := pgx.ConnectConfig(t.Context(), b.cfg.Copy())
 	require.Error(t, err, "nobody is there")
 }

@@ -26,16 +26,16 @@ var ErrRemote = errors.New("the server of DATABASE_URL is not on this machine: a
 const databasePrefix = "penstock_bench_"
 
 // cleanupPatience bounds dropping the database and stopping the server.
-const cleanupPatience = time.Minute
+const cleanupTimeout = time.Minute
 
 // durable is what `penstock serve` runs its server with, on a server that is as
 // temporary as the run.
-var durable = map[string]string{
+var durableSettings = map[string]string{
 	"fsync": "on", "synchronous_commit": "on", "full_page_writes": "on", "max_connections": "100",
 }
 
 // place is the run's database and what there is around it.
-type place struct {
+type runDatabase struct {
 	server *postgres.Server // nil on a given URL
 	url    string           // of the server
 	name   string           // of the database, once it is made
@@ -44,15 +44,15 @@ type place struct {
 }
 
 // open makes a database of its own on the server of opts, with the schema in it.
-func open(ctx context.Context, opts Options) (_ *place, err error) {
-	p := &place{url: opts.URL}
+func openDatabase(ctx context.Context, opts Options) (_ *runDatabase, err error) {
+	p := &runDatabase{url: opts.URL}
 	defer func() {
 		if err != nil {
 			err = errors.Join(err, p.close())
 		}
 	}()
 	if p.url == "" {
-		if p.server, err = postgres.Start(ctx, postgres.Options{Temporary: true, Settings: durable}); err != nil {
+		if p.server, err = postgres.Start(ctx, postgres.Options{Temporary: true, Settings: durableSettings}); err != nil {
 			return nil, err
 		}
 		p.url = p.server.URL("postgres")
@@ -82,7 +82,7 @@ func local(host string) bool {
 	return filepath.IsAbs(host) || host == "localhost" || ip != nil && ip.IsLoopback()
 }
 
-func (p *place) create(ctx context.Context) error {
+func (p *runDatabase) create(ctx context.Context) error {
 	name := fmt.Sprintf("%s%d_%d", databasePrefix, os.Getpid(), time.Now().UnixMilli())
 	if err := p.administer(ctx, "CREATE DATABASE "+pgx.Identifier{name}.Sanitize()); err != nil {
 		return fmt.Errorf("make a database for the benchmark: %w: its role needs CREATEDB, or unset DATABASE_URL to use a private server", err)
@@ -92,7 +92,7 @@ func (p *place) create(ctx context.Context) error {
 }
 
 // databaseURL names the run's database as any program understands it.
-func (p *place) databaseURL() (string, error) {
+func (p *runDatabase) databaseURL() (string, error) {
 	u, err := url.Parse(p.url)
 	if err != nil || u.Scheme == "" {
 		return "", errors.New("bench: another program needs the server as a URL: postgres://user@host:port/database")
@@ -101,7 +101,7 @@ func (p *place) databaseURL() (string, error) {
 	return u.String(), nil
 }
 
-func (p *place) administer(ctx context.Context, statement string) error {
+func (p *runDatabase) administer(ctx context.Context, statement string) error {
 	conn, err := pgx.Connect(ctx, p.url)
 	if err != nil {
 		return err
@@ -112,8 +112,8 @@ func (p *place) administer(ctx context.Context, statement string) error {
 }
 
 // close drops the database and stops the server, whatever of them there is.
-func (p *place) close() error {
-	ctx, cancel := context.WithTimeout(context.Background(), cleanupPatience)
+func (p *runDatabase) close() error {
+	ctx, cancel := context.WithTimeout(context.Background(), cleanupTimeout)
 	defer cancel()
 	if p.pool != nil {
 		p.pool.Close()

@@ -13,10 +13,10 @@ import (
 	"github.com/penstock/penstock"
 )
 
-// data is what a proof's jobs carry.
+// data is the data of every job.
 type data struct {
 	N     int64 `json:"n"`
-	Fails int   `json:"fails,omitempty"` // of flaky: so many attempts fail
+	Fails int   `json:"fails,omitempty"` // flaky: how many attempts fail
 	MS    int   `json:"ms,omitempty"`    // how long the handler takes
 }
 
@@ -33,16 +33,16 @@ const (
 
 var errFlaky, errHopeless = errors.New("no luck this time"), errors.New("no hope")
 
-// hand is a worker process.
-type hand struct {
-	setup
+// childWorker is a worker process.
+type childWorker struct {
+	childConfig
 	history *recorder
 	pool    *pgxpool.Pool
 	worker  *penstock.Worker
 }
 
-func (h *hand) work(ctx context.Context, log *zap.Logger) error {
-	client, err := penstock.NewClient(h.pool, penstock.Config{Logger: log, Hooks: penstock.Hooks{Ended: h.told}})
+func (h *childWorker) work(ctx context.Context, log *zap.Logger) error {
+	client, err := penstock.NewClient(h.pool, penstock.Config{Logger: log, Hooks: penstock.Hooks{Ended: h.recordAnswer}})
 	if err != nil {
 		return err
 	}
@@ -78,27 +78,27 @@ func (h *hand) work(ctx context.Context, log *zap.Logger) error {
 	return h.worker.Run(ctx)
 }
 
-// handle writes down that the attempt began, and what it is about to say.
-func (h *hand) handle(queue, name string, fn func(context.Context, *penstock.Job[data]) error) {
+// handle registers a handler that records its start, and its outcome before it returns.
+func (h *childWorker) handle(queue, name string, fn func(context.Context, *penstock.Job[data]) error) {
 	penstock.Handle(h.worker, queue, name, func(ctx context.Context, job *penstock.Job[data]) error {
-		h.began(job)
-		h.labour(ctx, job)
+		h.recordStart(job)
+		h.simulateWork(ctx, job)
 		err := fn(ctx, job)
 		switch {
 		case err == nil:
-			h.says(job, "completed", "")
+			h.recordIntent(job, "completed", "")
 		case errors.Is(err, errFlaky):
-			h.says(job, "failed", "")
+			h.recordIntent(job, "failed", "")
 		case errors.Is(err, errHopeless):
-			h.says(job, "dead", "")
+			h.recordIntent(job, "dead", "")
 		default:
-			h.says(job, "snoozed", "")
+			h.recordIntent(job, "snoozed", "")
 		}
 		return err
 	})
 }
 
-func (h *hand) labour(ctx context.Context, job *penstock.Job[data]) {
+func (h *childWorker) simulateWork(ctx context.Context, job *penstock.Job[data]) {
 	if job.Data.MS == 0 {
 		return
 	}
@@ -106,52 +106,53 @@ func (h *hand) labour(ctx context.Context, job *penstock.Job[data]) {
 	defer timer.Stop()
 	select {
 	case <-timer.C:
-	case <-ctx.Done(): // and yet it says that it completed: nobody must believe it
+	case <-ctx.Done(): // it still reports completed; the database must refuse that
 	}
 }
 
-// poison completes with what Postgres cannot store, in a group commit that it shares;
-// that attempt becomes a failure, and the next completes.
-func (h *hand) poison(ctx context.Context, job *penstock.Job[data]) error {
-	h.began(job)
+// poison completes with a result that Postgres cannot store, in a group commit shared
+// with others. That attempt becomes a failure; the next completes.
+func (h *childWorker) poison(ctx context.Context, job *penstock.Job[data]) error {
+	h.recordStart(job)
 	if job.Failures > 0 {
-		h.says(job, "completed", "")
+		h.recordIntent(job, "completed", "")
 		return nil
 	}
-	h.says(job, "failed", "")
+	h.recordIntent(job, "failed", "")
 	return penstock.Result(ctx, json.RawMessage(`{"n":1e200000}`))
 }
 
-func (h *hand) effect(ctx context.Context, job *penstock.Job[data]) error {
-	h.began(job)
-	h.labour(ctx, job)
-	// Without the lease's context: a handler that does not listen must be refused.
+func (h *childWorker) effect(ctx context.Context, job *penstock.Job[data]) error {
+	h.recordStart(job)
+	h.simulateWork(ctx, job)
+	// Not the lease's context: a handler that ignores cancellation must be refused as
+	// well.
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), 10*time.Second)
 	defer cancel()
 	err := pgx.BeginFunc(ctx, h.pool, func(tx pgx.Tx) error {
 		if _, err := tx.Exec(ctx, "INSERT INTO proof.effects (job_id, attempt) VALUES ($1, $2)", job.ID, job.Attempt); err != nil {
 			return err
 		}
-		h.says(job, "completed", effectText)
+		h.recordIntent(job, "completed", effectText)
 		return job.CompleteTx(ctx, tx)
 	})
 	if err != nil {
-		h.says(job, "failed", "")
+		h.recordIntent(job, "failed", "")
 	}
 	return err
 }
 
-func (h *hand) began(job *penstock.Job[data]) {
+func (h *childWorker) recordStart(job *penstock.Job[data]) {
 	h.history.write(Event{Op: OpRun, Kind: Invoke, Job: job.ID, Attempt: int32(job.Attempt), Worker: h.worker.ID()})
 }
 
-func (h *hand) says(job *penstock.Job[data], outcome, text string) {
+func (h *childWorker) recordIntent(job *penstock.Job[data], outcome, text string) {
 	h.history.write(Event{
 		Op: OpEnd, Kind: Invoke, Job: job.ID, Attempt: int32(job.Attempt), Worker: h.worker.ID(), Outcome: outcome, Text: text,
 	})
 }
 
-func (h *hand) told(e penstock.EndEvent) {
+func (h *childWorker) recordAnswer(e penstock.EndEvent) {
 	kind := OK
 	if e.LeaseLost {
 		kind = Fail

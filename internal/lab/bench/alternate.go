@@ -5,7 +5,7 @@ import "slices"
 // inTurns measures two ways of doing the same in pairs and returns what the second did
 // of the first, in ascending order. Who goes first changes from pair to pair, since the
 // first has the cleaner tables; and pairs, since a machine has slow moments.
-func inTurns(pairs int, measure func(way int) (float64, error)) (ratios []float64, err error) {
+func alternate(pairs int, measure func(way int) (float64, error)) (ratios []float64, err error) {
 	for pair := range pairs {
 		var measured [2]float64
 		for i := range measured {

@@ -7,9 +7,10 @@ import (
 	"time"
 )
 
-// P10: within a queue by priority, run_at, id, among what a claim could see. A claim
-// cannot see rows that another has locked, nor commits after its snapshot; so what
-// breaks the promise is a job that claims pass over for longer than any of these last.
+// P10: within a queue jobs are claimed by priority, run_at, id, among those visible to
+// the claim. A claim cannot see rows that another has locked, nor commits after its
+// snapshot. So the promise is broken if claims pass over a job for longer than either
+// of these lasts.
 
 // order collects the claims and waits of every queue.
 type order struct{ queues map[string]*queueOrder }
@@ -17,10 +18,10 @@ type order struct{ queues map[string]*queueOrder }
 type queueOrder struct {
 	claims map[int64]*claim // by transaction
 	waits  []wait
-	open   *wait // of the job being seen
+	open   *wait // of the current job
 }
 
-// rank is a job's place in its queue; the lesser goes first.
+// rank is a job's place in its queue; the lower rank goes first.
 type rank struct {
 	priority int16
 	runAt    time.Time
@@ -31,19 +32,19 @@ func (r rank) compare(s rank) int {
 	return cmp.Or(-cmp.Compare(r.priority, s.priority), r.runAt.Compare(s.runAt), cmp.Compare(r.job, s.job))
 }
 
-// claim is a committed claim: when its snapshot was taken, and the last of what it took.
+// claim is a committed claim: the time of its snapshot, and the last job it took.
 type claim struct {
 	began, committed time.Time
 	last             rank
 }
 
-// wait is a job's stay in pending: when it could be seen, and the claim that took it.
+// wait is a job's stay in pending: when it became visible, and when a claim took it.
 type wait struct {
 	rank
 	from, until time.Time
 }
 
-func (o *order) saw(s *Step) {
+func (o *order) add(s *Step) {
 	q := o.queues[s.Queue]
 	if q == nil {
 		q = &queueOrder{claims: map[int64]*claim{}}
@@ -67,7 +68,7 @@ func (o *order) saw(s *Step) {
 		}
 		if w := q.open; w != nil && w.job == s.Job {
 			w.until = s.Began
-			if w.until.Sub(w.from) > time.Second { // the others were passed over by nobody for long
+			if w.until.Sub(w.from) > time.Second { // shorter waits cannot break the limit
 				q.waits = append(q.waits, *w)
 			}
 			q.open = nil
@@ -75,7 +76,7 @@ func (o *order) saw(s *Step) {
 	}
 }
 
-func (j *judge) concludeOrder() {
+func (j *judge) finishOrder() {
 	for name, q := range j.order.queues {
 		claims := make([]*claim, 0, len(q.claims))
 		for _, c := range q.claims {
@@ -83,15 +84,15 @@ func (j *judge) concludeOrder() {
 		}
 		slices.SortFunc(claims, func(a, b *claim) int { return a.began.Compare(b.began) })
 		for _, w := range q.waits {
-			j.passedOver(name, w, claims)
+			j.checkPassedOver(name, w, claims)
 		}
 	}
 }
 
-// passedOver looks for the first and the last claim that took a job of lower rank while
-// w could be seen.
-func (j *judge) passedOver(queue string, w wait, claims []*claim) {
-	if w.until.Sub(w.from) <= j.limits.PassedOver {
+// checkPassedOver looks for the first and the last claim that took a job of higher rank
+// while w was visible.
+func (j *judge) checkPassedOver(queue string, w wait, claims []*claim) {
+	if w.until.Sub(w.from) <= j.limits.MaxPassedOver {
 		return
 	}
 	at, _ := slices.BinarySearchFunc(claims, w.from, func(c *claim, t time.Time) int { return c.began.Compare(t) })
@@ -107,11 +108,11 @@ func (j *judge) passedOver(queue string, w wait, claims []*claim) {
 		last--
 	}
 	from, to := claims[first].began, claims[last].began
-	hidden := slices.ContainsFunc(j.faults, func(f Fault) bool { return f.Hides && f.overlaps(from, to) })
-	if to.Sub(from) > j.limits.PassedOver && !hidden {
-		j.broken(Violation{
+	hidden := slices.ContainsFunc(j.faults, func(f Fault) bool { return f.HidesRows && f.overlaps(from, to) })
+	if to.Sub(from) > j.limits.MaxPassedOver && !hidden {
+		j.report(Violation{
 			Promise: "P10", Kind: "order broken",
-			Text: fmt.Sprintf("job %d of queue %s (priority %d) could be claimed from %s to %s, and claims passed it over for %.1f s",
+			Text: fmt.Sprintf("job %d of queue %s (priority %d) could be claimed from %s to %s, but claims passed over it for %.1f s",
 				w.job, queue, w.priority, w.from.Format(time.TimeOnly), w.until.Format(time.TimeOnly), to.Sub(from).Seconds()),
 		})
 	}

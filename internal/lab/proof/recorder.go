@@ -10,14 +10,14 @@ import (
 	"time"
 )
 
-// recorder appends a process's events to its file. Each is one write, so that a kill
-// loses none that was written and breaks at most the last.
+// recorder appends a process's events to its file. Each event is one write: a kill
+// loses no written event and cuts at most the last line.
 type recorder struct {
 	process int
 
 	mu   sync.Mutex
 	file *os.File
-	err  error // the first; a history with holes proves nothing
+	err  error // the first; an incomplete history proves nothing
 }
 
 func openRecorder(dir string, process int) (*recorder, error) {
@@ -28,7 +28,7 @@ func openRecorder(dir string, process int) (*recorder, error) {
 	return &recorder{process: process, file: file}, nil
 }
 
-// write notes an event, with the time and the process.
+// write records an event with the time and the process.
 func (r *recorder) write(e Event) {
 	e.Process = r.process
 	r.mu.Lock()
@@ -41,16 +41,16 @@ func (r *recorder) write(e Event) {
 	if err != nil && r.err == nil {
 		r.err = err
 		fmt.Fprintln(os.Stderr, "proof: write the history:", err)
-		os.Exit(exitHistory) // what is not written down cannot be judged
+		os.Exit(exitHistory) // the run cannot be judged without it
 	}
 }
 
 // exitHistory is the exit code of a process that could not write its history.
 const exitHistory = 7
 
-// readHistories hands every event of every process in dir to each, a process at a
-// time, in the order in which it wrote them. A last line that a kill cut off is passed
-// over; any other that does not parse is an error.
+// readHistories calls each for every event in dir, one process after another, in the
+// order of writing. A last line that a kill cut off is ignored; any other invalid line
+// is an error.
 func readHistories(dir string, each func(Event)) error {
 	names, err := filepath.Glob(filepath.Join(dir, "*.jsonl"))
 	if err != nil {

@@ -17,32 +17,32 @@ import (
 	"github.com/penstock/penstock"
 )
 
-// producer enqueues in every way there is, and writes down what it was told. An error
-// that is not certain to mean "not done" counts as unknown.
-type producer struct {
-	setup
+// childProducer enqueues in every way the library offers, and records each request and
+// answer. An error that does not prove "not enqueued" counts as unknown.
+type childProducer struct {
+	childConfig
 	history *recorder
 	pool    *pgxpool.Pool
 	client  *penstock.Client
 
-	mu   sync.Mutex // guards what follows
-	next int64      // number of jobs asked for
-	from time.Time
-	long time.Time // when a long job was enqueued
+	mu          sync.Mutex // guards what follows
+	next        int64      // how many jobs were requested
+	startedAt   time.Time
+	lastLongJob time.Time // when the last long job was enqueued
 }
 
-const callers = 16
+const callersPerProducer = 16
 
-// catchUp is how much of what an outage cost is made up for.
+// catchUp bounds how much lost time is made up for after an outage.
 const catchUp = 20 * time.Second
 
 // numberSpan keeps the job numbers of processes apart; numbers stay below 2^53.
 const numberSpan = 1_000_000_000
 
-func (p *producer) produce(ctx context.Context) {
-	p.from = time.Now()
+func (p *childProducer) produce(ctx context.Context) {
+	p.startedAt = time.Now()
 	var all sync.WaitGroup
-	for i := range callers {
+	for i := range callersPerProducer {
 		all.Go(func() {
 			rng := rand.New(rand.NewPCG(p.Seed, uint64(p.Process)<<16|uint64(i)))
 			for ctx.Err() == nil {
@@ -50,7 +50,7 @@ func (p *producer) produce(ctx context.Context) {
 				if rng.IntN(4) == 0 {
 					count = 2 + rng.IntN(150)
 				}
-				n, ok := p.take(ctx, count)
+				n, ok := p.reserve(ctx, count)
 				if !ok {
 					return
 				}
@@ -61,8 +61,8 @@ func (p *producer) produce(ctx context.Context) {
 	all.Wait()
 }
 
-// take reserves the numbers of count jobs, and waits until the rate allows them.
-func (p *producer) take(ctx context.Context, count int) (first int64, ok bool) {
+// reserve reserves the numbers of count jobs, and waits until the rate allows them.
+func (p *childProducer) reserve(ctx context.Context, count int) (first int64, ok bool) {
 	p.mu.Lock()
 	if p.next >= p.Most {
 		p.mu.Unlock()
@@ -70,9 +70,9 @@ func (p *producer) take(ctx context.Context, count int) (first int64, ok bool) {
 	}
 	first = int64(p.Process)*numberSpan + p.next + 1
 	p.next += int64(count)
-	due := p.from.Add(time.Duration(float64(p.next) / p.Rate * float64(time.Second)))
+	due := p.startedAt.Add(time.Duration(float64(p.next) / p.Rate * float64(time.Second)))
 	if behind := time.Since(due); behind > catchUp {
-		p.from = p.from.Add(behind - catchUp)
+		p.startedAt = p.startedAt.Add(behind - catchUp)
 	}
 	p.mu.Unlock()
 	timer := time.NewTimer(time.Until(due))
@@ -85,20 +85,20 @@ func (p *producer) take(ctx context.Context, count int) (first int64, ok bool) {
 	}
 }
 
-// enqueue picks a way by chance. No way uses ctx of the process: a stop waits for what
-// is under way, a kill does not.
-func (p *producer) enqueue(rng *rand.Rand, n int64, count int) {
+// enqueue picks one of the ways at random. None uses the process's context: an ordered
+// stop waits for a running call.
+func (p *childProducer) enqueue(rng *rand.Rand, n int64, count int) {
 	ctx, cancel := context.WithTimeout(context.Background(), 30*time.Second)
 	defer cancel()
 	jobs := make([]penstock.NewJob, count)
 	for i := range jobs {
-		jobs[i] = newJob(rng, n+int64(i), p.Lease, i == 0 && p.longDue())
+		jobs[i] = newJob(rng, n+int64(i), p.Lease, i == 0 && p.takeLongJobTurn())
 	}
 	p.history.write(Event{Op: OpEnqueue, Kind: Invoke, N: n, Count: count})
 	switch way := rng.IntN(20); {
 	case count > 1 && way < 12:
 		ids, err := p.client.EnqueueMany(ctx, jobs)
-		p.answered(n, count, ids, err)
+		p.recordAnswer(n, count, ids, err)
 	case way < 5 || count > 1:
 		p.inTransaction(ctx, rng, n, jobs)
 	case way < 6:
@@ -112,21 +112,22 @@ func (p *producer) enqueue(rng *rand.Rand, n int64, count int) {
 	}
 }
 
-// longEvery is how often a producer enqueues a job that outlasts leases: together they
-// take a good part of the workers' handlers, and not all.
+// longEvery is how often a producer enqueues a job that runs for longer than a lease.
+// These jobs occupy many of the workers' handlers, but not all.
 const longEvery = 3 * time.Second
 
-func (p *producer) longDue() bool {
+func (p *childProducer) takeLongJobTurn() bool {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	if time.Since(p.long) < longEvery {
+	if time.Since(p.lastLongJob) < longEvery {
 		return false
 	}
-	p.long = time.Now()
+	p.lastLongJob = time.Now()
 	return true
 }
 
-// newJob is a job of some kind; most take no time, so that the queue is what works.
+// newJob returns a job of a random kind. Most take no time, so that the queue is the
+// bottleneck.
 func newJob(rng *rand.Rand, n int64, lease time.Duration, long bool) penstock.NewJob {
 	job := penstock.NewJob{Queue: busyQueue, Name: jobPlain}
 	d := data{N: n}
@@ -150,7 +151,7 @@ func newJob(rng *rand.Rand, n int64, lease time.Duration, long bool) penstock.Ne
 		job.MaxAttempts = 50
 	}
 	switch rng.IntN(40) {
-	case 0: // long enough to be killed in, and to outlive a freeze
+	case 0: // long enough for a kill or a freeze during the handler
 		d.MS = 50 + rng.IntN(1500)
 	case 1:
 		job.Queue, job.SkipNotify = calmQueue, true
@@ -160,10 +161,10 @@ func newJob(rng *rand.Rand, n int64, lease time.Duration, long bool) penstock.Ne
 	case 3:
 		job.Priority = penstock.High
 	}
-	if long { // it runs still when its first worker wakes from a freeze past the lease
+	if long { // still running when its first worker wakes from a freeze longer than the lease
 		d.MS = int((2*lease + time.Duration(rng.Int64N(int64(lease)))) / time.Millisecond)
 	}
-	if job.Name == jobEffect { // refused while its lease is lost, tried again soon
+	if job.Name == jobEffect { // its completion is refused after a lost lease; it is retried soon
 		job.Retry = &penstock.RetryStrategy{Type: penstock.Fixed, Delay: 50 * time.Millisecond}
 		job.MaxAttempts = 100
 	}
@@ -171,16 +172,16 @@ func newJob(rng *rand.Rand, n int64, lease time.Duration, long bool) penstock.Ne
 	return job
 }
 
-func (p *producer) one(ctx context.Context, n int64, job penstock.NewJob) {
+func (p *childProducer) one(ctx context.Context, n int64, job penstock.NewJob) {
 	id, err := p.client.Enqueue(ctx, job)
-	p.answered(n, 1, []int64{id}, err)
+	p.recordAnswer(n, 1, []int64{id}, err)
 }
 
-// keyed repeats until it is told an id, and then sometimes once more.
-func (p *producer) keyed(ctx context.Context, rng *rand.Rand, n int64, job penstock.NewJob) {
+// keyed repeats the same enqueue until it gets an id, and sometimes once more.
+func (p *childProducer) keyed(ctx context.Context, rng *rand.Rand, n int64, job penstock.NewJob) {
 	for ctx.Err() == nil {
 		id, err := p.client.Enqueue(ctx, job)
-		p.answered(n, 1, []int64{id}, err)
+		p.recordAnswer(n, 1, []int64{id}, err)
 		if err == nil && rng.IntN(4) > 0 {
 			return
 		}
@@ -188,7 +189,7 @@ func (p *producer) keyed(ctx context.Context, rng *rand.Rand, n int64, job penst
 	}
 }
 
-func (p *producer) inTransaction(ctx context.Context, rng *rand.Rand, n int64, jobs []penstock.NewJob) {
+func (p *childProducer) inTransaction(ctx context.Context, rng *rand.Rand, n int64, jobs []penstock.NewJob) {
 	tx, err := p.pool.Begin(ctx)
 	if err != nil {
 		p.history.write(Event{Op: OpEnqueue, Kind: Fail, N: n, Count: len(jobs), Text: err.Error()})
@@ -201,7 +202,7 @@ func (p *producer) inTransaction(ctx context.Context, rng *rand.Rand, n int64, j
 		if err != nil {
 			text = err.Error()
 		}
-		p.history.write(Event{Op: OpEnqueue, Kind: Fail, N: n, Count: len(jobs), Text: text}) // no COMMIT was sent
+		p.history.write(Event{Op: OpEnqueue, Kind: Fail, N: n, Count: len(jobs), Text: text}) // COMMIT was not sent
 		return
 	}
 	time.Sleep(time.Duration(rng.IntN(20)) * time.Millisecond)
@@ -210,30 +211,31 @@ func (p *producer) inTransaction(ctx context.Context, rng *rand.Rand, n int64, j
 		p.history.write(Event{Op: OpEnqueue, Kind: Fail, N: n, Count: len(jobs), Text: err.Error()})
 		return
 	}
-	p.answered(n, len(jobs), ids, err)
+	p.recordAnswer(n, len(jobs), ids, err)
 }
 
-// answered writes down what an enqueue was told. Certain not to exist is only what was
-// refused for its content or never sent.
-func (p *producer) answered(n int64, count int, ids []int64, err error) {
+// recordAnswer records the answer to an enqueue. Only a call that was refused for its
+// content, or never sent, proves that the job does not exist.
+func (p *childProducer) recordAnswer(n int64, count int, ids []int64, err error) {
 	e := Event{Op: OpEnqueue, Kind: OK, N: n, Count: count, IDs: ids}
 	if err != nil {
 		e.Kind, e.IDs, e.Text = Unknown, nil, err.Error()
-		if errors.Is(err, penstock.ErrInvalidArgument) || dataException(err) || unreached(err) {
+		if errors.Is(err, penstock.ErrInvalidArgument) || dataException(err) || neverConnected(err) {
 			e.Kind = Fail
 		}
 	}
 	p.history.write(e)
 }
 
-// dataException is true for SQLSTATE class 22: Postgres could not store the data.
+// dataException is true for SQLSTATE class 22: Postgres cannot store the data.
 func dataException(err error) bool {
 	var pg *pgconn.PgError
 	return errors.As(err, &pg) && strings.HasPrefix(pg.Code, "22")
 }
 
-// unreached is true when no connection was had. A keyed enqueue may have had one before.
-func unreached(err error) bool {
+// neverConnected is true if there was no connection at all. An earlier try of a keyed
+// enqueue may have had one.
+func neverConnected(err error) bool {
 	var connect *pgconn.ConnectError
 	return errors.As(err, &connect) && !errors.Is(err, penstock.ErrOutcomeUnknown)
 }

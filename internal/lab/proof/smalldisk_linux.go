@@ -17,7 +17,7 @@ func smallDisk(size string) (dir string, unmount func(), err error) {
 	}
 	if err := syscall.Mount("tmpfs", dir, "tmpfs", 0, "mode=755,size="+size); err != nil {
 		_ = os.Remove(dir)
-		return "", nil, fmt.Errorf("this machine lets nobody mount a file system (%w)", err)
+		return "", nil, fmt.Errorf("this machine does not allow mounting a file system (%w)", err)
 	}
 	return dir, func() {
 		_ = syscall.Unmount(dir, syscall.MNT_DETACH)
