@@ -57,8 +57,13 @@ var Table = []Row{
 		"it sees what the library's hooks show",
 	},
 	{
+		[]string{"internal/httpapi/validate"},
+		nil,
+		"it knows openapi.yaml and JSON, and nothing of jobs",
+	},
+	{
 		[]string{"internal/httpapi"},
-		[]string{Root, "internal/httpapi/openapi"},
+		[]string{Root, "internal/httpapi/openapi", "internal/httpapi/validate"},
 		"a handler translates and calls the library; SQL and policy are not its business",
 	},
 	{

@@ -33,7 +33,7 @@ func (s *service) adminRouter(metrics http.Handler) *echo.Echo {
 	e.GET("/healthz", probes.GetHealthz)
 	e.GET("/readyz", probes.GetReadyz)
 	if metrics != nil {
-		e.GET("/metrics", echo.WrapHandler(metrics), ask(everybody))
+		e.GET("/metrics", echo.WrapHandler(metrics), ask(anyRole))
 	}
 	profiles := e.Group("/debug/pprof", ask(admin))
 	for path, handler := range map[string]http.HandlerFunc{
@@ -45,13 +45,13 @@ func (s *service) adminRouter(metrics http.Handler) *echo.Echo {
 }
 
 func (s *service) admitAdmin(r *http.Request, needs role) error {
-	if s.Loopback {
+	if s.Loopback && !proxied(r) {
 		if !isLoopback(r.Host) {
 			return errForeignHost
 		}
 		return nil
 	}
-	token, err := s.keyring.admit(r.Context(), r)
+	token, err := s.tokens.admit(r.Context(), r)
 	if err != nil {
 		return err
 	}

@@ -42,7 +42,7 @@ func TestBeyondLoopbackProfilesAreForAdmins(t *testing.T) {
 	client, err := penstock.NewClient(db.Pool, penstock.Config{})
 	require.NoError(t, err)
 	s := newService(Deps{Client: client}, openapi.Spec)
-	s.keyring.armed.Store(true) // nobody looks for tokens after the test
+	s.tokens.armed.Store(true) // nobody looks for tokens after the test
 	e := s.adminRouter(noMetrics)
 	_, reader := newTestToken(t, client, penstock.NewToken{Name: "scraper", Role: penstock.RoleReader})
 	_, admin := newTestToken(t, client, penstock.NewToken{Name: "root", Role: penstock.RoleAdmin})

@@ -20,6 +20,7 @@ import (
 
 	"github.com/penstock/penstock"
 	"github.com/penstock/penstock/internal/httpapi/openapi"
+	"github.com/penstock/penstock/internal/httpapi/validate"
 )
 
 // Deps is what the handlers stand on.
@@ -49,12 +50,12 @@ type Deps struct {
 // service is the API: what was given, and what was made of openapi.yaml.
 type service struct {
 	Deps
-	contract *contract
-	roles    map[string]role // of the contract's operations
-	intake   *intake
-	keyring  *keyring
-	depths   *depths
-	origin   *http.CrossOriginProtection
+	description *validate.Description
+	roles       map[string]role // by operation
+	bodies      *bodyReader
+	tokens      *tokenCache
+	queueLimits *queueLimits
+	origin      *http.CrossOriginProtection
 }
 
 const defaultTokenRate = 10_000
@@ -86,20 +87,20 @@ func newService(deps Deps, document []byte) *service {
 		}
 		deps.Remote = remote
 	}
-	contract, err := readContract(document)
+	description, err := validate.Read(document)
 	if err != nil {
 		panic(err)
 	}
 	return &service{
-		deps, contract, maps.Clone(roles), newIntake(), newKeyring(deps.Client, deps.Log, deps.TokenRate),
-		&depths{client: deps.Client, most: deps.MaxDepth, queues: map[string]*depth{}}, http.NewCrossOriginProtection(),
+		deps, description, maps.Clone(roles), newBodyReader(), newTokenCache(deps.Client, deps.Log, deps.TokenRate),
+		&queueLimits{client: deps.Client, most: deps.MaxDepth, queues: map[string]*depth{}}, http.NewCrossOriginProtection(),
 	}
 }
 
 // router is all that a request passes before a handler.
 func (s *service) router() *echo.Echo {
 	e := s.bare()
-	e.Use(s.gate)
+	e.Use(s.checkRequest)
 	return e
 }
 
@@ -112,7 +113,7 @@ func (s *service) bare() *echo.Echo {
 	e.IPExtractor = echo.ExtractIPDirect()
 	e.HTTPErrorHandler = problemHandler(s.Log)
 	e.Binder = jsonBinder{}
-	e.Pre(seedPaths)
+	e.Pre(legacyPaths)
 	e.Use(requestID, accessLog(s.Log), catchPanic, secure)
 	return e
 }

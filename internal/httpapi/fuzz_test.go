@@ -14,12 +14,12 @@ import (
 	"testing"
 	"time"
 
-	"github.com/santhosh-tekuri/jsonschema/v6"
 	"github.com/stretchr/testify/require"
 	"pgregory.net/rapid"
 
 	"github.com/penstock/penstock"
 	"github.com/penstock/penstock/internal/httpapi/openapi"
+	"github.com/penstock/penstock/internal/httpapi/validate"
 	"github.com/penstock/penstock/internal/testkit"
 )
 
@@ -31,9 +31,9 @@ func TestAnyRequestIsAnsweredWithoutAFailureOfOurs(t *testing.T) {
 	client, err := penstock.NewClient(db.Pool, penstock.Config{})
 	require.NoError(t, err)
 	s := newService(Deps{Client: client, Loopback: true}, openapi.Spec)
-	s.keyring.armed.Store(true) // there are no tokens, nor will be
+	s.tokens.armed.Store(true) // there are no tokens, nor will be
 	e := New(Deps{Client: client, Loopback: true})
-	operations := slices.SortedFunc(maps.Values(s.contract.operations), func(a, b *operation) int { return strings.Compare(a.id, b.id) })
+	operations := slices.SortedFunc(maps.Values(s.description.Operations), func(a, b *validate.Operation) int { return strings.Compare(a.ID, b.ID) })
 
 	check := func(t *rapid.T) {
 		op := rapid.SampledFrom(operations).Draw(t, "operation")
@@ -78,20 +78,20 @@ var hostile = []any{
 }
 
 // fuzzedRequest is one of the operation, mostly as described.
-func fuzzedRequest(t *rapid.T, op *operation) *http.Request {
-	route, query, headers := op.route, url.Values{}, http.Header{}
-	for _, p := range op.params {
-		if p.in != "path" && !p.required && rapid.IntRange(0, 2).Draw(t, "leave out") > 0 {
+func fuzzedRequest(t *rapid.T, op *validate.Operation) *http.Request {
+	route, query, headers := op.Route, url.Values{}, http.Header{}
+	for _, p := range op.Parameters {
+		if p.In != "path" && !p.Required && rapid.IntRange(0, 2).Draw(t, "leave out") > 0 {
 			continue
 		}
-		text := fmt.Sprint(fuzzed(t, p.schema, p.name))
-		switch p.in {
+		text := fmt.Sprint(fuzzed(t, p.Schema, p.Name))
+		switch p.In {
 		case "path":
-			route = strings.Replace(route, ":"+p.name, url.PathEscape(text), 1)
+			route = strings.Replace(route, ":"+p.Name, url.PathEscape(text), 1)
 		case "query":
-			query.Add(p.name, text)
+			query.Add(p.Name, text)
 		case "header":
-			headers[http.CanonicalHeaderKey(p.name)] = []string{strings.Map(printable, text)}
+			headers[http.CanonicalHeaderKey(p.Name)] = []string{strings.Map(printable, text)}
 		}
 	}
 	target := &url.URL{Path: "/", RawQuery: query.Encode()}
@@ -99,16 +99,16 @@ func fuzzedRequest(t *rapid.T, op *operation) *http.Request {
 		target.Path, target.RawPath = parsed.Path, parsed.RawPath
 	}
 	var body string
-	if media := slices.Sorted(maps.Keys(op.bodies)); len(media) > 0 {
+	if media := slices.Sorted(maps.Keys(op.Bodies)); len(media) > 0 {
 		of := rapid.SampledFrom(media).Draw(t, "media type")
-		text, err := json.Marshal(fuzzed(t, op.bodies[of].schema, "body"))
+		text, err := json.Marshal(fuzzed(t, op.Bodies[of], "body"))
 		if err != nil {
 			t.Fatal(err)
 		}
 		body = string(text)
 		headers.Set("Content-Type", of)
 	}
-	request := httptest.NewRequest(op.method, "/", strings.NewReader(body))
+	request := httptest.NewRequest(op.Method, "/", strings.NewReader(body))
 	request.URL, request.Host = target, "localhost"
 	if body == "" {
 		request.Body, request.ContentLength = http.NoBody, 0
@@ -128,38 +128,23 @@ func printable(r rune) rune {
 var words = []string{"mail", "a", "deploy", "1", "2078000000000001", "dlq_2078000000000001_1", "high", "waiting", "fixed", "1h", "$.a", "me"}
 
 // fuzzed is a value that the schema allows, or once in eight times one it does not.
-func fuzzed(t *rapid.T, s *jsonschema.Schema, label string) any {
-	s = resolve(s)
-	if rapid.IntRange(0, 7).Draw(t, label+" is hostile") == 0 {
+func fuzzed(t *rapid.T, s *validate.Schema, label string) any {
+	if s.Any || rapid.IntRange(0, 7).Draw(t, label+" is hostile") == 0 {
 		return rapid.SampledFrom(hostile).Draw(t, label)
 	}
-	if choices := slices.Concat(s.OneOf, s.AnyOf); len(choices) > 0 {
-		return fuzzed(t, rapid.SampledFrom(choices).Draw(t, label+" form"), label)
+	if s.Alternatives != nil {
+		return fuzzed(t, rapid.SampledFrom(s.Alternatives).Draw(t, label+" form"), label)
 	}
 	if s.Enum != nil {
-		return rapid.SampledFrom(s.Enum.Values).Draw(t, label)
+		return rapid.SampledFrom(s.Enum).Draw(t, label)
 	}
-	if s.Const != nil {
-		return *s.Const
-	}
-	kind := "string"
-	if s.Types == nil || s.Types.IsEmpty() {
-		if s.Properties == nil {
-			return rapid.SampledFrom(hostile).Draw(t, label)
-		}
-		kind = "object"
-	} else {
-		kind = rapid.SampledFrom(s.Types.ToStrings()).Draw(t, label+" type")
-	}
-	switch kind {
+	switch rapid.SampledFrom(s.Types).Draw(t, label+" type") {
 	case "object":
 		return fuzzedObject(t, s)
 	case "array":
 		list := []any{}
 		for range rapid.IntRange(0, 3).Draw(t, label+" length") {
-			if s.Items2020 != nil {
-				list = append(list, fuzzed(t, s.Items2020, label))
-			}
+			list = append(list, fuzzed(t, s.Items, label))
 		}
 		return list
 	case "integer":
@@ -171,13 +156,13 @@ func fuzzed(t *rapid.T, s *jsonschema.Schema, label string) any {
 	case "null":
 		return nil
 	}
-	if s.Format != nil && s.Format.Name == "date-time" {
+	if s.DateTime {
 		return time.Unix(rapid.Int64Range(0, 4e9).Draw(t, label), 0).UTC().Format(time.RFC3339)
 	}
 	return rapid.SampledFrom(words).Draw(t, label)
 }
 
-func fuzzedObject(t *rapid.T, s *jsonschema.Schema) map[string]any {
+func fuzzedObject(t *rapid.T, s *validate.Schema) map[string]any {
 	object := map[string]any{}
 	for _, name := range slices.Sorted(maps.Keys(s.Properties)) {
 		if !slices.Contains(s.Required, name) && rapid.IntRange(0, 2).Draw(t, name+" is left out") > 0 {
@@ -192,15 +177,13 @@ func fuzzedObject(t *rapid.T, s *jsonschema.Schema) map[string]any {
 }
 
 // fuzzedNumber is within the bounds or just beyond them.
-func fuzzedNumber(t *rapid.T, s *jsonschema.Schema, label string) int64 {
+func fuzzedNumber(t *rapid.T, s *validate.Schema, label string) int64 {
 	least, most := int64(-2), int64(100_000)
 	if s.Minimum != nil {
-		n, _ := s.Minimum.Float64()
-		least = int64(n) - 1
+		least = int64(*s.Minimum) - 1
 	}
 	if s.Maximum != nil {
-		n, _ := s.Maximum.Float64()
-		most = int64(min(n, 1e15)) + 1
+		most = int64(min(*s.Maximum, 1e15)) + 1
 	}
 	return rapid.Int64Range(least, max(least, most)).Draw(t, label)
 }

@@ -14,6 +14,8 @@ import (
 	"time"
 
 	"github.com/stretchr/testify/require"
+
+	"github.com/penstock/penstock/internal/httpapi/validate"
 )
 
 // raw speaks to the server as no library would.
@@ -127,7 +129,7 @@ func TestManyLargeBodiesAtOnceStayWithinTheirRoom(t *testing.T) {
 	grown := peak(func() {
 		for range cap(statuses) {
 			go func() {
-				response, err := client.Post(url+"/queues/a/things", jsonType, strings.NewReader(body))
+				response, err := client.Post(url+"/queues/a/things", validate.JSON, strings.NewReader(body))
 				if err != nil {
 					statuses <- 0
 					return
@@ -222,7 +224,7 @@ func TestDeepJSONCostsNothing(t *testing.T) {
 	document := `{"name":` + strings.Repeat("[", 100_000) + strings.Repeat("]", 100_000) + `}`
 	grown := peak(func() {
 		require.Equal(t, []string{"must not nest deeper than 100 levels"},
-			wrongIn(t, send(e, "POST", "/queues/a/things", document, "Content-Type", jsonType)))
+			wrongIn(t, send(e, "POST", "/queues/a/things", document, "Content-Type", validate.JSON)))
 	})
 	require.Less(t, grown, int64(8<<20))
 }

@@ -71,7 +71,7 @@ func accessLog(log *zap.Logger) echo.MiddlewareFunc {
 				zap.Int64("bytes", c.Response().Size),
 				zap.Duration("duration", time.Since(began)),
 				zap.String("remote_ip", c.RealIP()),
-				zap.String("token", exchangeOf(c.Request().Context()).caller.id),
+				zap.String("token", requestInfoOf(c.Request().Context()).caller.id),
 			)
 			return nil
 		}

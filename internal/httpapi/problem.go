@@ -18,6 +18,7 @@ import (
 
 	"github.com/penstock/penstock"
 	"github.com/penstock/penstock/internal/httpapi/openapi"
+	"github.com/penstock/penstock/internal/httpapi/validate"
 )
 
 // errNotReady: Postgres or its schema cannot serve requests now. Ask again later.
@@ -30,7 +31,7 @@ type answer struct {
 	title      string
 	detail     string
 	retryAfter int // seconds; 0 leaves the header out
-	fields     fieldErrors
+	fields     validate.FieldErrors
 }
 
 // away answers while Postgres cannot be used.
@@ -72,6 +73,10 @@ var answers = []struct {
 		status: http.StatusForbidden, code: "forbidden_host", title: "Forbidden host",
 		detail: "Until there is a token, ask by a loopback address or as localhost.",
 	}},
+	{errProxied, answer{
+		status: http.StatusUnauthorized, code: "unauthorized", title: "Unauthorized",
+		detail: "The request came through a proxy, and behind one every client needs a token. Make the first with `penstock token create`.",
+	}},
 	{errCrossOrigin, answer{
 		status: http.StatusForbidden, code: "cross_origin", title: "Cross-origin request",
 		detail: "A browser may not write here on behalf of another site's page.",
@@ -84,7 +89,7 @@ var answers = []struct {
 		status: http.StatusTooManyRequests, code: "queue_full", title: "Queue full", retryAfter: 1,
 		detail: "As many jobs wait in the queue as this server lets it hold. Nothing was enqueued.",
 	}},
-	{errStaleKeyring, away},
+	{errStaleTokens, away},
 	{errTooLarge, answer{
 		status: http.StatusRequestEntityTooLarge, code: "too_large", title: "Too large",
 		detail: "A body may have 8 MiB. Send the jobs in several requests.",
@@ -252,7 +257,7 @@ func writeProblem(c echo.Context, found answer, id string) error {
 		Detail: found.detail, Code: found.code, RequestId: id,
 	}
 	for _, f := range found.fields {
-		problem.Errors = append(problem.Errors, openapi.FieldError{Pointer: f.pointer, Detail: f.detail})
+		problem.Errors = append(problem.Errors, openapi.FieldError{Pointer: f.Pointer, Detail: f.Detail})
 	}
 	body, err := json.Marshal(problem)
 	if err != nil {

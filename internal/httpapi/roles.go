@@ -3,12 +3,12 @@ package httpapi
 // Roles as they come in the table: who looks, who brings work, who does it, who runs
 // the place.
 const (
-	lookers   = reader | operators
+	readers   = reader | operators
 	producers = producer | operators
 	workers   = worker | operators
 	operators = operator | admin
 	admins    = admin
-	everybody = reader | producer | worker | operators
+	anyRole   = reader | producer | worker | operators
 )
 
 // roles says who may call which operation of openapi.yaml, by operationId. One without a
@@ -22,11 +22,11 @@ var roles = map[string]role{
 
 	"enqueue":         producers,
 	"enqueueMany":     producers,
-	"listJobs":        lookers,
-	"countJobs":       lookers,
-	"getJob":          lookers | producer,
-	"explainJob":      lookers | producer,
-	"waitForJob":      lookers | producer,
+	"listJobs":        readers,
+	"countJobs":       readers,
+	"getJob":          readers | producer,
+	"explainJob":      readers | producer,
+	"waitForJob":      readers | producer,
 	"cancelJob":       operators,
 	"reprioritizeJob": operators,
 	"rescheduleJob":   operators,
@@ -34,51 +34,51 @@ var roles = map[string]role{
 	"deadLetterJob":   operators,
 	"changeJobs":      operators,
 
-	"listQueues":  lookers,
-	"getQueue":    lookers | producer,
+	"listQueues":  readers,
+	"getQueue":    readers | producer,
 	"setQueue":    operators,
 	"pauseQueue":  operators,
 	"resumeQueue": operators,
 
-	"listDeadJobs":            lookers,
-	"getDeadJob":              lookers,
-	"getDeadStats":            lookers,
-	"countDeadJobs":           lookers,
-	"listErrorGroups":         lookers,
+	"listDeadJobs":            readers,
+	"getDeadJob":              readers,
+	"getDeadStats":            readers,
+	"countDeadJobs":           readers,
+	"listErrorGroups":         readers,
 	"resolveError":            operators,
 	"reopenError":             operators,
-	"getDeadPolicy":           lookers,
+	"getDeadPolicy":           readers,
 	"setDeadPolicy":           operators,
 	"processScheduledRetries": operators,
 	"purgeDeadJobs":           operators,
 	"redriveJob":              operators,
 
 	"startRedrive":  operators,
-	"listRedrives":  lookers,
-	"getRedrive":    lookers,
+	"listRedrives":  readers,
+	"getRedrive":    readers,
 	"pauseRedrive":  operators,
 	"resumeRedrive": operators,
 	"cancelRedrive": operators,
 
-	"listPolicies":  lookers,
-	"getPolicy":     lookers,
-	"previewPolicy": lookers,
+	"listPolicies":  readers,
+	"getPolicy":     readers,
+	"previewPolicy": readers,
 	"setPolicy":     operators,
 	"removePolicy":  operators,
 
-	"getPriorityDistribution": lookers,
-	"listPriorityRules":       lookers,
+	"getPriorityDistribution": readers,
+	"listPriorityRules":       readers,
 	"setPriorityRule":         operators,
 	"removePriorityRule":      operators,
-	"decidePriority":          lookers | producer,
-	"listPriorityLevels":      lookers | producer,
+	"decidePriority":          readers | producer,
+	"listPriorityLevels":      readers | producer,
 	"setPriorityLevel":        operators,
 	"removePriorityLevel":     operators,
-	"listPriorityTags":        lookers | producer,
+	"listPriorityTags":        readers | producer,
 	"setPriorityTag":          operators,
 	"removePriorityTag":       operators,
 
-	"listBreakers":  lookers,
+	"listBreakers":  readers,
 	"setBreaker":    operators,
 	"removeBreaker": operators,
 
@@ -89,26 +89,26 @@ var roles = map[string]role{
 	"finishAttempts": workers,
 	"noteProgress":   workers,
 
-	"listTasks":    lookers,
-	"getTask":      lookers,
+	"listTasks":    readers,
+	"getTask":      readers,
 	"setTask":      operators,
 	"pauseTask":    operators,
 	"resumeTask":   operators,
 	"runTask":      operators,
-	"listTaskRuns": lookers,
+	"listTaskRuns": readers,
 
-	"getMetrics":     lookers,
-	"getAllMetrics":  lookers,
-	"getPerformance": lookers,
-	"getHistory":     lookers,
+	"getMetrics":     readers,
+	"getAllMetrics":  readers,
+	"getPerformance": readers,
+	"getHistory":     readers,
 
-	"getHealth":           lookers,
-	"getAllHealth":        lookers,
-	"listHealthReports":   lookers,
-	"getHealthThresholds": lookers,
+	"getHealth":           readers,
+	"getAllHealth":        readers,
+	"listHealthReports":   readers,
+	"getHealthThresholds": readers,
 	"setHealthThresholds": operators,
 
-	"listWorkers": lookers,
+	"listWorkers": readers,
 	"getAuditLog": admins,
 }
 

@@ -14,10 +14,10 @@ import (
 	"time"
 
 	"github.com/labstack/echo/v4"
-	"github.com/santhosh-tekuri/jsonschema/v6"
 	"github.com/stretchr/testify/require"
 
 	"github.com/penstock/penstock"
+	"github.com/penstock/penstock/internal/httpapi/validate"
 	"github.com/penstock/penstock/internal/testkit"
 )
 
@@ -72,29 +72,29 @@ func newWalk(t *testing.T) *walk {
 }
 
 // call sends the plainest request of the operation about the queue.
-func (w *walk) call(op *operation, queue, token string) (int, string) {
+func (w *walk) call(op *validate.Operation, queue, token string) (int, string) {
 	w.Helper()
-	path, query := op.route, url.Values{}
-	for _, p := range op.params {
+	path, query := op.Route, url.Values{}
+	for _, p := range op.Parameters {
 		value := queue
-		if p.name != queueParameter {
-			value = w.ids[p.name]
+		if p.Name != queueParameter {
+			value = w.ids[p.Name]
 		}
 		switch {
-		case p.in == "path":
-			require.NotEmpty(w, value, "%s: teach the walk a %s", op.id, p.name)
-			path = strings.Replace(path, ":"+p.name, url.PathEscape(value), 1)
-		case p.in == "query" && p.required:
-			query.Set(p.name, fmt.Sprint(plainest(p.schema)))
+		case p.In == "path":
+			require.NotEmpty(w, value, "%s: teach the walk a %s", op.ID, p.Name)
+			path = strings.Replace(path, ":"+p.Name, url.PathEscape(value), 1)
+		case p.In == "query" && p.Required:
+			query.Set(p.Name, fmt.Sprint(plainest(p.Schema)))
 		}
 	}
 	var body, media string
-	if of := op.bodies[jsonType]; of != nil {
-		text, err := json.Marshal(plainest(of.schema))
+	if of := op.Bodies[validate.JSON]; of != nil {
+		text, err := json.Marshal(plainest(of))
 		require.NoError(w, err)
-		body, media = string(text), jsonType
+		body, media = string(text), validate.JSON
 	}
-	request := newRequest(op.method, path+"?"+query.Encode(), body, "Content-Type", media, "Authorization", "Bearer "+token)
+	request := newRequest(op.Method, path+"?"+query.Encode(), body, "Content-Type", media, "Authorization", "Bearer "+token)
 	recorder := httptest.NewRecorder()
 	w.e.ServeHTTP(recorder, request)
 	if recorder.Code < 400 {
@@ -104,27 +104,27 @@ func (w *walk) call(op *operation, queue, token string) (int, string) {
 }
 
 // plainest is the least that a schema takes.
-func plainest(s *jsonschema.Schema) any {
-	s = resolve(s)
-	if choices := slices.Concat(s.OneOf, s.AnyOf); len(choices) > 0 {
-		return plainest(choices[0])
+func plainest(s *validate.Schema) any {
+	if s.Alternatives != nil {
+		return plainest(s.Alternatives[0])
 	}
+	takes := func(kind string) bool { return s.Any || slices.Contains(s.Types, kind) }
 	switch {
 	case s.Enum != nil:
-		return s.Enum.Values[0]
-	case s.Format != nil && s.Format.Name == "date-time":
+		return s.Enum[0]
+	case s.DateTime:
 		return "2099-01-31T12:00:00Z"
-	case takes(s, "object"):
+	case takes("object"):
 		object := map[string]any{}
 		for _, name := range s.Required {
 			object[name] = plainest(s.Properties[name])
 		}
 		return object
-	case takes(s, "array"):
-		return []any{plainest(s.Items2020)}
-	case takes(s, "integer"), takes(s, "number"):
+	case takes("array"):
+		return []any{plainest(s.Items)}
+	case takes("integer"), takes("number"):
 		return 1
-	case takes(s, "boolean"):
+	case takes("boolean"):
 		return true
 	}
 	return "high"
@@ -133,35 +133,35 @@ func plainest(s *jsonschema.Schema) any {
 // TestEveryRoleReachesItsOperationsAndNoForeignQueue walks operations × roles × queues.
 func TestEveryRoleReachesItsOperationsAndNoForeignQueue(t *testing.T) {
 	w := newWalk(t)
-	operations := served(t).operations
+	operations := served(t).Operations
 	for _, route := range slices.Sorted(maps.Keys(operations)) {
 		op := operations[route]
-		if roles[op.id] == public {
+		if roles[op.ID] == public {
 			continue
 		}
 		for _, r := range roleNames {
 			status, code := w.call(op, "mine", w.tokens[r])
-			if roles[op.id]&r == 0 {
-				require.Equal(t, "forbidden", code, "%s by %v", op.id, r)
+			if roles[op.ID]&r == 0 {
+				require.Equal(t, "forbidden", code, "%s by %v", op.ID, r)
 				continue
 			}
-			require.NotContains(t, []string{"forbidden", "unauthorized"}, code, "%s by %v", op.id, r)
-			require.Less(t, status, 500, "%s by %v", op.id, r)
+			require.NotContains(t, []string{"forbidden", "unauthorized"}, code, "%s by %v", op.ID, r)
+			require.Less(t, status, 500, "%s by %v", op.ID, r)
 			if w.namesForeign(op) {
-				require.Equal(t, http.StatusNotFound, status, "%s by %v sees what is in a foreign queue: %s", op.id, r, code)
+				require.Equal(t, http.StatusNotFound, status, "%s by %v sees what is in a foreign queue: %s", op.ID, r, code)
 			}
-			if aboutEverything[op.id] {
-				require.Equal(t, "forbidden_queue", code, "%s by %v", op.id, r)
+			if aboutEverything[op.ID] {
+				require.Equal(t, "forbidden_queue", code, "%s by %v", op.ID, r)
 			}
-			if op.parameter(queueParameter) != nil && op.parameter(queueParameter).in == "path" {
+			if op.Parameter(queueParameter) != nil && op.Parameter(queueParameter).In == "path" {
 				for _, queue := range []string{"foreign", every} {
 					_, code = w.call(op, queue, w.tokens[r])
-					require.Equal(t, "forbidden_queue", code, "%s by %v in queue %s", op.id, r, queue)
+					require.Equal(t, "forbidden_queue", code, "%s by %v in queue %s", op.ID, r, queue)
 				}
 			}
 		}
 		status, code := w.call(op, "mine", "pen_unknown_unknown")
-		require.Equal(t, http.StatusUnauthorized, status, "%s without a token: %s", op.id, code)
+		require.Equal(t, http.StatusUnauthorized, status, "%s without a token: %s", op.ID, code)
 	}
 
 	job, err := w.client.Job(t.Context(), w.job)
@@ -182,9 +182,9 @@ var aboutEverything = map[string]bool{
 }
 
 // namesForeign reports whether the operation is about one thing by its id.
-func (w *walk) namesForeign(op *operation) bool {
+func (w *walk) namesForeign(op *validate.Operation) bool {
 	for _, name := range []string{"jobId", "dlqItemId", "redriveId"} {
-		if op.parameter(name) != nil {
+		if op.Parameter(name) != nil {
 			return true
 		}
 	}

@@ -12,7 +12,7 @@ import (
 // worker is the registered worker that a request speaks for: another token's is gone,
 // as one that never was.
 func (h *handlers) worker(ctx context.Context, id int64) penstock.RemoteWorker {
-	return h.Remote.Worker(exchangeOf(ctx).caller.id, id)
+	return h.Remote.Worker(requestInfoOf(ctx).caller.id, id)
 }
 
 // RegisterWorker makes a worker known.
@@ -22,7 +22,7 @@ func (h *handlers) RegisterWorker(ctx context.Context, r openapi.RegisterWorkerR
 			return nil, err
 		}
 	}
-	worker, err := h.Remote.Register(ctx, exchangeOf(ctx).caller.id, *r.Body)
+	worker, err := h.Remote.Register(ctx, requestInfoOf(ctx).caller.id, *r.Body)
 	if err != nil {
 		return nil, err
 	}

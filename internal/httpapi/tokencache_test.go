@@ -23,7 +23,7 @@ func guarded(t *testing.T, deps Deps, handle echo.HandlerFunc) (*service, *echo.
 	deps.Client = client
 	s := newService(deps, []byte(toyDocument))
 	t.Cleanup(func() { // the next poll would outlive the database
-		require.Eventually(t, func() bool { return !s.keyring.armed.Load() }, 2*keyringPoll, 10*time.Millisecond)
+		require.Eventually(t, func() bool { return !s.tokens.armed.Load() }, 2*tokenPoll, 10*time.Millisecond)
 	})
 	return s, s.toy(t, handle), client
 }
@@ -70,7 +70,7 @@ func TestLoopbackAsksForATokenOnceThereIsOne(t *testing.T) {
 
 	id, _ := newTestToken(t, client, penstock.NewToken{Name: "first", Role: penstock.RoleReader})
 	require.NoError(t, client.RevokeToken(t.Context(), id), "one that is revoked counts too")
-	s.keyring.current.Store(nil)
+	s.tokens.current.Store(nil)
 	require.Equal(t, http.StatusUnauthorized, send(e, http.MethodGet, "/queues/a/things", "").Code)
 }
 
@@ -137,7 +137,7 @@ func TestARevocationHoldsWithinFiveSeconds(t *testing.T) {
 	require.Eventually(t, func() bool {
 		status, _ := ask(t, e, token)
 		return status == http.StatusUnauthorized
-	}, keyringLife, 50*time.Millisecond)
+	}, tokenLife, 50*time.Millisecond)
 }
 
 // What was read is believed for five seconds and no longer: a revocation that cannot be
@@ -156,14 +156,14 @@ func TestWithoutPostgresNobodyIsLetInForLong(t *testing.T) {
 	db.Pool.Close()
 	status, _ = ask(t, e, token)
 	require.Equal(t, http.StatusOK, status, "what was just read is believed")
-	old := *s.keyring.current.Load()
-	old.read = old.read.Add(-keyringLife)
-	s.keyring.current.Store(&old)
+	old := *s.tokens.current.Load()
+	old.read = old.read.Add(-tokenLife)
+	s.tokens.current.Store(&old)
 	recorder := send(e, http.MethodGet, "/queues/a/things", "", "Authorization", "Bearer "+token)
 	require.Equal(t, http.StatusServiceUnavailable, recorder.Code)
 	require.Equal(t, "unavailable", problemIn(t, recorder).Code)
 	require.NotEmpty(t, recorder.Header().Get("Retry-After"))
-	require.Eventually(t, func() bool { return !s.keyring.armed.Load() }, 2*keyringPoll, 10*time.Millisecond)
+	require.Eventually(t, func() bool { return !s.tokens.armed.Load() }, 2*tokenPoll, 10*time.Millisecond)
 }
 
 func TestTwoSecretsLiveWhileATokenRotates(t *testing.T) {
@@ -192,9 +192,9 @@ func TestAnExpiredTokenIsRefusedByTheDatabasesClock(t *testing.T) { // P12
 	_, token := newTestToken(t, client, penstock.NewToken{Name: "brief", Role: penstock.RoleOperator, ExpiresIn: time.Minute})
 	status, _ := ask(t, e, token)
 	require.Equal(t, http.StatusOK, status)
-	later := *s.keyring.current.Load()
+	later := *s.tokens.current.Load()
 	later.now = later.now.Add(time.Minute)
-	s.keyring.current.Store(&later)
+	s.tokens.current.Store(&later)
 	require.False(t, func() bool { _, ok := later.admit(penstockID(token), penstockSecret(token)); return ok }())
 }
 
@@ -230,7 +230,7 @@ func TestTheAuditLogNamesTheToken(t *testing.T) {
 	t.Parallel()
 	_, e, client := guarded(t, Deps{}, func(c echo.Context) error {
 		ctx := c.Request().Context()
-		if err := exchangeOf(ctx).client.PauseQueue(ctx, c.Param("queueName")); err != nil {
+		if err := requestInfoOf(ctx).client.PauseQueue(ctx, c.Param("queueName")); err != nil {
 			return err
 		}
 		return c.NoContent(http.StatusNoContent)
@@ -277,7 +277,7 @@ func TestUsesOfATokenAreNoted(t *testing.T) {
 	before := changes()
 	status, _ := ask(t, e, token)
 	require.Equal(t, http.StatusOK, status)
-	require.NoError(t, s.keyring.tellUses(context.Background()))
+	require.NoError(t, s.tokens.tellUses(context.Background()))
 	tokens, now, err := client.Tokens(t.Context())
 	require.NoError(t, err)
 	require.WithinDuration(t, now, *tokens[0].LastUsedAt, 10*time.Second)

@@ -4,23 +4,24 @@ import (
 	"context"
 
 	"github.com/penstock/penstock"
+	"github.com/penstock/penstock/internal/httpapi/validate"
 )
 
-// exchange is what is known of the request that a context belongs to.
-type exchange struct {
-	operation *operation
+// requestInfo is what is known of the request that a context belongs to.
+type requestInfo struct {
+	operation *validate.Operation
 	caller    *caller
 	client    *penstock.Client // on the caller's behalf, and in its transaction if the request has one
 }
 
-type exchangeKey struct{}
+type requestInfoKey struct{}
 
-// exchangeOf is what the gate has put there. Only what is no operation of openapi.yaml
+// requestInfoOf is what the gate has put there. Only what is no operation of openapi.yaml
 // gets past the gate without it.
-func exchangeOf(ctx context.Context) *exchange {
-	x, _ := ctx.Value(exchangeKey{}).(*exchange)
+func requestInfoOf(ctx context.Context) *requestInfo {
+	x, _ := ctx.Value(requestInfoKey{}).(*requestInfo)
 	if x == nil {
-		return &exchange{caller: anyone}
+		return &requestInfo{caller: anyone}
 	}
 	return x
 }
@@ -28,7 +29,7 @@ func exchangeOf(ctx context.Context) *exchange {
 // client is what a handler calls: the library on behalf of whoever asks, so that the
 // audit log names them, and inside the transaction that an Idempotency-Key opened.
 func (h *handlers) client(ctx context.Context) *penstock.Client {
-	if x := exchangeOf(ctx); x.client != nil {
+	if x := requestInfoOf(ctx); x.client != nil {
 		return x.client
 	}
 	return h.Client
@@ -37,7 +38,7 @@ func (h *handlers) client(ctx context.Context) *penstock.Client {
 // mayUse refuses a queue that the caller's token does not cover. The one in the path is
 // checked before the handler runs; a handler checks those in the body.
 func mayUse(ctx context.Context, queue string) error {
-	if !exchangeOf(ctx).caller.covers(queue) {
+	if !requestInfoOf(ctx).caller.covers(queue) {
 		return errForeignQueue
 	}
 	return nil
@@ -69,7 +70,7 @@ func (h *handlers) maySeeJob(ctx context.Context, id int64) error {
 // maySee is for things looked up by id: one in a queue that the caller's token does not
 // cover is not there, which notFound says as it would of an id that never was.
 func maySee(ctx context.Context, queue string, notFound error) error {
-	if !exchangeOf(ctx).caller.covers(queue) {
+	if !requestInfoOf(ctx).caller.covers(queue) {
 		return notFound
 	}
 	return nil
@@ -77,7 +78,7 @@ func maySee(ctx context.Context, queue string, notFound error) error {
 
 // seesAll reports whether the caller's token covers every queue: only then may an
 // answer that is about all of them be given whole.
-func seesAll(ctx context.Context) bool { return exchangeOf(ctx).caller.everywhere }
+func seesAll(ctx context.Context) bool { return requestInfoOf(ctx).caller.everywhere }
 
 // sees reports whether the caller's token covers the queue, for lists over many.
-func sees(ctx context.Context, queue string) bool { return exchangeOf(ctx).caller.covers(queue) }
+func sees(ctx context.Context, queue string) bool { return requestInfoOf(ctx).caller.covers(queue) }

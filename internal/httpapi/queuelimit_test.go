@@ -8,6 +8,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/penstock/penstock"
+	"github.com/penstock/penstock/internal/httpapi/validate"
 )
 
 func TestAFullQueueTakesNoMoreOverHTTP(t *testing.T) {
@@ -16,7 +17,7 @@ func TestAFullQueueTakesNoMoreOverHTTP(t *testing.T) {
 	s, e, client := guarded(t, Deps{MaxDepth: 3}, enqueueThing)
 	_, token := newTestToken(t, client, penstock.NewToken{Name: "shop", Role: penstock.RoleOperator})
 	add := func() (int, string) {
-		recorder := send(e, "POST", "/queues/a/things", `{}`, "Content-Type", jsonType, "Authorization", "Bearer "+token)
+		recorder := send(e, "POST", "/queues/a/things", `{}`, "Content-Type", validate.JSON, "Authorization", "Bearer "+token)
 		if recorder.Code < 400 {
 			return recorder.Code, ""
 		}
@@ -27,7 +28,7 @@ func TestAFullQueueTakesNoMoreOverHTTP(t *testing.T) {
 		status, _ := add()
 		require.Equal(t, http.StatusCreated, status)
 	}
-	s.depths.of("a").counted = time.Time{} // ten seconds later
+	s.queueLimits.of("a").counted = time.Time{} // ten seconds later
 	status, code := add()
 	require.Equal(t, http.StatusTooManyRequests, status)
 	require.Equal(t, "queue_full", code)
@@ -39,13 +40,13 @@ func TestAFullQueueTakesNoMoreOverHTTP(t *testing.T) {
 
 	_, err = client.ChangeJobs(t.Context(), penstock.ActionCancel, penstock.JobFilter{Queue: "a", State: penstock.Waiting}, "", nil)
 	require.NoError(t, err)
-	s.depths.of("a").counted = time.Time{}
+	s.queueLimits.of("a").counted = time.Time{}
 	status, _ = add()
 	require.Equal(t, http.StatusCreated, status, "until there is room again")
 }
 
 func TestNamesOfQueuesDoNotFillTheServer(t *testing.T) {
-	d := &depths{queues: map[string]*depth{}}
+	d := &queueLimits{queues: map[string]*depth{}}
 	for i := range mostQueues + 5 {
 		d.of(string(rune(i)) + "q")
 	}

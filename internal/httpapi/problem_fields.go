@@ -7,6 +7,7 @@ import (
 	"strings"
 
 	"github.com/penstock/penstock"
+	"github.com/penstock/penstock/internal/httpapi/validate"
 )
 
 // seedNames are the arguments whose name in JSON is not that of SQL in camelCase.
@@ -14,20 +15,20 @@ var seedNames = map[string]string{"queue": "queueName", "retry": "retryStrategy"
 
 // fieldsOf are the fields that err refuses, nil when it is about something else. What
 // the library calls max_attempts the client sent as /maxAttempts.
-func fieldsOf(ctx context.Context, err error) fieldErrors {
-	if wrong, ok := errors.AsType[fieldErrors](err); ok {
+func fieldsOf(ctx context.Context, err error) validate.FieldErrors {
+	if wrong, ok := errors.AsType[validate.FieldErrors](err); ok {
 		return wrong
 	}
 	refused, ok := errors.AsType[*penstock.ArgumentError](err)
 	if !ok {
 		return nil
 	}
-	return fieldErrors{{pointerOf(exchangeOf(ctx).operation, refused), refused.Message}}
+	return validate.FieldErrors{{Pointer: pointerOf(requestInfoOf(ctx).operation, refused), Detail: refused.Message}}
 }
 
 // pointerOf is where the request had the argument: a parameter if the operation has one
 // of that name, else a field of the body.
-func pointerOf(op *operation, refused *penstock.ArgumentError) string {
+func pointerOf(op *validate.Operation, refused *penstock.ArgumentError) string {
 	keys := strings.Split(refused.Argument, ".")
 	for i, key := range keys {
 		keys[i] = camelCase(key)
@@ -36,11 +37,11 @@ func pointerOf(op *operation, refused *penstock.ArgumentError) string {
 		keys[0] = name
 	}
 	if op != nil {
-		if p := op.parameter(keys[len(keys)-1]); p != nil && refused.Job == 0 {
-			return p.name
+		if p := op.Parameter(keys[len(keys)-1]); p != nil && refused.Job == 0 {
+			return p.Name
 		}
-		if refused.Job > 0 && op.batch != "-" {
-			return op.batch + "/" + strconv.Itoa(refused.Job-1) + "/" + strings.Join(keys, "/")
+		if refused.Job > 0 && op.Batch != "-" {
+			return op.Batch + "/" + strconv.Itoa(refused.Job-1) + "/" + strings.Join(keys, "/")
 		}
 	}
 	return "/" + strings.Join(keys, "/")

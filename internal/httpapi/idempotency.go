@@ -7,6 +7,7 @@ import (
 	"github.com/labstack/echo/v4"
 
 	"github.com/penstock/penstock"
+	"github.com/penstock/penstock/internal/httpapi/validate"
 )
 
 const idempotencyKey = "Idempotency-Key"
@@ -14,12 +15,12 @@ const idempotencyKey = "Idempotency-Key"
 // keptHeaders are those of an answer that belong to what was done.
 var keptHeaders = []string{echo.HeaderContentType, echo.HeaderLocation}
 
-// once runs the handler inside the transaction that also keeps its answer, or gives the
+// answerOnce runs the handler inside the transaction that also keeps its answer, or gives the
 // answer that is kept. Only a success is kept: what failed had no effect, and the same
 // request may succeed later.
-func once(c echo.Context, x *exchange, key string, body []byte, next echo.HandlerFunc) error {
+func answerOnce(c echo.Context, x *requestInfo, key string, body []byte, next echo.HandlerFunc) error {
 	if len(c.Request().Header.Values(idempotencyKey)) != 1 {
-		return refuseField(idempotencyKey, "must be given once")
+		return validate.Refuse(idempotencyKey, "must be given once")
 	}
 	client, real := x.client, c.Response()
 	request := []byte(c.Request().Method + " " + c.Request().URL.RequestURI() + "\n" + string(body))

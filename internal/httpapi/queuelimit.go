@@ -9,6 +9,7 @@ import (
 	"github.com/labstack/echo/v4"
 
 	"github.com/penstock/penstock"
+	"github.com/penstock/penstock/internal/httpapi/validate"
 )
 
 const (
@@ -19,9 +20,9 @@ const (
 // errDeep: as many jobs wait in the queue as HTTP may bring it to.
 var errDeep = errors.New("the queue is full")
 
-// depths keeps producers from filling a queue without end over HTTP. Inside Postgres
+// queueLimits keeps producers from filling a queue without end over HTTP. Inside Postgres
 // nothing is refused: there the caller's own transaction is at stake.
-type depths struct {
+type queueLimits struct {
 	client *penstock.Client
 	most   int // jobs waiting in a queue; 0: any number
 
@@ -40,8 +41,8 @@ type depth struct {
 
 // check refuses an operation that enqueues into a full queue. A failing count refuses
 // nothing: the enqueue will say what is wrong.
-func (d *depths) check(c echo.Context, op *operation) error {
-	if d.most == 0 || !enqueues[op.id] {
+func (d *queueLimits) check(c echo.Context, op *validate.Operation) error {
+	if d.most == 0 || !enqueues[op.ID] {
 		return nil
 	}
 	queue := pathParameter(c, queueParameter)
@@ -51,7 +52,7 @@ func (d *depths) check(c echo.Context, op *operation) error {
 	return nil
 }
 
-func (d *depths) of(queue string) *depth {
+func (d *queueLimits) of(queue string) *depth {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	known, ok := d.queues[queue]

@@ -11,13 +11,14 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/penstock/penstock"
+	"github.com/penstock/penstock/internal/httpapi/validate"
 	"github.com/penstock/penstock/internal/testkit"
 )
 
 // enqueueThing is a handler that has an effect.
 func enqueueThing(c echo.Context) error {
 	ctx := c.Request().Context()
-	id, err := exchangeOf(ctx).client.Enqueue(ctx, penstock.NewJob{Queue: c.Param("queueName"), Name: "thing"})
+	id, err := requestInfoOf(ctx).client.Enqueue(ctx, penstock.NewJob{Queue: c.Param("queueName"), Name: "thing"})
 	if err != nil {
 		return err
 	}
@@ -32,7 +33,7 @@ func keyed(t *testing.T, handle echo.HandlerFunc) (e *echo.Echo, jobs func() int
 	client, err := penstock.NewClient(db.Pool, penstock.Config{})
 	require.NoError(t, err)
 	s := newService(Deps{Client: client, Loopback: true}, []byte(toyDocument))
-	s.keyring.armed.Store(true) // nor will it look for one again
+	s.tokens.armed.Store(true) // nor will it look for one again
 	return s.toy(t, handle), func() (n int) {
 		require.NoError(t, db.Pool.QueryRow(t.Context(), "SELECT count(*) FROM penstock.jobs").Scan(&n))
 		return n
@@ -40,7 +41,7 @@ func keyed(t *testing.T, handle echo.HandlerFunc) (e *echo.Echo, jobs func() int
 }
 
 func post(e http.Handler, key, body string, headers ...string) (int, http.Header, string) {
-	recorder := send(e, "POST", "/queues/a/things", body, append(headers, "Content-Type", jsonType, idempotencyKey, key)...)
+	recorder := send(e, "POST", "/queues/a/things", body, append(headers, "Content-Type", validate.JSON, idempotencyKey, key)...)
 	return recorder.Code, recorder.Header(), recorder.Body.String()
 }
 
@@ -70,10 +71,10 @@ func TestTheSameKeyForAnotherRequestIsRefused(t *testing.T) {
 	e, jobs := keyed(t, enqueueThing)
 	status, _, _ := post(e, "k", `{"name":"a"}`)
 	require.Equal(t, http.StatusCreated, status)
-	recorder := send(e, "POST", "/queues/a/things", `{"name":"b"}`, "Content-Type", jsonType, idempotencyKey, "k")
+	recorder := send(e, "POST", "/queues/a/things", `{"name":"b"}`, "Content-Type", validate.JSON, idempotencyKey, "k")
 	require.Equal(t, http.StatusUnprocessableEntity, recorder.Code)
 	require.Equal(t, "idempotency_key_reused", problemIn(t, recorder).Code)
-	recorder = send(e, "POST", "/queues/b/things", `{"name":"a"}`, "Content-Type", jsonType, idempotencyKey, "k")
+	recorder = send(e, "POST", "/queues/b/things", `{"name":"a"}`, "Content-Type", validate.JSON, idempotencyKey, "k")
 	require.Equal(t, http.StatusUnprocessableEntity, recorder.Code, "another queue is another request")
 	require.Equal(t, 1, jobs())
 }
@@ -89,7 +90,7 @@ func TestAKeyIsBusyUntilItsFirstRequestHasEnded(t *testing.T) {
 	first := make(chan int, 1)
 	go func() { status, _, _ := post(e, "k", `{}`); first <- status }()
 	<-begun
-	recorder := send(e, "POST", "/queues/a/things", `{}`, "Content-Type", jsonType, idempotencyKey, "k")
+	recorder := send(e, "POST", "/queues/a/things", `{}`, "Content-Type", validate.JSON, idempotencyKey, "k")
 	require.Equal(t, http.StatusConflict, recorder.Code)
 	require.Equal(t, "idempotency_key_busy", problemIn(t, recorder).Code)
 	close(release)
@@ -109,7 +110,7 @@ func TestAFailureLeavesNothingAndIsNotKept(t *testing.T) {
 		}
 		return errors.New("after the effect")
 	})
-	recorder := send(e, "POST", "/queues/a/things", `{}`, "Content-Type", jsonType, idempotencyKey, "k")
+	recorder := send(e, "POST", "/queues/a/things", `{}`, "Content-Type", validate.JSON, idempotencyKey, "k")
 	require.Equal(t, http.StatusInternalServerError, recorder.Code)
 	require.Equal(t, "internal", problemIn(t, recorder).Code, "what was answered before the failure is not sent")
 	require.Zero(t, jobs())
@@ -125,7 +126,7 @@ func TestALostReplyIsFoundAgain(t *testing.T) { // P3, P7
 	t.Parallel()
 	e, jobs := keyed(t, enqueueThing)
 	recorder := &lostAnswer{header: http.Header{}}
-	request := newRequest("POST", "/queues/a/things", `{"name":"a"}`, "Content-Type", jsonType, idempotencyKey, "k")
+	request := newRequest("POST", "/queues/a/things", `{"name":"a"}`, "Content-Type", validate.JSON, idempotencyKey, "k")
 	e.ServeHTTP(recorder, request)
 	require.Equal(t, 1, jobs(), "it was committed")
 	status, header, body := post(e, "k", `{"name":"a"}`)
@@ -159,9 +160,9 @@ func TestAKeyIsOneToTwoHundredFiftySixCharactersOnce(t *testing.T) {
 	e, jobs := keyed(t, enqueueThing)
 	status, _, _ := post(e, strings.Repeat("é", 256), `{}`)
 	require.Equal(t, http.StatusCreated, status)
-	recorder := send(e, "POST", "/queues/a/things", `{}`, "Content-Type", jsonType, idempotencyKey, strings.Repeat("k", 257))
+	recorder := send(e, "POST", "/queues/a/things", `{}`, "Content-Type", validate.JSON, idempotencyKey, strings.Repeat("k", 257))
 	require.Equal(t, http.StatusBadRequest, recorder.Code)
-	recorder = send(e, "POST", "/queues/a/things", `{}`, "Content-Type", jsonType, idempotencyKey, "a", idempotencyKey, "b")
+	recorder = send(e, "POST", "/queues/a/things", `{}`, "Content-Type", validate.JSON, idempotencyKey, "a", idempotencyKey, "b")
 	require.Equal(t, []string{"Idempotency-Key must be given once"}, wrongIn(t, recorder))
 	require.Equal(t, 1, jobs())
 }

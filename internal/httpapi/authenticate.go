@@ -1,86 +1,49 @@
 package httpapi
 
 import (
-	"context"
 	"errors"
 	"net"
 	"net/http"
+	"slices"
 	"time"
 
 	"github.com/labstack/echo/v4"
 
 	"github.com/penstock/penstock"
+	"github.com/penstock/penstock/internal/httpapi/validate"
 )
-
-// gate lets a request through to its handler once it is known who asks, that they may,
-// and that the request is as openapi.yaml describes it. In this order: nothing of a
-// body is read for someone who may not send it.
-func (s *service) gate(next echo.HandlerFunc) echo.HandlerFunc {
-	return func(c echo.Context) error {
-		op := s.contract.find(c.Request().Method, c.Path())
-		if op == nil {
-			return next(c) // to Echo's own refusal, or a page that is not an operation
-		}
-		who, err := s.identify(c.Request(), op)
-		if err != nil {
-			return err
-		}
-		if err := s.authorize(c, op, who); err != nil {
-			return err
-		}
-		if err := s.spend(who); err != nil {
-			return err
-		}
-		if err := op.checkParameters(c); err != nil {
-			return err
-		}
-		body, done, err := s.intake.take(c, op)
-		defer done()
-		if err != nil {
-			return err
-		}
-		if err := s.depths.check(c, op); err != nil {
-			return err
-		}
-		x := &exchange{operation: op, caller: who}
-		if s.Client != nil {
-			x.client = s.Client.As(who.name)
-		}
-		c.SetRequest(c.Request().WithContext(context.WithValue(c.Request().Context(), exchangeKey{}, x)))
-		if key := c.Request().Header.Get(idempotencyKey); key != "" && op.method == http.MethodPost && x.client != nil {
-			return once(c, x, key, body, next)
-		}
-		return next(c)
-	}
-}
 
 var (
 	// errForeignHost: without tokens the server must not be fooled by a name that an
 	// attacker's page made point to loopback.
 	errForeignHost = errors.New("asked by a name that is not loopback's")
 	errCrossOrigin = errors.New("written to by a page of another origin")
+	// errProxied: behind a reverse proxy every client seems to be on loopback.
+	errProxied = errors.New("came through a proxy, and there is no token")
 )
 
 // identify finds out who asks. A server on loopback asks for no token until there is one.
-func (s *service) identify(r *http.Request, op *operation) (*caller, error) {
+func (s *service) identify(r *http.Request, op *validate.Operation) (*caller, error) {
 	if err := s.origin.Check(r); err != nil {
 		return nil, errCrossOrigin
 	}
-	if s.roles[op.id] == public {
+	if s.roles[op.ID] == public {
 		return &caller{role: public}, nil
 	}
 	if s.Loopback && r.Header.Get(echo.HeaderAuthorization) == "" {
-		none, err := s.keyring.none(r.Context())
+		none, err := s.tokens.none(r.Context())
 		switch {
 		case err != nil:
 			return nil, err
+		case none && proxied(r):
+			return nil, errProxied
 		case none && !isLoopback(r.Host):
 			return nil, errForeignHost
 		case none:
 			return anyone, nil
 		}
 	}
-	token, err := s.keyring.admit(r.Context(), r)
+	token, err := s.tokens.admit(r.Context(), r)
 	if err != nil {
 		return nil, err
 	}
@@ -89,6 +52,16 @@ func (s *service) identify(r *http.Request, op *operation) (*caller, error) {
 
 func callerOf(t *penstock.Token) *caller {
 	return &caller{id: t.ID, name: "token:" + t.Name, role: roleNames[t.Role], covers: t.Covers, everywhere: len(t.Queues) == 0}
+}
+
+// proxyHeaders are what reverse proxies add to the requests they pass on.
+var proxyHeaders = []string{
+	"Forwarded", "Via", "X-Forwarded-For", "X-Forwarded-Host", "X-Forwarded-Proto", "X-Forwarded-Port", "X-Forwarded-Server", "X-Real-Ip",
+}
+
+// proxied reports whether a request came through a proxy that says so.
+func proxied(r *http.Request) bool {
+	return slices.ContainsFunc(proxyHeaders, func(name string) bool { return len(r.Header.Values(name)) > 0 })
 }
 
 // isLoopback reports whether a Host header names this machine itself.
@@ -122,7 +95,7 @@ func (s *service) spend(who *caller) error {
 	if who.id == "" {
 		return nil
 	}
-	if r := s.keyring.limiter(who.id).Reserve(); r.Delay() > 0 {
+	if r := s.tokens.limiter(who.id).Reserve(); r.Delay() > 0 {
 		wait := r.Delay()
 		r.Cancel()
 		return slowDown{errRate, wait}

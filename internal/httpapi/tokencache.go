@@ -17,30 +17,30 @@ import (
 )
 
 const (
-	keyringPoll  = 2 * time.Second        // how often tokens are read while requests come
-	keyringLife  = 5 * time.Second        // for so long what was read is believed
-	keyringRetry = 250 * time.Millisecond // the least between two readings for tokens that fail
-	keyringWait  = 2 * time.Second        // for a reading
-	keyringNote  = 10 * time.Second       // how often uses are told
+	tokenPoll      = 2 * time.Second        // how often tokens are read while requests come
+	tokenLife      = 5 * time.Second        // for so long what was read is believed
+	tokenRetry     = 250 * time.Millisecond // the least between two readings for tokens that fail
+	tokenReadLimit = 2 * time.Second        // for a reading
+	tokenNoteEvery = 10 * time.Second       // how often uses are told
 )
 
-// errStaleKeyring: the tokens could not be read for so long that one may have been
+// errStaleTokens: the tokens could not be read for so long that one may have been
 // revoked since.
-var errStaleKeyring = errors.New("tokens could not be read")
+var errStaleTokens = errors.New("tokens could not be read")
 
-// keyring has every token in memory, so that a request asks Postgres nothing. It is
+// tokenCache has every token in memory, so that a request asks Postgres nothing. It is
 // read again every two seconds while requests come, and what was read is believed for
 // five: so a revocation holds everywhere within five seconds, and while Postgres is away
 // nobody is let in after that. A token that is not in it, or whose secret is wrong, gets
 // one look at Postgres before it is refused, at most four a second for all: what was
 // created or rotated a moment ago works at once, and unknown costs the same as wrong.
-type keyring struct {
+type tokenCache struct {
 	client *penstock.Client
 	log    *zap.Logger
 	rate   rate.Limit // requests a second that one token may send
 
 	reading sync.Mutex // one reader at a time
-	current atomic.Pointer[keys]
+	current atomic.Pointer[tokenList]
 	armed   atomic.Bool // the next poll is due
 
 	mu       sync.Mutex // guards noted
@@ -48,8 +48,8 @@ type keyring struct {
 	limiters sync.Map // token id → *limiter
 }
 
-// keys is one reading of the tokens.
-type keys struct {
+// tokenList is one reading of the tokens.
+type tokenList struct {
 	byID map[string]*penstock.Token
 	read time.Time // when it began, by this process's clock
 	now  time.Time // the database's clock then
@@ -61,29 +61,29 @@ type limiter struct {
 	used atomic.Int64 // unix nanoseconds; 0: told to the database
 }
 
-func newKeyring(client *penstock.Client, log *zap.Logger, perSecond int) *keyring {
-	return &keyring{client: client, log: log, rate: rate.Limit(perSecond)}
+func newTokenCache(client *penstock.Client, log *zap.Logger, perSecond int) *tokenCache {
+	return &tokenCache{client: client, log: log, rate: rate.Limit(perSecond)}
 }
 
 // clock is the database's time by this process's.
-func (k *keys) clock() time.Time { return k.now.Add(time.Since(k.read)) }
+func (k *tokenList) clock() time.Time { return k.now.Add(time.Since(k.read)) }
 
 // admit finds the token that a request bears.
-// Errors: errNoToken; errStaleKeyring.
-func (r *keyring) admit(ctx context.Context, request *http.Request) (*penstock.Token, error) {
+// Errors: errNoToken; errStaleTokens.
+func (r *tokenCache) admit(ctx context.Context, request *http.Request) (*penstock.Token, error) {
 	scheme, text, _ := strings.Cut(request.Header.Get("Authorization"), " ")
 	id, secret, ok := penstock.SplitToken(strings.TrimSpace(text))
 	if !ok || !strings.EqualFold(scheme, "Bearer") || len(request.Header.Values("Authorization")) != 1 {
 		return nil, errNoToken
 	}
 	came := time.Now()
-	tokens, err := r.keys(ctx, came.Add(-keyringLife))
+	tokens, err := r.keys(ctx, came.Add(-tokenLife))
 	if err != nil {
 		return nil, err
 	}
 	token, ok := tokens.admit(id, secret)
 	if !ok {
-		pause(ctx, time.Until(tokens.read.Add(keyringRetry)))
+		pause(ctx, time.Until(tokens.read.Add(tokenRetry)))
 		if tokens, err = r.keys(ctx, came); err != nil {
 			return nil, err
 		}
@@ -97,7 +97,7 @@ func (r *keyring) admit(ctx context.Context, request *http.Request) (*penstock.T
 	return token, nil
 }
 
-func (k *keys) admit(id, secret string) (*penstock.Token, bool) {
+func (k *tokenList) admit(id, secret string) (*penstock.Token, bool) {
 	token := k.byID[id]
 	if token == nil {
 		token = &penstock.Token{} // admits nothing, and takes as long for it
@@ -106,8 +106,8 @@ func (k *keys) admit(id, secret string) (*penstock.Token, bool) {
 }
 
 // none reports whether there is not a single token, not even a revoked one.
-func (r *keyring) none(ctx context.Context) (bool, error) {
-	tokens, err := r.keys(ctx, time.Now().Add(-keyringLife))
+func (r *tokenCache) none(ctx context.Context) (bool, error) {
+	tokens, err := r.keys(ctx, time.Now().Add(-tokenLife))
 	if err != nil {
 		return false, err
 	}
@@ -116,7 +116,7 @@ func (r *keyring) none(ctx context.Context) (bool, error) {
 }
 
 // keys returns a reading that began after since, and makes one if there is none.
-func (r *keyring) keys(ctx context.Context, since time.Time) (*keys, error) {
+func (r *tokenCache) keys(ctx context.Context, since time.Time) (*tokenList, error) {
 	if k := r.current.Load(); k != nil && k.read.After(since) {
 		return k, nil
 	}
@@ -125,13 +125,13 @@ func (r *keyring) keys(ctx context.Context, since time.Time) (*keys, error) {
 	if k := r.current.Load(); k != nil && k.read.After(since) { // somebody else has read meanwhile
 		return k, nil
 	}
-	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), keyringWait)
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), tokenReadLimit)
 	defer cancel()
 	err := r.read(ctx)
-	if k := r.current.Load(); err == nil || k != nil && time.Since(k.read) < keyringLife {
+	if k := r.current.Load(); err == nil || k != nil && time.Since(k.read) < tokenLife {
 		return k, nil
 	}
-	return nil, fmt.Errorf("%w: %w", errStaleKeyring, err)
+	return nil, fmt.Errorf("%w: %w", errStaleTokens, err)
 }
 
 func pause(ctx context.Context, d time.Duration) {
@@ -146,13 +146,13 @@ func pause(ctx context.Context, d time.Duration) {
 	}
 }
 
-func (r *keyring) read(ctx context.Context) error {
+func (r *tokenCache) read(ctx context.Context) error {
 	began := time.Now()
 	list, now, err := r.client.Tokens(ctx)
 	if err != nil {
 		return err
 	}
-	k := &keys{byID: make(map[string]*penstock.Token, len(list)), read: began, now: now}
+	k := &tokenList{byID: make(map[string]*penstock.Token, len(list)), read: began, now: now}
 	for i := range list {
 		k.byID[list[i].ID] = &list[i]
 	}
@@ -161,15 +161,15 @@ func (r *keyring) read(ctx context.Context) error {
 }
 
 // arm sees to it that the tokens are read again in a while, if anybody asks for them.
-func (r *keyring) arm() {
+func (r *tokenCache) arm() {
 	if r.armed.Swap(true) {
 		return
 	}
-	time.AfterFunc(keyringPoll, func() {
+	time.AfterFunc(tokenPoll, func() {
 		r.armed.Store(false)
-		ctx, cancel := context.WithTimeout(context.Background(), keyringWait)
+		ctx, cancel := context.WithTimeout(context.Background(), tokenReadLimit)
 		defer cancel()
-		if _, err := r.keys(ctx, time.Now().Add(-keyringPoll/2)); err != nil {
+		if _, err := r.keys(ctx, time.Now().Add(-tokenPoll/2)); err != nil {
 			r.log.Warn("tokens could not be read; requests are refused until they can", zap.Error(err))
 			return
 		}
@@ -180,10 +180,10 @@ func (r *keyring) arm() {
 }
 
 // tellUses writes when tokens were last used, now and then.
-func (r *keyring) tellUses(ctx context.Context) error {
+func (r *tokenCache) tellUses(ctx context.Context) error {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	if time.Since(r.noted) < keyringNote {
+	if time.Since(r.noted) < tokenNoteEvery {
 		return nil
 	}
 	ages := map[string]time.Duration{}
@@ -201,7 +201,7 @@ func (r *keyring) tellUses(ctx context.Context) error {
 }
 
 // limiter is that of an admitted token; a second's worth may come at once.
-func (r *keyring) limiter(id string) *limiter {
+func (r *tokenCache) limiter(id string) *limiter {
 	if l, ok := r.limiters.Load(id); ok {
 		return l.(*limiter)
 	}

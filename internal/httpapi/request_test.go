@@ -14,6 +14,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/penstock/penstock"
+	"github.com/penstock/penstock/internal/httpapi/validate"
 )
 
 // toyDocument describes operations enough to send every kind of request.
@@ -46,7 +47,7 @@ paths:
 func toy(t *testing.T, handle echo.HandlerFunc) *echo.Echo {
 	t.Helper()
 	s := newService(Deps{Loopback: true}, []byte(toyDocument))
-	s.keyring.current.Store(&keys{read: time.Now().Add(time.Hour)}) // there are no tokens, nor will be
+	s.tokens.current.Store(&tokenList{read: time.Now().Add(time.Hour)}) // there are no tokens, nor will be
 	return s.toy(t, handle)
 }
 
@@ -55,9 +56,9 @@ func toy(t *testing.T, handle echo.HandlerFunc) *echo.Echo {
 func (s *service) toy(t *testing.T, handle echo.HandlerFunc) *echo.Echo {
 	t.Helper()
 	e := s.router()
-	for _, op := range s.contract.operations {
-		s.roles[op.id] = operators
-		e.Add(op.method, op.route, handle)
+	for _, op := range s.description.Operations {
+		s.roles[op.ID] = operators
+		e.Add(op.Method, op.Route, handle)
 	}
 	s.roles["addThing"] = producers
 	return e
@@ -206,8 +207,8 @@ func TestTheBinderSaysWhatTheSchemaCouldNot(t *testing.T) {
 		return c.NoContent(http.StatusNoContent)
 	})
 	path := "/queues/a/things"
-	require.Equal(t, http.StatusNoContent, send(e, "POST", path, `{"n":5}`, "Content-Type", jsonType).Code)
-	require.Equal(t, []string{"/n must be int32, got number 4294967296"}, wrongIn(t, send(e, "POST", path, `{"n":4294967296}`, "Content-Type", jsonType)))
+	require.Equal(t, http.StatusNoContent, send(e, "POST", path, `{"n":5}`, "Content-Type", validate.JSON).Code)
+	require.Equal(t, []string{"/n must be a whole number from -2147483648 to 2147483647"}, wrongIn(t, send(e, "POST", path, `{"n":4294967296}`, "Content-Type", validate.JSON)))
 }
 
 func TestErrorsOfTheLibraryBecomeProblems(t *testing.T) {

@@ -6,6 +6,7 @@ import (
 	"github.com/labstack/echo/v4"
 
 	"github.com/penstock/penstock"
+	"github.com/penstock/penstock/internal/httpapi/validate"
 )
 
 var (
@@ -45,8 +46,8 @@ var anyone = &caller{role: admin, covers: func(string) bool { return true }, eve
 
 // authorize checks the caller's role for the operation, and its queues for the one in
 // the path.
-func (s *service) authorize(c echo.Context, op *operation, who *caller) error {
-	if s.roles[op.id]&who.role == 0 {
+func (s *service) authorize(c echo.Context, op *validate.Operation, who *caller) error {
+	if s.roles[op.ID]&who.role == 0 {
 		return errForbidden
 	}
 	for _, name := range c.ParamNames() {

@@ -1,0 +1,50 @@
+package httpapi
+
+import (
+	"context"
+	"net/http"
+
+	"github.com/labstack/echo/v4"
+)
+
+// checkRequest passes a request to its handler when the caller is known and may call the
+// operation, and the request is as openapi.yaml describes it. The order matters: the
+// body of a caller without rights is not read.
+func (s *service) checkRequest(next echo.HandlerFunc) echo.HandlerFunc {
+	return func(c echo.Context) error {
+		op := s.description.Find(c.Request().Method, c.Path())
+		if op == nil {
+			return next(c) // Echo refuses it, or it is a page and no operation
+		}
+		who, err := s.identify(c.Request(), op)
+		if err != nil {
+			return err
+		}
+		if err := s.authorize(c, op, who); err != nil {
+			return err
+		}
+		if err := s.spend(who); err != nil {
+			return err
+		}
+		if err := checkParameters(c, op); err != nil {
+			return err
+		}
+		body, done, err := s.bodies.read(c, op)
+		defer done()
+		if err != nil {
+			return err
+		}
+		if err := s.queueLimits.check(c, op); err != nil {
+			return err
+		}
+		info := &requestInfo{operation: op, caller: who}
+		if s.Client != nil {
+			info.client = s.Client.As(who.name)
+		}
+		c.SetRequest(c.Request().WithContext(context.WithValue(c.Request().Context(), requestInfoKey{}, info)))
+		if key := c.Request().Header.Get(idempotencyKey); key != "" && op.Method == http.MethodPost && info.client != nil {
+			return answerOnce(c, info, key, body, next)
+		}
+		return next(c)
+	}
+}
