@@ -5,45 +5,11 @@ import (
 	"encoding/json"
 	"time"
 
-	"github.com/jackc/pgx/v5"
-
 	"github.com/penstock/penstock/db"
 )
 
-// As is the same client on somebody's behalf: the audit log names actor, up to 128
-// characters, for what it changes.
-func (c *Client) As(actor string) *Client {
-	other := *c
-	other.actor = actor
-	return &other
-}
-
-// acting runs a change under the client's actor.
-func (c *Client) acting(ctx context.Context, change func(*db.Queries) error) error {
-	if c.actor == "" {
-		return change(c.queries)
-	}
-	if c.pool == nil { // in the caller's transaction, whose later changes are not the actor's
-		before, err := c.queries.Actor(ctx)
-		if err != nil {
-			return err
-		}
-		if err := c.queries.NameActor(ctx, c.actor); err != nil {
-			return err
-		}
-		if err := change(c.queries); err != nil {
-			return err
-		}
-		return c.queries.NameActor(ctx, before)
-	}
-	return pgx.BeginTxFunc(ctx, c.pool, pgx.TxOptions{IsoLevel: pgx.ReadCommitted}, func(tx pgx.Tx) error {
-		q := c.queries.WithTx(tx)
-		if err := q.NameActor(ctx, c.actor); err != nil {
-			return err
-		}
-		return change(q)
-	})
-}
+// AuditClient reads the audit log: client.Audit.
+type AuditClient struct{ *scope }
 
 // AuditLine is one change of settings or one bulk operation.
 type AuditLine struct {
@@ -57,19 +23,26 @@ type AuditLine struct {
 	After  json.RawMessage `json:"after,omitempty"`
 }
 
-// AuditLog lists what was changed, the newest first; queue "" is everything.
-func (c *Client) AuditLog(ctx context.Context, queue string, limit int, at string) (Page[AuditLine], error) {
+// AuditQuery asks for a page of the audit log.
+type AuditQuery struct {
+	Queue  string // empty: everything
+	Limit  int    // 1–500; 0: 50
+	Cursor string // Next of an earlier page of the same query
+}
+
+// List returns what was changed, newest first. Errors: *ArgumentError.
+func (c AuditClient) List(ctx context.Context, q AuditQuery) (Page[AuditLine], error) {
 	page := Page[AuditLine]{Items: []AuditLine{}}
-	n, err := pageSize(limit)
+	n, err := pageSize(q.Limit)
 	if err != nil {
 		return page, err
 	}
-	digest := queryDigest("audit", queue)
-	key, err := readCursor(at, digest)
+	digest := queryDigest("audit", q.Queue)
+	key, err := readCursor(q.Cursor, digest)
 	if err != nil {
 		return page, err
 	}
-	p := db.ListAuditParams{Queue: optional(queue), RowLimit: n}
+	p := db.ListAuditParams{Queue: optional(q.Queue), RowLimit: n}
 	if key != nil {
 		p.BeforeID = &key.ID
 	}

@@ -2,10 +2,7 @@ package penstock
 
 import (
 	"context"
-	"database/sql"
-	"encoding/json"
 	"errors"
-	"time"
 
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgxpool"
@@ -20,24 +17,44 @@ type Config struct {
 	Logger *zap.Logger // nil: silent
 	Hooks  Hooks       // observers; see Hooks
 
-	EnqueueMiddleware []EnqueueMiddleware // around every enqueue of Go; the first is the outermost
+	EnqueueMiddleware []EnqueueMiddleware // wraps every enqueue made in Go; the first is the outermost
 }
 
-// Client enqueues jobs and asks about them. It is safe for concurrent use, holds
-// no connection and needs no closing.
+// Client enqueues jobs, reads them and changes them. What operators need is in its
+// groups, such as client.Queues.Pause. It is safe for concurrent use, holds no
+// connection and needs no closing.
 type Client struct {
+	// Each group works where the client does: after InTx in the transaction, after As
+	// on behalf of the actor.
+	Queues     QueueClient    // counts, settings, pausing
+	DLQ        DLQClient      // the dead letter queue: read, redrive, purge
+	Policies   PolicyClient   // retry policies
+	Priorities PriorityClient // rules, levels and tags that give jobs their weight
+	Breakers   BreakerClient  // circuit breakers
+	Workers    WorkerClient   // registered workers
+	Metrics    MetricsClient  // counts and times over a span
+	Health     HealthClient   // issues, reports, thresholds
+	Tasks      TaskClient     // scheduled tasks that keep the database in order
+	Tokens     TokenClient    // tokens of the HTTP API
+	Audit      AuditClient    // who changed what
+
+	*scope
+	group      *enqueueGroup // nil inside a transaction, as keyed
+	keyed      *enqueueGroup // of jobs with an idempotency key: those may wait for others' transactions
+	log        *zap.Logger
+	hooks      Hooks
+	middleware []EnqueueMiddleware
+	wakeups    *localWakeups
+}
+
+// scope is where a client's statements run, and on whose behalf.
+type scope struct {
 	pool    *pgxpool.Pool // nil inside a transaction
 	queries *db.Queries
-	group   *enqueueGroup // nil inside a transaction, as keyed
-	keyed   *enqueueGroup // of jobs with an idempotency key: those may wait for others' transactions
-	log     *zap.Logger
-	hooks   Hooks
-	around  []EnqueueMiddleware
-	nudges  *nudges
 	actor   string // for the audit log; empty: the database user
 }
 
-// NewClient makes a client of a database that penstock migrate has prepared. It
+// NewClient makes a client of a database that "penstock migrate up" has prepared. It
 // starts nothing and does not connect.
 func NewClient(pool *pgxpool.Pool, cfg Config) (*Client, error) {
 	if pool == nil {
@@ -47,102 +64,61 @@ func NewClient(pool *pgxpool.Pool, cfg Config) (*Client, error) {
 		cfg.Logger = zap.NewNop()
 	}
 	c := &Client{
-		pool: pool, queries: db.New(failpoint.Wrap(pool)), log: cfg.Logger, hooks: cfg.Hooks.filled(),
-		around: cfg.EnqueueMiddleware, nudges: newNudges(),
+		log: cfg.Logger, hooks: cfg.Hooks.filled(), middleware: cfg.EnqueueMiddleware, wakeups: newLocalWakeups(),
 	}
 	c.group, c.keyed = &enqueueGroup{client: c}, &enqueueGroup{client: c}
+	c.use(&scope{pool: pool, queries: db.New(failpoint.Wrap(pool))})
 	return c, nil
 }
 
-// InTx is the same client inside the caller's transaction: what it does exists
-// if and only if the caller commits (P2).
+// use makes the client and all its groups work in s.
+func (c *Client) use(s *scope) {
+	c.scope = s
+	c.Queues, c.DLQ, c.Policies, c.Priorities = QueueClient{s}, DLQClient{s}, PolicyClient{s}, PriorityClient{s}
+	c.Breakers, c.Workers, c.Metrics, c.Health = BreakerClient{s}, WorkerClient{s}, MetricsClient{s}, HealthClient{s}
+	c.Tasks, c.Tokens, c.Audit = TaskClient{s}, TokenClient{s}, AuditClient{s}
+}
+
+// InTx returns the client for use inside the caller's transaction: what it and its
+// groups do exists if and only if the caller commits (P2).
 func (c *Client) InTx(tx pgx.Tx) *Client {
 	inside := *c
-	inside.pool, inside.group, inside.keyed, inside.queries = nil, nil, nil, c.queries.WithTx(tx)
+	inside.group, inside.keyed = nil, nil
+	inside.use(&scope{queries: c.queries.WithTx(tx), actor: c.actor})
 	return &inside
 }
 
-// SQLTx is the part of *sql.Tx, *sql.Conn and *sql.DB that enqueueing needs.
-type SQLTx interface {
-	QueryRowContext(ctx context.Context, query string, args ...any) *sql.Row
+// As returns the client for use on somebody's behalf: the audit log names actor, up to
+// 128 characters, for what the client and its groups change.
+func (c *Client) As(actor string) *Client {
+	other := *c
+	other.use(&scope{c.pool, c.queries, actor})
+	return &other
 }
 
-// SQLClient enqueues inside a database/sql transaction of any Postgres driver.
-type SQLClient struct {
-	tx     SQLTx
-	client *Client
-}
-
-// InSQLTx is the client inside the caller's database/sql transaction (P2).
-func (c *Client) InSQLTx(tx SQLTx) *SQLClient { return &SQLClient{tx, c} }
-
-// Enqueue is Client.Enqueue inside the transaction.
-func (c *SQLClient) Enqueue(ctx context.Context, job NewJob) (int64, error) {
-	ids, err := c.EnqueueMany(ctx, []NewJob{job})
-	if err != nil {
-		return 0, err
+// acting runs a change in the name of the actor.
+func (s *scope) acting(ctx context.Context, change func(*db.Queries) error) error {
+	if s.actor == "" {
+		return change(s.queries)
 	}
-	return ids[0], nil
-}
-
-// EnqueueMany is Client.EnqueueMany inside the transaction. After an error the
-// transaction must be rolled back, as after any failed statement.
-func (c *SQLClient) EnqueueMany(ctx context.Context, jobs []NewJob) ([]int64, error) {
-	if len(c.client.around) > 0 {
-		return c.client.through(c.enqueueMany)(ctx, jobs)
-	}
-	return c.enqueueMany(ctx, jobs)
-}
-
-func (c *SQLClient) enqueueMany(ctx context.Context, jobs []NewJob) ([]int64, error) {
-	rows := make([]row, len(jobs))
-	for i := range jobs {
-		var err error
-		if rows[i], err = jobs[i].row(); err != nil {
-			return nil, err
-		}
-	}
-	ids := make([]int64, len(rows))
-	calls, places := groupRows(rows)
-	for n, call := range calls {
-		// Text in, text out: what every driver can carry.
-		var answer string
-		start := time.Now()
-		err := translate("enqueue", c.tx.QueryRowContext(ctx,
-			`SELECT to_jsonb(penstock.enqueue_many($1::text, $2::text::jsonb, $3::boolean))::text`,
-			call.Queue, jobsJSON(call), call.Notify).Scan(&answer))
-		c.client.hooks.Enqueued(EnqueueEvent{call.Queue, len(call.Names), time.Since(start), true, err})
+	if s.pool == nil { // in the caller's transaction, whose later changes are not the actor's
+		before, err := s.queries.Actor(ctx)
 		if err != nil {
-			return nil, err
+			return err
 		}
-		var got []int64
-		if err := json.Unmarshal([]byte(answer), &got); err != nil {
-			return nil, translate("read enqueued ids", err)
+		if err := s.queries.NameActor(ctx, s.actor); err != nil {
+			return err
 		}
-		for i, place := range places[n] {
-			ids[place] = got[i]
+		if err := change(s.queries); err != nil {
+			return err
 		}
+		return s.queries.NameActor(ctx, before)
 	}
-	return ids, nil
-}
-
-// jobsJSON is a call as the array of objects that the JSON form of enqueue_many takes.
-func jobsJSON(call db.EnqueueGroupsParams) string {
-	text := []byte{'['}
-	for i, data := range call.Data {
-		if i > 0 {
-			text = append(text, ',')
+	return pgx.BeginTxFunc(ctx, s.pool, pgx.TxOptions{IsoLevel: pgx.ReadCommitted}, func(tx pgx.Tx) error {
+		q := s.queries.WithTx(tx)
+		if err := q.NameActor(ctx, s.actor); err != nil {
+			return err
 		}
-		text = append(text, `{"name":"`...) // a name holds nothing that JSON escapes
-		text = append(text, call.Names[i]...)
-		text = append(text, `","data":`...)
-		text = append(text, data...)
-		if call.Options != nil && call.Options[i] != nil {
-			text = append(text, ',')
-			text = append(text, call.Options[i][1:]...) // {"a":1} without its opening brace
-			continue
-		}
-		text = append(text, '}')
-	}
-	return string(append(text, ']'))
+		return change(q)
+	})
 }

@@ -11,6 +11,9 @@ import (
 	"github.com/penstock/penstock/db"
 )
 
+// HealthClient compares recent figures with thresholds: client.Health.
+type HealthClient struct{ *scope }
+
 // HealthStatus is how a queue or the database is.
 type HealthStatus string
 
@@ -56,15 +59,15 @@ type HealthOverview struct {
 // healthWindow is how far the metrics reach back that come with a queue's health.
 const healthWindow = time.Hour
 
-// Health tells the health of one queue: what it did of late, by its samples, and what
+// Queue tells the health of one queue: what it did of late, by its samples, and what
 // waits, runs and is dead now, held against its thresholds, with its metrics. A queue
 // nobody uses is healthy. It reads all that waits, runs or is dead.
-func (c *Client) Health(ctx context.Context, queue string) (Health, error) {
+func (c HealthClient) Queue(ctx context.Context, queue string) (Health, error) {
 	rows, err := c.queries.QueueHealth(ctx, &queue)
 	if err != nil {
 		return Health{}, translate("read health", err)
 	}
-	metrics, err := c.Metrics(ctx, queue, healthWindow)
+	metrics, err := MetricsClient(c).Queue(ctx, queue, healthWindow)
 	if err != nil {
 		return Health{}, err
 	}
@@ -73,10 +76,10 @@ func (c *Client) Health(ctx context.Context, queue string) (Health, error) {
 	return h, nil
 }
 
-// AllHealth tells the health of every queue that holds jobs, has a worker or settings,
+// All tells the health of every queue that holds jobs, has a worker or settings,
 // did something within the last hour or has something wrong, and of the database with
 // its scheduled tasks.
-func (c *Client) AllHealth(ctx context.Context) (HealthOverview, error) {
+func (c HealthClient) All(ctx context.Context) (HealthOverview, error) {
 	all := HealthOverview{Queues: []Health{}}
 	rows, err := c.queries.QueueHealth(ctx, nil)
 	if err != nil {
@@ -86,7 +89,7 @@ func (c *Client) AllHealth(ctx context.Context) (HealthOverview, error) {
 	if err != nil {
 		return all, translate("read health", err)
 	}
-	metrics, err := c.AllMetrics(ctx, healthWindow)
+	metrics, err := MetricsClient(c).All(ctx, healthWindow)
 	if err != nil {
 		return all, err
 	}
@@ -154,20 +157,27 @@ type HealthReport struct {
 	Issues []HealthIssue `json:"issues"`
 }
 
-// HealthReports lists the reports that the task health-reports keeps, every five
-// minutes unless it says otherwise, the newest first; queue "" is everything.
-func (c *Client) HealthReports(ctx context.Context, queue string, limit int, at string) (Page[HealthReport], error) {
+// HealthReportQuery asks for a page of health reports.
+type HealthReportQuery struct {
+	Queue  string // empty: every queue and the database
+	Limit  int    // 1–500; 0: 50
+	Cursor string // Next of an earlier page of the same query
+}
+
+// Reports returns the reports that the task health-reports has written, newest first.
+// The task runs every five minutes by default. Errors: *ArgumentError.
+func (c HealthClient) Reports(ctx context.Context, q HealthReportQuery) (Page[HealthReport], error) {
 	page := Page[HealthReport]{Items: []HealthReport{}}
-	n, err := pageSize(limit)
+	n, err := pageSize(q.Limit)
 	if err != nil {
 		return page, err
 	}
-	digest := queryDigest("health reports", queue)
-	key, err := readCursor(at, digest)
+	digest := queryDigest("health reports", q.Queue)
+	key, err := readCursor(q.Cursor, digest)
 	if err != nil {
 		return page, err
 	}
-	p := db.ListHealthReportsParams{Queue: optional(queue), RowLimit: n}
+	p := db.ListHealthReportsParams{Queue: optional(q.Queue), RowLimit: n}
 	if key != nil {
 		p.BeforeID = &key.ID
 	}
@@ -211,8 +221,8 @@ type HealthThresholds struct {
 	SpikeCritical       int          `json:"spikeCritical"`       //
 }
 
-// HealthThresholds tells what a queue is held against, its own or those of every queue.
-func (c *Client) HealthThresholds(ctx context.Context, queue string) (HealthThresholds, error) {
+// Thresholds tells what a queue is held against, its own or those of every queue.
+func (c HealthClient) Thresholds(ctx context.Context, queue string) (HealthThresholds, error) {
 	r, err := c.queries.GetHealthThresholds(ctx, queue)
 	if err != nil {
 		return HealthThresholds{}, translate("get health thresholds", err)
@@ -226,10 +236,10 @@ func (c *Client) HealthThresholds(ctx context.Context, queue string) (HealthThre
 	}, nil
 }
 
-// SetHealthThresholds changes thresholds of a queue (* is every queue), named as in
+// SetThresholds changes thresholds of a queue (* is every queue), named as in
 // SQL: span, wait_objective, dead_critical …; durations are milliseconds, and nil
 // takes a queue's own away. Errors: *ArgumentError.
-func (c *Client) SetHealthThresholds(ctx context.Context, queue string, thresholds map[string]*float64) error {
+func (c HealthClient) SetThresholds(ctx context.Context, queue string, thresholds map[string]*float64) error {
 	text, err := json.Marshal(thresholds)
 	if err != nil {
 		return refuse("thresholds", "finite numbers", err)

@@ -7,6 +7,9 @@ import (
 	"github.com/penstock/penstock/db"
 )
 
+// MetricsClient reads counts, rates and times: client.Metrics.
+type MetricsClient struct{ *scope }
+
 // Metrics is how a queue, or all of them, does: its state now, and what happened in a
 // window of time up to now. Rates of what did not happen are nil, never made up.
 type Metrics struct {
@@ -71,13 +74,13 @@ type AllMetrics struct {
 	Queues []QueueMetrics `json:"queues"` // by name
 }
 
-// Metrics tells how a queue does over the window up to now, 1 minute to 731 days. A
+// Queue tells how a queue does over the window up to now, 1 minute to 731 days. A
 // queue that nobody has used has no rates and nothing in it. Counts are exact: what a
 // transaction adds or ends is in the answer as soon as it has committed. A window of more
 // than two days starts at an hour, and one past what is kept of hours (90 days by default)
 // at a day.
 // Errors: *ArgumentError.
-func (c *Client) Metrics(ctx context.Context, queue string, window time.Duration) (QueueMetrics, error) {
+func (c MetricsClient) Queue(ctx context.Context, queue string, window time.Duration) (QueueMetrics, error) {
 	if queue == "" {
 		return QueueMetrics{}, refuse("queue", "given", "nothing")
 	}
@@ -88,8 +91,8 @@ func (c *Client) Metrics(ctx context.Context, queue string, window time.Duration
 	return all[0], nil
 }
 
-// AllMetrics tells how all queues do over the window, together and each.
-func (c *Client) AllMetrics(ctx context.Context, window time.Duration) (AllMetrics, error) {
+// All tells how all queues do over the window, together and each.
+func (c MetricsClient) All(ctx context.Context, window time.Duration) (AllMetrics, error) {
 	all, err := c.queueFigures(ctx, "", window)
 	if err != nil {
 		return AllMetrics{}, err
@@ -99,7 +102,7 @@ func (c *Client) AllMetrics(ctx context.Context, window time.Duration) (AllMetri
 }
 
 // queueFigures reads one queue's, or for "" the total and then each queue's.
-func (c *Client) queueFigures(ctx context.Context, queue string, window time.Duration) ([]QueueMetrics, error) {
+func (c MetricsClient) queueFigures(ctx context.Context, queue string, window time.Duration) ([]QueueMetrics, error) {
 	if err := checkWindow(window); err != nil {
 		return nil, err
 	}

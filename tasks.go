@@ -14,6 +14,10 @@ import (
 	"github.com/penstock/penstock/internal/maintain"
 )
 
+// TaskClient reads and changes the scheduled tasks that keep the database in order, such
+// as creating partitions: client.Tasks. Servers and workers run them.
+type TaskClient struct{ *scope }
+
 // Task is a scheduled task: what servers and workers do for the database by the
 // clock, one of them at a time, and how the last run went.
 type Task struct {
@@ -77,8 +81,8 @@ type TaskRun struct {
 	Error      string          `json:"error,omitempty"`
 }
 
-// Tasks lists the scheduled tasks by name.
-func (c *Client) Tasks(ctx context.Context) ([]Task, error) {
+// List lists the scheduled tasks by name.
+func (c TaskClient) List(ctx context.Context) ([]Task, error) {
 	rows, err := c.queries.ListTasks(ctx)
 	if err != nil {
 		return nil, translate("list tasks", err)
@@ -92,8 +96,8 @@ func (c *Client) Tasks(ctx context.Context) ([]Task, error) {
 	return tasks, nil
 }
 
-// Task tells one scheduled task. Errors: ErrTaskNotFound.
-func (c *Client) Task(ctx context.Context, name string) (Task, error) {
+// Get tells one scheduled task. Errors: ErrTaskNotFound.
+func (c TaskClient) Get(ctx context.Context, name string) (Task, error) {
 	r, err := c.queries.GetTask(ctx, name)
 	if errors.Is(err, pgx.ErrNoRows) {
 		return Task{}, fmt.Errorf("get task %s: %w", clip(name, 60), ErrTaskNotFound)
@@ -120,11 +124,11 @@ type TaskChange struct {
 	Settings map[string]int64 `json:"settings,omitempty"` // only those to change; see Task.Limits
 }
 
-// SetTask changes a scheduled task from its next run on. Ticks that went by while it
+// Set changes a scheduled task from its next run on. Ticks that went by while it
 // was paused, or under an older schedule, are not made up for; those that went by
 // while no server or worker ran are, by one run. Errors: ErrTaskNotFound,
 // *ArgumentError.
-func (c *Client) SetTask(ctx context.Context, name string, change TaskChange) error {
+func (c TaskClient) Set(ctx context.Context, name string, change TaskChange) error {
 	now, err := c.queries.GetTask(ctx, name)
 	if errors.Is(err, pgx.ErrNoRows) {
 		return fmt.Errorf("set task %s: %w", clip(name, 60), ErrTaskNotFound)
@@ -156,7 +160,7 @@ func (c *Client) SetTask(ctx context.Context, name string, change TaskChange) er
 	if !known {
 		return fmt.Errorf("set task %s: %w", clip(name, 60), ErrTaskNotFound)
 	}
-	return translate("plan task", c.planTask(ctx, name))
+	return translate("plan task", c.plan(ctx, name))
 }
 
 // refusedSchedule says which argument a schedule was refused for.
@@ -168,9 +172,9 @@ func refusedSchedule(change TaskChange, schedule, zone string, err error) error 
 		fmt.Sprintf("%q: %v", clip(schedule, 60), clip(err.Error(), 200)))
 }
 
-// planTask works out the next tick right away; without it, the next server or worker
+// plan works out the next tick right away; without it, the next server or worker
 // that looks would.
-func (c *Client) planTask(ctx context.Context, name string) error {
+func (c TaskClient) plan(ctx context.Context, name string) error {
 	unplanned, err := c.queries.ListUnplannedTasks(ctx, []string{name})
 	for _, u := range unplanned {
 		next, bad := maintain.NextTick(u.Schedule, u.TimeZone, u.Moment)
@@ -184,24 +188,24 @@ func (c *Client) planTask(ctx context.Context, name string) error {
 	return err
 }
 
-// PauseTask keeps a task from running until it is resumed; a run under way goes on.
+// Pause keeps a task from running until it is resumed; a run under way goes on.
 // Errors: ErrTaskNotFound.
-func (c *Client) PauseTask(ctx context.Context, name string) error {
+func (c TaskClient) Pause(ctx context.Context, name string) error {
 	paused := true
-	return c.SetTask(ctx, name, TaskChange{Paused: &paused})
+	return c.Set(ctx, name, TaskChange{Paused: &paused})
 }
 
-// ResumeTask lets a paused task run again, from its next tick on. Errors:
+// Resume lets a paused task run again, from its next tick on. Errors:
 // ErrTaskNotFound.
-func (c *Client) ResumeTask(ctx context.Context, name string) error {
+func (c TaskClient) Resume(ctx context.Context, name string) error {
 	paused := false
-	return c.SetTask(ctx, name, TaskChange{Paused: &paused})
+	return c.Set(ctx, name, TaskChange{Paused: &paused})
 }
 
-// RunTask asks for a run of a task, paused or not, and returns the moment of asking.
+// Run asks for a run of a task, paused or not, and returns the moment of asking.
 // Whichever server or worker is there first starts it, within a second or so, and its
 // schedule stays as it is. Errors: ErrTaskNotFound. AwaitTaskRun waits for the run.
-func (c *Client) RunTask(ctx context.Context, name string) (askedAt time.Time, err error) {
+func (c TaskClient) Run(ctx context.Context, name string) (askedAt time.Time, err error) {
 	err = c.acting(ctx, func(q *db.Queries) (err error) {
 		askedAt, err = q.RunTask(ctx, name)
 		return err
@@ -218,9 +222,9 @@ func (c *Client) RunTask(ctx context.Context, name string) (askedAt time.Time, e
 // awaitPoll is how often AwaitTaskRun looks.
 const awaitPoll = 250 * time.Millisecond
 
-// AwaitTaskRun waits until a run that RunTask asked for has completed or failed, and
+// Wait waits until a run that RunTask asked for has completed or failed, and
 // returns it. Errors: that of ctx when it ends first; ErrTaskNotFound.
-func (c *Client) AwaitTaskRun(ctx context.Context, name string, askedAt time.Time) (TaskRun, error) {
+func (c TaskClient) Wait(ctx context.Context, name string, askedAt time.Time) (TaskRun, error) {
 	for {
 		r, err := c.queries.RunSince(ctx, db.RunSinceParams{Task: name, AskedAt: askedAt})
 		switch {
@@ -235,20 +239,27 @@ func (c *Client) AwaitTaskRun(ctx context.Context, name string, askedAt time.Tim
 	}
 }
 
-// TaskRuns lists the runs of a task, or of all when name is "", the newest first.
-// They are kept for as long as the setting taskRuns of the task prune says.
-func (c *Client) TaskRuns(ctx context.Context, name string, limit int, at string) (Page[TaskRun], error) {
+// TaskRunQuery asks for a page of task runs.
+type TaskRunQuery struct {
+	Task   string // empty: every task
+	Limit  int    // 1–500; 0: 50
+	Cursor string // Next of an earlier page of the same query
+}
+
+// Runs returns ended runs, newest first. They are kept for as long as the setting
+// taskRuns of the task prune says. Errors: *ArgumentError.
+func (c TaskClient) Runs(ctx context.Context, q TaskRunQuery) (Page[TaskRun], error) {
 	page := Page[TaskRun]{Items: []TaskRun{}}
-	n, err := pageSize(limit)
+	n, err := pageSize(q.Limit)
 	if err != nil {
 		return page, err
 	}
-	digest := queryDigest("task runs", name)
-	key, err := readCursor(at, digest)
+	digest := queryDigest("task runs", q.Task)
+	key, err := readCursor(q.Cursor, digest)
 	if err != nil {
 		return page, err
 	}
-	p := db.ListTaskRunsParams{Task: optional(name), RowLimit: n}
+	p := db.ListTaskRunsParams{Task: optional(q.Task), RowLimit: n}
 	if key != nil {
 		p.BeforeID = &key.ID
 	}

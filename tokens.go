@@ -13,6 +13,9 @@ import (
 	"github.com/penstock/penstock/db"
 )
 
+// TokenClient manages the tokens of the HTTP API: client.Tokens.
+type TokenClient struct{ *scope }
+
 // TokenRole is what a token of the HTTP API is for.
 type TokenRole string
 
@@ -81,13 +84,24 @@ func pad(digest []byte) []byte {
 	return bytes.Repeat([]byte{0}, sha256.Size)
 }
 
+// IssuedToken is a token with its secret, which is shown only now.
+type IssuedToken struct {
+	ID   string
+	Text string // pen_<id>_<secret>, as the HTTP API takes it
+}
+
+// TokenList is every token there ever was.
+type TokenList struct {
+	Tokens []Token   // newest first
+	Now    time.Time // by the database's clock, which decides what has expired
+}
+
 // newSecret is 260 random bits as 52 letters and digits.
 func newSecret() string { return rand.Text() + rand.Text() }
 
-// CreateToken makes a token and returns it as the HTTP API takes it,
-// pen_<id>_<secret>: nobody can find that out later.
+// Create makes a token. Its secret is only in the result: nothing can show it later.
 // Errors: *ArgumentError.
-func (c *Client) CreateToken(ctx context.Context, token NewToken) (id, text string, err error) {
+func (c TokenClient) Create(ctx context.Context, token NewToken) (IssuedToken, error) {
 	id, secret := strings.ToLower(rand.Text()[:12]), newSecret()
 	digest := sha256.Sum256([]byte(secret))
 	p := db.CreateTokenParams{ID: id, Name: token.Name, Role: string(token.Role), Secret: digest[:]}
@@ -97,14 +111,14 @@ func (c *Client) CreateToken(ctx context.Context, token NewToken) (id, text stri
 	if token.ExpiresIn != 0 {
 		p.ExpiresIn = &token.ExpiresIn
 	}
-	err = c.acting(ctx, func(q *db.Queries) error { return q.CreateToken(ctx, p) })
+	err := c.acting(ctx, func(q *db.Queries) error { return q.CreateToken(ctx, p) })
 	if err != nil {
-		return "", "", translate("create token", err)
+		return IssuedToken{}, translate("create token", err)
 	}
-	return id, tokenText(id, secret), nil
+	return issued(id, secret), nil
 }
 
-func tokenText(id, secret string) string { return "pen_" + id + "_" + secret }
+func issued(id, secret string) IssuedToken { return IssuedToken{id, "pen_" + id + "_" + secret} }
 
 // SplitToken takes pen_<id>_<secret> apart; ok is false for what is no token.
 func SplitToken(text string) (id, secret string, ok bool) {
@@ -116,55 +130,46 @@ func SplitToken(text string) (id, secret string, ok bool) {
 	return id, secret, ok && id != "" && secret != ""
 }
 
-// Tokens lists every token there ever was, the newest first, and tells the database's
-// time, which decides what has expired.
-func (c *Client) Tokens(ctx context.Context) (tokens []Token, now time.Time, err error) {
+// List returns every token, without its secret.
+func (c TokenClient) List(ctx context.Context) (TokenList, error) {
 	rows, err := c.queries.ListTokens(ctx)
 	if err != nil {
-		return nil, now, translate("list tokens", err)
+		return TokenList{}, translate("list tokens", err)
 	}
-	tokens = make([]Token, len(rows))
+	list := TokenList{Tokens: make([]Token, len(rows))}
 	for i, r := range rows {
-		tokens[i] = Token{
-			r.ID, r.Name, TokenRole(r.Role), r.Queues, r.CreatedAt.UTC(), r.CreatedBy, inUTC(r.ExpiresAt), inUTC(r.RotatedAt),
-			inUTC(r.OldUntil), inUTC(r.LastUsedAt), inUTC(r.RevokedAt), r.Secret, r.OldSecret,
+		list.Tokens[i] = Token{
+			r.ID, r.Name, TokenRole(r.Role), r.Queues, r.CreatedAt.UTC(), r.CreatedBy, utc(r.ExpiresAt), utc(r.RotatedAt),
+			utc(r.OldUntil), utc(r.LastUsedAt), utc(r.RevokedAt), r.Secret, r.OldSecret,
 		}
-		now = r.Now.UTC()
+		list.Now = r.Now.UTC()
 	}
-	return tokens, now, nil
+	return list, nil
 }
 
-func inUTC(at *time.Time) *time.Time {
-	if at == nil {
-		return nil
-	}
-	utc := at.UTC()
-	return &utc
-}
-
-// RotateToken gives a token a new secret and returns it as CreateToken does. The one it
+// Rotate gives a token a new secret and returns it as Create does. The one it
 // had works for overlap longer, 0 to 90 days, on every server.
 // Errors: ErrTokenNotFound, also for one that is revoked or expired; *ArgumentError.
-func (c *Client) RotateToken(ctx context.Context, id string, overlap time.Duration) (text string, err error) {
+func (c TokenClient) Rotate(ctx context.Context, id string, overlap time.Duration) (IssuedToken, error) {
 	secret := newSecret()
 	digest := sha256.Sum256([]byte(secret))
 	var rotated bool
-	err = c.acting(ctx, func(q *db.Queries) (err error) {
+	err := c.acting(ctx, func(q *db.Queries) (err error) {
 		rotated, err = q.RotateToken(ctx, db.RotateTokenParams{ID: id, Secret: digest[:], Overlap: overlap})
 		return err
 	})
 	if err != nil {
-		return "", translate("rotate token", err)
+		return IssuedToken{}, translate("rotate token", err)
 	}
 	if !rotated {
-		return "", ErrTokenNotFound
+		return IssuedToken{}, ErrTokenNotFound
 	}
-	return tokenText(id, secret), nil
+	return issued(id, secret), nil
 }
 
-// RevokeToken ends a token for good: within 5 s no server takes it any more.
+// Revoke ends a token for good: within 5 s no server takes it any more.
 // Errors: ErrTokenNotFound, also for one that was revoked before.
-func (c *Client) RevokeToken(ctx context.Context, id string) error {
+func (c TokenClient) Revoke(ctx context.Context, id string) error {
 	var revoked bool
 	err := c.acting(ctx, func(q *db.Queries) (err error) {
 		revoked, err = q.RevokeToken(ctx, id)
@@ -176,8 +181,8 @@ func (c *Client) RevokeToken(ctx context.Context, id string) error {
 	return translate("revoke token", err)
 }
 
-// NoteTokenUses notes how long ago each token was last used.
-func (c *Client) NoteTokenUses(ctx context.Context, ages map[string]time.Duration) error {
+// NoteUses notes how long ago each token was last used.
+func (c TokenClient) NoteUses(ctx context.Context, ages map[string]time.Duration) error {
 	p := db.NoteTokenUsesParams{}
 	for id, age := range ages {
 		p.IDs, p.Ages = append(p.IDs, id), append(p.Ages, age)

@@ -152,7 +152,7 @@ func TestFailuresAreRetriedAndThenDie(t *testing.T) {
 		states[e.Attempt] = e.State
 	}
 	require.Equal(t, map[int]string{1: "retrying", 2: "retrying", 3: "dead"}, states)
-	page, err := f.client.DeadJobs(t.Context(), penstock.DeadQuery{Queue: "q"})
+	page, err := f.client.DLQ.List(t.Context(), penstock.DeadQuery{Queue: "q"})
 	require.NoError(t, err)
 	dead := page.Items
 	require.Len(t, dead, 1)
@@ -160,7 +160,7 @@ func TestFailuresAreRetriedAndThenDie(t *testing.T) {
 	require.Equal(t, "exhausted", dead[0].Reason)
 	require.Equal(t, 3, dead[0].Failures)
 	require.Equal(t, "attempt 3: no luck", dead[0].Error)
-	groups, err := f.client.ErrorGroups(t.Context(), "", 10)
+	groups, err := f.client.DLQ.Groups(t.Context(), "", 10)
 	require.NoError(t, err)
 	require.Len(t, groups, 1)
 }

@@ -221,7 +221,7 @@ func TestWhatCannotRunSaysWhy(t *testing.T) {
 		{
 			"a paused queue, however much time passes", func(t *testing.T, db *penstocktest.DB) {
 				enqueue(t, db, penstock.NewJob{Queue: "q", Name: "charge"})
-				require.NoError(t, db.Client.PauseQueue(t.Context(), "q"))
+				require.NoError(t, db.Client.Queues.Pause(t.Context(), "q"))
 			},
 			func(t testing.TB, w *penstock.Worker) { penstocktest.FastForward(t, w) },
 			[]string{"a job that is due cannot run", " is waiting: ", "paused"},

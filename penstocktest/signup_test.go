@@ -100,7 +100,7 @@ func TestAMailThatNobodyTakesIsGivenUpAndCanBeRedriven(t *testing.T) {
 	ends = penstocktest.FastForward(t, w)
 	require.Len(t, ends, 2)
 	require.Equal(t, "dead", ends[1].State, "%v", ends)
-	page, err := db.Client.DeadJobs(t.Context(), penstock.DeadQuery{Queue: "mail"})
+	page, err := db.Client.DLQ.List(t.Context(), penstock.DeadQuery{Queue: "mail"})
 	require.NoError(t, err)
 	require.Equal(t, "connection refused", page.Items[0].Error)
 }

@@ -25,7 +25,7 @@ func newAudit(d *deps) *cobra.Command {
 	}
 	p.bind(cmd)
 	return asking(d, cmd, func(ctx context.Context, client *penstock.Client, args []string, asJSON bool) error {
-		page, err := client.AuditLog(ctx, first(args), p.limit, p.cursor)
+		page, err := client.Audit.List(ctx, penstock.AuditQuery{Queue: first(args), Limit: p.limit, Cursor: p.cursor})
 		if err != nil {
 			return err
 		}

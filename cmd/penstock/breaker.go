@@ -43,11 +43,11 @@ func newBreakerSet(d *deps) *cobra.Command {
 	return asking(d, cmd, func(ctx context.Context, client *penstock.Client, args []string, asJSON bool) error {
 		queue, name := target(args)
 		b := penstock.Breaker{Queue: queue, Name: name}
-		settings, _, err := client.Breakers(ctx, queue)
+		known, err := client.Breakers.List(ctx, queue)
 		if err != nil {
 			return err
 		}
-		for _, set := range settings {
+		for _, set := range known.Settings {
 			if set.Name == name {
 				b = set
 			}
@@ -64,7 +64,7 @@ func newBreakerSet(d *deps) *cobra.Command {
 		if flags.Changed("cool-down") {
 			b.CoolDown = penstock.Milliseconds(coolDown)
 		}
-		if err := client.SetBreaker(ctx, b); err != nil {
+		if err := client.Breakers.Set(ctx, b); err != nil {
 			return err
 		}
 		return runBreakers(ctx, d, client, d.stdout, queue, asJSON)
@@ -79,7 +79,7 @@ func newBreakerRemove(d *deps) *cobra.Command {
 	}
 	return asking(d, cmd, func(ctx context.Context, client *penstock.Client, args []string, asJSON bool) error {
 		queue, name := target(args)
-		if err := client.RemoveBreaker(ctx, queue, name); err != nil {
+		if err := client.Breakers.Remove(ctx, queue, name); err != nil {
 			return err
 		}
 		return runBreakers(ctx, d, client, d.stdout, queue, asJSON)
@@ -95,9 +95,11 @@ type breakers struct {
 func runBreakers(ctx context.Context, d *deps, client *penstock.Client, out io.Writer, queue string, asJSON bool) error {
 	var b breakers
 	var err error
-	if b.Breakers, b.States, err = client.Breakers(ctx, queue); err != nil {
+	report, err := client.Breakers.List(ctx, queue)
+	if err != nil {
 		return err
 	}
+	b.Breakers, b.States = report.Settings, report.States
 	if asJSON {
 		return writeJSON(out, b)
 	}

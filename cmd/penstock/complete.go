@@ -55,7 +55,7 @@ func (d *deps) fromDatabase(find func(ctx context.Context, client *penstock.Clie
 
 func (d *deps) queueNames(cmd *cobra.Command, args []string, begun string) ([]cobra.Completion, cobra.ShellCompDirective) {
 	return d.fromDatabase(func(ctx context.Context, client *penstock.Client, _ []string) (names []cobra.Completion, err error) {
-		queues, err := client.Counts(ctx, "")
+		queues, err := client.Queues.Counts(ctx, "")
 		for _, q := range queues {
 			names = append(names, cobra.CompletionWithDesc(plain(q.Queue), fmt.Sprintf("%s waiting, %s dead",
 				thousands(q.Waiting+q.Scheduled+q.Retrying), thousands(q.Dead))))
@@ -67,7 +67,7 @@ func (d *deps) queueNames(cmd *cobra.Command, args []string, begun string) ([]co
 // entries completes the newest dead jobs of the queue that the first argument names.
 func (d *deps) entries(cmd *cobra.Command, args []string, begun string) ([]cobra.Completion, cobra.ShellCompDirective) {
 	return d.fromDatabase(func(ctx context.Context, client *penstock.Client, args []string) (ids []cobra.Completion, err error) {
-		page, err := client.DeadJobs(ctx, penstock.DeadQuery{Queue: first(args), Limit: 30})
+		page, err := client.DLQ.List(ctx, penstock.DeadQuery{Queue: first(args), Limit: 30})
 		for _, j := range page.Items {
 			ids = append(ids, cobra.CompletionWithDesc(j.ID, clip(plain(j.Name+": "+j.Error), 60)))
 		}
@@ -77,7 +77,7 @@ func (d *deps) entries(cmd *cobra.Command, args []string, begun string) ([]cobra
 
 func (d *deps) fingerprints(cmd *cobra.Command, args []string, begun string) ([]cobra.Completion, cobra.ShellCompDirective) {
 	return d.fromDatabase(func(ctx context.Context, client *penstock.Client, args []string) (ids []cobra.Completion, err error) {
-		groups, err := client.ErrorGroups(ctx, first(args), 30)
+		groups, err := client.DLQ.Groups(ctx, first(args), 30)
 		for _, g := range groups {
 			ids = append(ids, cobra.CompletionWithDesc(g.Fingerprint, clip(plural(g.Jobs, "job")+": "+plain(g.Example), 60)))
 		}
@@ -87,7 +87,7 @@ func (d *deps) fingerprints(cmd *cobra.Command, args []string, begun string) ([]
 
 func (d *deps) redriveIDs(cmd *cobra.Command, args []string, begun string) ([]cobra.Completion, cobra.ShellCompDirective) {
 	return d.fromDatabase(func(ctx context.Context, client *penstock.Client, _ []string) (ids []cobra.Completion, err error) {
-		all, err := client.Redrives(ctx, "", 30)
+		all, err := client.DLQ.ListRedrives(ctx, "", 30)
 		for _, r := range all {
 			ids = append(ids, cobra.CompletionWithDesc(strconv.FormatInt(r.ID, 10), plain(r.State+", "+r.Queue)))
 		}

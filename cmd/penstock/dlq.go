@@ -40,7 +40,7 @@ func newDLQList(d *deps) *cobra.Command {
 	}
 	return asking(d, cmd, func(ctx context.Context, client *penstock.Client, args []string, asJSON bool) error {
 		query := penstock.DeadQuery{Queue: first(args), Filter: f.filter(cmd, p.asked), Limit: p.limit, Cursor: p.cursor}
-		page, err := client.DeadJobs(ctx, query)
+		page, err := client.DLQ.List(ctx, query)
 		if err != nil {
 			return err
 		}
@@ -150,7 +150,7 @@ func newDLQShow(d *deps) *cobra.Command {
 		if err != nil {
 			return err
 		}
-		dead, err := client.DeadJob(ctx, queue, entry)
+		dead, err := client.DLQ.Get(ctx, queue, entry)
 		if err != nil {
 			return err
 		}

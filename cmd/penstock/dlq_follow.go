@@ -20,7 +20,7 @@ func followRedrive(ctx context.Context, d *deps, client *penstock.Client, id int
 	shown, still := newProgress(d, 0), d.now()
 	var last penstock.Redrive
 	for {
-		r, err := client.Redrive(ctx, id)
+		r, err := client.DLQ.GetRedrive(ctx, id)
 		if ctx.Err() != nil {
 			shown.clear()
 			return leaveRunning(ctx, d, id)
@@ -121,7 +121,7 @@ func newRedriveStatus(d *deps) *cobra.Command {
 		if err != nil {
 			return err
 		}
-		r, err := client.Redrive(ctx, id)
+		r, err := client.DLQ.GetRedrive(ctx, id)
 		if err != nil {
 			return err
 		}
@@ -133,7 +133,7 @@ func newRedriveStatus(d *deps) *cobra.Command {
 }
 
 func runRedriveList(ctx context.Context, d *deps, client *penstock.Client, queue string, asJSON bool) error {
-	all, err := client.Redrives(ctx, queue, 50)
+	all, err := client.DLQ.ListRedrives(ctx, queue, 50)
 	if err != nil {
 		return err
 	}
@@ -178,7 +178,7 @@ func writeRedrive(out io.Writer, d *deps, r penstock.Redrive) error {
 }
 
 // newRedriveSteer makes the commands that change an operation's state.
-func newRedriveSteer(d *deps, use, short string, steer func(*penstock.Client, context.Context, int64) (string, error)) *cobra.Command {
+func newRedriveSteer(d *deps, use, short string, steer func(penstock.DLQClient, context.Context, int64) (string, error)) *cobra.Command {
 	wanted := map[string]string{"pause": "paused", "resume": "running", "cancel": "cancelled"}[use]
 	cmd := &cobra.Command{
 		Use: use + " ID", Short: short, Args: redriveID(1), ValidArgsFunction: inOrder(d.redriveIDs),
@@ -188,7 +188,7 @@ func newRedriveSteer(d *deps, use, short string, steer func(*penstock.Client, co
 		if err != nil {
 			return err
 		}
-		is, err := steer(client, ctx, id)
+		is, err := steer(client.DLQ, ctx, id)
 		if err != nil {
 			return err
 		}

@@ -25,7 +25,7 @@ func newDLQGroups(d *deps) *cobra.Command {
 	}
 	cmd.Flags().IntVar(&limit, "limit", 50, "how many to list, 1 to 500")
 	return asking(d, cmd, func(ctx context.Context, client *penstock.Client, args []string, asJSON bool) error {
-		groups, err := client.ErrorGroups(ctx, first(args), limit)
+		groups, err := client.DLQ.Groups(ctx, first(args), limit)
 		if err != nil {
 			return err
 		}
@@ -64,7 +64,7 @@ func newDLQResolve(d *deps) *cobra.Command {
 	cmd.Flags().BoolVar(&reopen, "reopen", false, "mark it open instead")
 	return asking(d, cmd, func(ctx context.Context, client *penstock.Client, args []string, asJSON bool) error {
 		queue, fingerprint := args[0], args[1]
-		if err := client.ResolveError(ctx, queue, fingerprint, !reopen); err != nil {
+		if err := client.DLQ.ResolveGroup(ctx, queue, fingerprint, !reopen); err != nil {
 			return err
 		}
 		if asJSON {
@@ -89,7 +89,7 @@ func newDLQStats(d *deps) *cobra.Command {
 		Args: queueArgs(0, 1), ValidArgsFunction: inOrder(d.queueNames),
 	}
 	return asking(d, cmd, func(ctx context.Context, client *penstock.Client, args []string, asJSON bool) error {
-		stats, err := client.DeadStats(ctx, first(args))
+		stats, err := client.DLQ.Stats(ctx, first(args))
 		if err != nil {
 			return err
 		}

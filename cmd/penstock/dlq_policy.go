@@ -45,7 +45,7 @@ retention for all: the scheduled task dlq-purge keeps to it, daily at 02:00 UTC 
 			change.Retention = (*penstock.Milliseconds)(&retention)
 		}
 		if change != (penstock.DeadPolicy{Queue: args[0]}) {
-			if err := client.SetDeadPolicy(ctx, change); err != nil {
+			if err := client.DLQ.SetPolicy(ctx, change); err != nil {
 				return err
 			}
 		}
@@ -55,7 +55,7 @@ retention for all: the scheduled task dlq-purge keeps to it, daily at 02:00 UTC 
 
 // runDLQPolicy prints the policy in force.
 func runDLQPolicy(ctx context.Context, d *deps, client *penstock.Client, queue string, asJSON bool) error {
-	p, err := client.DeadPolicy(ctx, queue)
+	p, err := client.DLQ.Policy(ctx, queue)
 	if err != nil {
 		return err
 	}

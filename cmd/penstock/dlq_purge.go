@@ -50,7 +50,7 @@ who purged them, stays on record; their data does not.`,
 				return err
 			}
 			shown := newProgress(d, found.total())
-			purged, err = client.PurgeDead(ctx, first(args), time.Duration(older), filter, func(n int64) { shown.show(n, "purged", "") })
+			purged, err = client.DLQ.Purge(ctx, first(args), time.Duration(older), filter, func(n int64) { shown.show(n, "purged", "") })
 			shown.clear()
 			if err != nil {
 				return fmt.Errorf("after %s: %w", plural(purged, "job"), err)
@@ -84,13 +84,13 @@ type foundDead struct {
 
 func findDead(ctx context.Context, client *penstock.Client, queue string, filter penstock.DeadFilter) (foundDead, error) {
 	found := foundDead{DryRun: true, Sample: []penstock.DeadJob{}}
-	count, err := client.CountDead(ctx, queue, filter)
+	count, err := client.DLQ.Count(ctx, queue, filter)
 	if err != nil {
 		return found, err
 	}
 	found.Jobs, found.Capped = count.Jobs, count.Capped
 	for cursor := ""; len(found.Sample) < sampleSize && int64(len(found.Sample)) < found.Jobs; {
-		page, err := client.DeadJobs(ctx, penstock.DeadQuery{
+		page, err := client.DLQ.List(ctx, penstock.DeadQuery{
 			Queue: queue, Filter: filter, Limit: sampleSize - len(found.Sample), Cursor: cursor,
 		})
 		if err != nil {

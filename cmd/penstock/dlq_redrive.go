@@ -38,7 +38,7 @@ death, and gives the same new job. A job's id is understood too while it is dead
 		if err != nil {
 			return err
 		}
-		id, err := client.RedriveJob(ctx, queue, entry, data)
+		id, err := client.DLQ.RedriveJob(ctx, queue, entry, data)
 		if err != nil {
 			return err
 		}
@@ -99,9 +99,9 @@ died of one error.`,
 	flags.BoolVar(&f.detach, "detach", false, "print the operation's id instead of watching it")
 	cmd.PreRunE = func(cmd *cobra.Command, _ []string) error { return f.check(cmd) }
 	cmd.AddCommand(newRedriveStatus(d),
-		newRedriveSteer(d, "pause", "Pause a redrive", (*penstock.Client).PauseRedrive),
-		newRedriveSteer(d, "resume", "Go on with a redrive that is paused, or that its canary stopped", (*penstock.Client).ResumeRedrive),
-		newRedriveSteer(d, "cancel", "End a redrive; what was sent back stays so", (*penstock.Client).CancelRedrive))
+		newRedriveSteer(d, "pause", "Pause a redrive", penstock.DLQClient.PauseRedrive),
+		newRedriveSteer(d, "resume", "Go on with a redrive that is paused, or that its canary stopped", penstock.DLQClient.ResumeRedrive),
+		newRedriveSteer(d, "cancel", "End a redrive; what was sent back stays so", penstock.DLQClient.CancelRedrive))
 	return asking(d, cmd, func(ctx context.Context, client *penstock.Client, args []string, asJSON bool) error {
 		return runDLQRedrive(ctx, d, cmd, client, args[0], f, asJSON)
 	})
@@ -138,7 +138,7 @@ func runDLQRedrive(ctx context.Context, d *deps, cmd *cobra.Command, client *pen
 	if err := sure(ctx, d, cmd, f.yes, "redrive "+found.in(queue)); err != nil {
 		return err
 	}
-	id, err := client.StartRedrive(ctx, penstock.RedriveRequest{
+	id, err := client.DLQ.Redrive(ctx, penstock.RedriveRequest{
 		Queue: queue, Filter: filter, Rate: f.rate, Canary: f.canary, CanaryShare: f.canaryShare, MaxGeneration: f.maxGeneration,
 	})
 	if errors.Is(err, penstock.ErrConflict) {
@@ -151,7 +151,7 @@ func runDLQRedrive(ctx context.Context, d *deps, cmd *cobra.Command, client *pen
 		return followRedrive(ctx, d, client, id, asJSON)
 	}
 	if asJSON {
-		r, err := client.Redrive(ctx, id)
+		r, err := client.DLQ.GetRedrive(ctx, id)
 		if err != nil {
 			return err
 		}

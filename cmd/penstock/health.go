@@ -33,13 +33,13 @@ then nothing is printed on stdout, and stderr says why.`,
 	cmd.AddCommand(newHealthReports(d), newHealthThresholds(d), newHealthSet(d))
 	return asking(d, cmd, func(ctx context.Context, client *penstock.Client, args []string, asJSON bool) error {
 		if len(args) == 1 {
-			h, err := client.Health(ctx, args[0])
+			h, err := client.Health.Queue(ctx, args[0])
 			if err != nil {
 				return err
 			}
 			return answerHealth(d, h, h.Status, []penstock.Health{h}, asJSON)
 		}
-		all, err := client.AllHealth(ctx)
+		all, err := client.Health.All(ctx)
 		if err != nil {
 			return err
 		}
@@ -104,7 +104,7 @@ func newHealthReports(d *deps) *cobra.Command {
 	}
 	p.bind(cmd)
 	return asking(d, cmd, func(ctx context.Context, client *penstock.Client, args []string, asJSON bool) error {
-		page, err := client.HealthReports(ctx, first(args), p.limit, p.cursor)
+		page, err := client.Health.Reports(ctx, penstock.HealthReportQuery{Queue: first(args), Limit: p.limit, Cursor: p.cursor})
 		if err != nil {
 			return err
 		}
@@ -158,7 +158,7 @@ func newHealthThresholds(d *deps) *cobra.Command {
 }
 
 func runHealthThresholds(ctx context.Context, d *deps, client *penstock.Client, queue string, asJSON bool) error {
-	t, err := client.HealthThresholds(ctx, queue)
+	t, err := client.Health.Thresholds(ctx, queue)
 	if err != nil {
 		return err
 	}
@@ -230,7 +230,7 @@ QUEUE '*' is what every queue falls back on.`,
 		return nil
 	}
 	return asking(d, cmd, func(ctx context.Context, client *penstock.Client, args []string, asJSON bool) error {
-		if err := client.SetHealthThresholds(ctx, args[0], change); err != nil {
+		if err := client.Health.SetThresholds(ctx, args[0], change); err != nil {
 			return err
 		}
 		return runHealthThresholds(ctx, d, client, args[0], asJSON)

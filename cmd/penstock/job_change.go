@@ -156,12 +156,12 @@ func findJobs(ctx context.Context, client *penstock.Client, filter penstock.JobF
 	found := foundJobs{DryRun: true, Sample: []penstock.JobInfo{}}
 	for _, state := range states {
 		filter.State = state
-		n, capped, err := client.CountJobs(ctx, filter, countMost)
+		count, err := client.CountJobs(ctx, filter, countMost)
 		if err != nil {
 			return found, err
 		}
-		found.Jobs, found.Capped = found.Jobs+n, found.Capped || capped
-		if room := sampleSize - len(found.Sample); n > 0 && room > 0 {
+		found.Jobs, found.Capped = found.Jobs+count.Jobs, found.Capped || count.Capped
+		if room := sampleSize - len(found.Sample); count.Jobs > 0 && room > 0 {
 			page, err := client.Jobs(ctx, penstock.JobQuery{Filter: filter, Limit: room})
 			if err != nil {
 				return found, err

@@ -23,7 +23,7 @@ func newJobDeadLetter(d *deps) *cobra.Command {
 			return err
 		}
 		said, shown, err := moved("lies in the dead letter queue", func(ctx context.Context, client *penstock.Client, id int64) (bool, error) {
-			return client.DeadLetter(ctx, id, why)
+			return client.DLQ.Add(ctx, id, why)
 		})(ctx, client, id)
 		if err != nil {
 			return err

@@ -23,7 +23,7 @@ func newLevelList(d *deps) *cobra.Command {
 }
 
 func runLevelList(ctx context.Context, d *deps, client *penstock.Client, out io.Writer, asJSON bool) error {
-	levels, err := client.PriorityLevels(ctx)
+	levels, err := client.Priorities.Levels(ctx)
 	if err != nil {
 		return err
 	}
@@ -53,7 +53,7 @@ func newLevelSet(d *deps) *cobra.Command {
 		return nil
 	}
 	return asking(d, cmd, func(ctx context.Context, client *penstock.Client, args []string, asJSON bool) error {
-		if err := client.SetPriorityLevel(ctx, penstock.PriorityLevel{Level: args[0], Weight: weight}); err != nil {
+		if err := client.Priorities.SetLevel(ctx, penstock.PriorityLevel{Level: args[0], Weight: weight}); err != nil {
 			return err
 		}
 		return runLevelList(ctx, d, client, d.stdout, asJSON)
@@ -63,7 +63,7 @@ func newLevelSet(d *deps) *cobra.Command {
 func newLevelRemove(d *deps) *cobra.Command {
 	cmd := &cobra.Command{Use: "remove LEVEL", Short: "Take a level away that no rule uses", Args: cobra.ExactArgs(1)}
 	return asking(d, cmd, func(ctx context.Context, client *penstock.Client, args []string, asJSON bool) error {
-		if err := client.SetPriorityLevel(ctx, penstock.PriorityLevel{Level: args[0]}); err != nil {
+		if err := client.Priorities.SetLevel(ctx, penstock.PriorityLevel{Level: args[0]}); err != nil {
 			return err
 		}
 		return runLevelList(ctx, d, client, d.stdout, asJSON)
@@ -82,7 +82,7 @@ func newTagList(d *deps) *cobra.Command {
 }
 
 func runTagList(ctx context.Context, d *deps, client *penstock.Client, out io.Writer, asJSON bool) error {
-	tags, err := client.PriorityTags(ctx)
+	tags, err := client.Priorities.Tags(ctx)
 	if err != nil {
 		return err
 	}
@@ -113,7 +113,7 @@ func newTagSet(d *deps) *cobra.Command {
 		return nil
 	}
 	return asking(d, cmd, func(ctx context.Context, client *penstock.Client, args []string, asJSON bool) error {
-		if err := client.SetPriorityTag(ctx, penstock.PriorityTag{Tag: args[0], Shift: shift}); err != nil {
+		if err := client.Priorities.SetTag(ctx, penstock.PriorityTag{Tag: args[0], Shift: shift}); err != nil {
 			return err
 		}
 		return runTagList(ctx, d, client, d.stdout, asJSON)
@@ -123,7 +123,7 @@ func newTagSet(d *deps) *cobra.Command {
 func newTagRemove(d *deps) *cobra.Command {
 	cmd := &cobra.Command{Use: "remove TAG", Short: "Let a tag shift nothing any more", Args: cobra.ExactArgs(1)}
 	return asking(d, cmd, func(ctx context.Context, client *penstock.Client, args []string, asJSON bool) error {
-		if err := client.SetPriorityTag(ctx, penstock.PriorityTag{Tag: args[0]}); err != nil {
+		if err := client.Priorities.SetTag(ctx, penstock.PriorityTag{Tag: args[0]}); err != nil {
 			return err
 		}
 		return runTagList(ctx, d, client, d.stdout, asJSON)

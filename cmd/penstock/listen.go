@@ -47,11 +47,11 @@ func (s *server) checkExposure(ctx context.Context) error {
 	if s.listener == nil || onLoopback(s.listener) {
 		return nil
 	}
-	tokens, _, err := s.client.Tokens(ctx)
+	all, err := s.client.Tokens.List(ctx)
 	if err != nil {
 		return err
 	}
-	if len(tokens) == 0 {
+	if len(all.Tokens) == 0 {
 		return fmt.Errorf("listen on %s: %w", s.listener.Addr(), errNoTokens)
 	}
 	return nil

@@ -39,7 +39,7 @@ func newPolicyList(d *deps) *cobra.Command {
 }
 
 func runPolicyList(ctx context.Context, d *deps, client *penstock.Client, out io.Writer, asJSON bool) error {
-	policies, err := client.Policies(ctx)
+	policies, err := client.Policies.List(ctx)
 	if err != nil {
 		return err
 	}
@@ -104,7 +104,7 @@ func newPolicyGet(d *deps) *cobra.Command {
 }
 
 func runPolicyGet(ctx context.Context, d *deps, client *penstock.Client, out io.Writer, queue, name string, asJSON bool) error {
-	p, err := client.Policy(ctx, queue, name, nil)
+	p, err := client.Policies.Get(ctx, queue, name, nil)
 	if err != nil {
 		return err
 	}
@@ -143,11 +143,11 @@ func newPolicyPreview(d *deps) *cobra.Command {
 }
 
 func runPolicyPreview(ctx context.Context, d *deps, client *penstock.Client, out io.Writer, queue, name string, own *penstock.RetryStrategy, asJSON bool) error {
-	p, err := client.Policy(ctx, queue, name, own)
+	p, err := client.Policies.Get(ctx, queue, name, own)
 	if err != nil {
 		return err
 	}
-	schedule, err := client.PreviewPolicy(ctx, queue, name, own)
+	schedule, err := client.Policies.Preview(ctx, queue, name, own)
 	if err != nil {
 		return err
 	}

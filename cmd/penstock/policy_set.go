@@ -117,7 +117,7 @@ then. Fields that are not given stay. QUEUE '*' is what every queue falls back o
 		return err
 	}
 	return asking(d, cmd, func(ctx context.Context, client *penstock.Client, _ []string, asJSON bool) error {
-		if err := client.SetPolicy(ctx, p, reset...); err != nil {
+		if err := client.Policies.Set(ctx, p, reset...); err != nil {
 			return err
 		}
 		return runPolicyGet(ctx, d, client, d.stdout, p.Queue, p.Name, asJSON)
@@ -131,7 +131,7 @@ func newPolicyRemove(d *deps) *cobra.Command {
 	}
 	return asking(d, cmd, func(ctx context.Context, client *penstock.Client, args []string, asJSON bool) error {
 		queue, name := target(args)
-		if err := client.RemovePolicy(ctx, queue, name); err != nil {
+		if err := client.Policies.Remove(ctx, queue, name); err != nil {
 			return err
 		}
 		return runPolicyGet(ctx, d, client, d.stdout, queue, name, asJSON)

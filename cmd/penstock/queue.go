@@ -33,13 +33,14 @@ type queueReport struct {
 }
 
 func readQueue(ctx context.Context, client *penstock.Client, queue string) (r queueReport, err error) {
-	if r.QueueInfo, err = client.Queue(ctx, queue); err != nil {
+	if r.QueueInfo, err = client.Queues.Get(ctx, queue); err != nil {
 		return r, err
 	}
-	if r.Priorities, err = client.PriorityDistribution(ctx, queue); err != nil {
+	if r.Priorities, err = client.Priorities.Distribution(ctx, queue); err != nil {
 		return r, err
 	}
-	r.Breakers, r.States, err = client.Breakers(ctx, queue)
+	breakers, err := client.Breakers.List(ctx, queue)
+	r.Breakers, r.States = breakers.Settings, breakers.States
 	return r, err
 }
 
@@ -120,7 +121,7 @@ seconds of it, however many there are.`,
 		return nil
 	}
 	return asking(d, cmd, func(ctx context.Context, client *penstock.Client, args []string, asJSON bool) error {
-		if err := client.SetQueue(ctx, args[0], change); err != nil {
+		if err := client.Queues.Set(ctx, args[0], change); err != nil {
 			return err
 		}
 		return runQueueShow(ctx, d, client, d.stdout, args[0], asJSON)

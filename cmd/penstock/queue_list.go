@@ -27,7 +27,7 @@ type queueLine struct {
 }
 
 func runQueueList(ctx context.Context, d *deps, client *penstock.Client, out io.Writer, asJSON bool) error {
-	queues, err := client.Queues(ctx)
+	queues, err := client.Queues.List(ctx)
 	if err != nil {
 		return err
 	}
@@ -64,7 +64,7 @@ func newQueuePause(d *deps) *cobra.Command {
 		Args: queueArgs(1, 1), ValidArgsFunction: inOrder(d.queueNames),
 	}
 	return asking(d, cmd, func(ctx context.Context, client *penstock.Client, args []string, asJSON bool) error {
-		if err := client.PauseQueue(ctx, args[0]); err != nil {
+		if err := client.Queues.Pause(ctx, args[0]); err != nil {
 			return err
 		}
 		return writePaused(ctx, client, d.stdout, args[0], asJSON)
@@ -77,7 +77,7 @@ func newQueueResume(d *deps) *cobra.Command {
 		Args: queueArgs(1, 1), ValidArgsFunction: inOrder(d.queueNames),
 	}
 	return asking(d, cmd, func(ctx context.Context, client *penstock.Client, args []string, asJSON bool) error {
-		if err := client.ResumeQueue(ctx, args[0]); err != nil {
+		if err := client.Queues.Resume(ctx, args[0]); err != nil {
 			return err
 		}
 		return writePaused(ctx, client, d.stdout, args[0], asJSON)
@@ -86,11 +86,11 @@ func newQueueResume(d *deps) *cobra.Command {
 
 // writePaused says how a queue stands now.
 func writePaused(ctx context.Context, client *penstock.Client, out io.Writer, queue string, asJSON bool) error {
-	settings, err := client.QueueSettings(ctx, queue)
+	settings, err := client.Queues.Settings(ctx, queue)
 	if err != nil {
 		return err
 	}
-	counts, err := client.Counts(ctx, queue)
+	counts, err := client.Queues.Counts(ctx, queue)
 	if err != nil {
 		return err
 	}

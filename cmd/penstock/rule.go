@@ -37,7 +37,7 @@ func newRuleList(d *deps) *cobra.Command {
 }
 
 func runRuleList(ctx context.Context, d *deps, client *penstock.Client, out io.Writer, queue string, asJSON bool) error {
-	rules, err := client.PriorityRules(ctx, queue)
+	rules, err := client.Priorities.Rules(ctx, queue)
 	if err != nil {
 		return err
 	}
@@ -93,7 +93,7 @@ func newRuleSet(d *deps) *cobra.Command {
 	}
 	return asking(d, cmd, func(ctx context.Context, client *penstock.Client, args []string, asJSON bool) error {
 		rule := penstock.PriorityRule{Queue: queue, Position: position, Condition: args[2], Priority: penstock.Priority(args[3])}
-		if err := client.SetPriorityRule(ctx, rule); err != nil {
+		if err := client.Priorities.SetRule(ctx, rule); err != nil {
 			return err
 		}
 		return runRuleList(ctx, d, client, d.stdout, queue, asJSON)
@@ -109,7 +109,7 @@ func newRuleRemove(d *deps) *cobra.Command {
 		return err
 	}
 	return asking(d, cmd, func(ctx context.Context, client *penstock.Client, _ []string, asJSON bool) error {
-		if err := client.RemovePriorityRule(ctx, queue, position); err != nil {
+		if err := client.Priorities.RemoveRule(ctx, queue, position); err != nil {
 			return err
 		}
 		return runRuleList(ctx, d, client, d.stdout, queue, asJSON)
@@ -135,18 +135,18 @@ func newRuleTest(d *deps) *cobra.Command {
 }
 
 func runRuleTest(ctx context.Context, d *deps, client *penstock.Client, out io.Writer, queue string, data json.RawMessage, tags []string, asJSON bool) error {
-	decision, err := client.DecidePriority(ctx, queue, data, tags)
+	decision, err := client.Priorities.Decide(ctx, queue, data, tags)
 	if err != nil {
 		return err
 	}
 	if asJSON {
 		return writeJSON(out, decision)
 	}
-	rules, err := client.PriorityRules(ctx, queue)
+	rules, err := client.Priorities.Rules(ctx, queue)
 	if err != nil {
 		return err
 	}
-	shifts, err := client.PriorityTags(ctx)
+	shifts, err := client.Priorities.Tags(ctx)
 	if err != nil {
 		return err
 	}

@@ -39,7 +39,7 @@ to claim, in which a job that is due now counts with its age.`,
 }
 
 func runStats(ctx context.Context, d *deps, client *penstock.Client, out io.Writer, window time.Duration, asJSON bool) error {
-	all, err := client.AllMetrics(ctx, window)
+	all, err := client.Metrics.All(ctx, window)
 	if err != nil {
 		return err
 	}
@@ -80,14 +80,14 @@ type queueStats struct {
 
 func runQueueStats(ctx context.Context, d *deps, client *penstock.Client, out io.Writer, queue string, window time.Duration, asJSON bool) (err error) {
 	var s queueStats
-	if s.QueueMetrics, err = client.Metrics(ctx, queue, window); err != nil {
+	if s.QueueMetrics, err = client.Metrics.Queue(ctx, queue, window); err != nil {
 		return err
 	}
-	if s.Performance, err = client.Performance(ctx, penstock.PerformanceQuery{Queue: queue, Window: window}); err != nil {
+	if s.Performance, err = client.Metrics.Performance(ctx, penstock.PerformanceQuery{Queue: queue, Window: window}); err != nil {
 		return err
 	}
 	step, from := chartStep(s.QueueMetrics)
-	if s.History, err = client.History(ctx, penstock.HistoryQuery{Queue: queue, From: from, Step: step}); err != nil {
+	if s.History, err = client.Metrics.History(ctx, penstock.HistoryQuery{Queue: queue, From: from, Step: step}); err != nil {
 		return err
 	}
 	if asJSON {

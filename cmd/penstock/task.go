@@ -29,7 +29,7 @@ run one, and only one of them does. A task that fails is tried again with growin
 func newTaskList(d *deps) *cobra.Command {
 	cmd := &cobra.Command{Use: "list", Short: "List the scheduled tasks and how their last runs went", Args: cobra.NoArgs}
 	return asking(d, cmd, func(ctx context.Context, client *penstock.Client, _ []string, asJSON bool) error {
-		tasks, err := client.Tasks(ctx)
+		tasks, err := client.Tasks.List(ctx)
 		if err != nil {
 			return err
 		}
@@ -137,11 +137,11 @@ func newTaskShow(d *deps) *cobra.Command {
 const taskRunsShown = 10
 
 func runTaskShow(ctx context.Context, d *deps, client *penstock.Client, name string, asJSON bool) error {
-	t, err := client.Task(ctx, name)
+	t, err := client.Tasks.Get(ctx, name)
 	if err != nil {
 		return err
 	}
-	runs, err := client.TaskRuns(ctx, name, taskRunsShown, "")
+	runs, err := client.Tasks.Runs(ctx, penstock.TaskRunQuery{Task: name, Limit: taskRunsShown})
 	if err != nil {
 		return err
 	}
@@ -195,7 +195,7 @@ func settingText(n int64, unit string) string {
 
 func (d *deps) taskNames(cmd *cobra.Command, args []string, begun string) ([]cobra.Completion, cobra.ShellCompDirective) {
 	return d.fromDatabase(func(ctx context.Context, client *penstock.Client, _ []string) (names []cobra.Completion, err error) {
-		tasks, err := client.Tasks(ctx)
+		tasks, err := client.Tasks.List(ctx)
 		for _, t := range tasks {
 			names = append(names, cobra.CompletionWithDesc(plain(t.Name), plain(t.Description)))
 		}
@@ -218,7 +218,7 @@ runs it; its schedule stays as it is. The exit code is 1 when the run failed.`,
 	cmd.Flags().BoolVar(&detach, "detach", false, "do not wait")
 	cmd.Flags().Var(&timeout, "timeout", "stop waiting after this long (default: never); the run goes on")
 	return asking(d, cmd, func(ctx context.Context, client *penstock.Client, args []string, asJSON bool) error {
-		askedAt, err := client.RunTask(ctx, args[0])
+		askedAt, err := client.Tasks.Run(ctx, args[0])
 		if err != nil || detach {
 			return err
 		}
@@ -231,7 +231,7 @@ runs it; its schedule stays as it is. The exit code is 1 when the run failed.`,
 			fmt.Fprintln(d.stderr, "Still waiting: `penstock task show "+plain(args[0])+"` tells whether a server or worker has begun.")
 		})
 		defer hint.Stop()
-		r, err := client.AwaitTaskRun(ctx, args[0], askedAt)
+		r, err := client.Tasks.Wait(ctx, args[0], askedAt)
 		if err != nil {
 			return err
 		}

@@ -12,19 +12,19 @@ import (
 )
 
 func newTaskPause(d *deps) *cobra.Command {
-	return newTaskSteer(d, "pause", "Keep a scheduled task from running; a run under way goes on", (*penstock.Client).PauseTask)
+	return newTaskSteer(d, "pause", "Keep a scheduled task from running; a run under way goes on", penstock.TaskClient.Pause)
 }
 
 func newTaskResume(d *deps) *cobra.Command {
-	return newTaskSteer(d, "resume", "Let a paused task run again, from its next time on", (*penstock.Client).ResumeTask)
+	return newTaskSteer(d, "resume", "Let a paused task run again, from its next time on", penstock.TaskClient.Resume)
 }
 
-func newTaskSteer(d *deps, word, short string, steer func(*penstock.Client, context.Context, string) error) *cobra.Command {
+func newTaskSteer(d *deps, word, short string, steer func(penstock.TaskClient, context.Context, string) error) *cobra.Command {
 	cmd := &cobra.Command{
 		Use: word + " TASK", Short: short, Args: cobra.ExactArgs(1), ValidArgsFunction: inOrder(d.taskNames),
 	}
 	return asking(d, cmd, func(ctx context.Context, client *penstock.Client, args []string, asJSON bool) error {
-		if err := steer(client, ctx, args[0]); err != nil {
+		if err := steer(client.Tasks, ctx, args[0]); err != nil {
 			return err
 		}
 		return runTaskShow(ctx, d, client, args[0], asJSON)
@@ -59,7 +59,7 @@ time only, unless the schedule is of every hour.`,
 	}
 	return asking(d, cmd, func(ctx context.Context, client *penstock.Client, args []string, asJSON bool) error {
 		if len(settings) > 0 {
-			t, err := client.Task(ctx, args[0])
+			t, err := client.Tasks.Get(ctx, args[0])
 			if err != nil {
 				return err
 			}
@@ -67,7 +67,7 @@ time only, unless the schedule is of every hour.`,
 				return err
 			}
 		}
-		if err := client.SetTask(ctx, args[0], change); err != nil {
+		if err := client.Tasks.Set(ctx, args[0], change); err != nil {
 			return err
 		}
 		return runTaskShow(ctx, d, client, args[0], asJSON)

@@ -43,22 +43,22 @@ and nothing else.
 	completeFlag(cmd, "queue", d.queueNames)
 	return asking(d, cmd, func(ctx context.Context, client *penstock.Client, args []string, asJSON bool) error {
 		token.Name, token.Role, token.ExpiresIn = args[0], penstock.TokenRole(role), time.Duration(expires)
-		id, secret, err := client.CreateToken(ctx, token)
+		issued, err := client.Tokens.Create(ctx, token)
 		if err != nil {
 			return err
 		}
-		return showToken(ctx, d, client, id, secret, asJSON, "")
+		return showToken(ctx, d, client, issued, asJSON, "")
 	})
 }
 
 // showToken writes the secret to stdout and what it is for to stderr, so that a script
 // gets the one and a person sees both.
-func showToken(ctx context.Context, d *deps, client *penstock.Client, id, secret string, asJSON bool, more string) error {
-	tokens, _, err := client.Tokens(ctx)
+func showToken(ctx context.Context, d *deps, client *penstock.Client, issued penstock.IssuedToken, asJSON bool, more string) error {
+	all, err := client.Tokens.List(ctx)
 	if err != nil {
 		return err
 	}
-	token, err := pickToken(tokens, id)
+	token, err := pickToken(all.Tokens, issued.ID)
 	if err != nil {
 		return err
 	}
@@ -66,11 +66,11 @@ func showToken(ctx context.Context, d *deps, client *penstock.Client, id, secret
 		return writeJSON(d.stdout, struct {
 			penstock.Token
 			Secret string `json:"token"`
-		}{token, secret})
+		}{token, issued.Text})
 	}
 	fmt.Fprintf(d.stderr, "%s is %s %s.%s\nIt is shown this once; send it as the header Authorization: Bearer TOKEN\n\n",
 		d.errScreen.paint(bold, plain(token.Name)), article(string(token.Role)), scope(token), more)
-	_, err = fmt.Fprintln(d.stdout, secret)
+	_, err = fmt.Fprintln(d.stdout, issued.Text)
 	return err
 }
 
@@ -106,11 +106,11 @@ func pickToken(tokens []penstock.Token, named string) (penstock.Token, error) {
 func newTokenList(d *deps) *cobra.Command {
 	cmd := &cobra.Command{Use: "list", Short: "List the tokens, the newest first; their secrets nobody knows", Args: cobra.NoArgs}
 	return asking(d, cmd, func(ctx context.Context, client *penstock.Client, _ []string, asJSON bool) error {
-		tokens, now, err := client.Tokens(ctx)
+		all, err := client.Tokens.List(ctx)
 		if err != nil {
 			return err
 		}
-		return writeTokens(d.stdout, d.screen, tokens, now, asJSON)
+		return writeTokens(d.stdout, d.screen, all.Tokens, all.Now, asJSON)
 	})
 }
 
@@ -162,15 +162,15 @@ func newTokenRotate(d *deps) *cobra.Command {
 	}
 	cmd.Flags().Var(&overlap, "overlap", "how long the old secret works, up to 90 days")
 	return asking(d, cmd, func(ctx context.Context, client *penstock.Client, args []string, asJSON bool) error {
-		tokens, _, err := client.Tokens(ctx)
+		all, err := client.Tokens.List(ctx)
 		if err != nil {
 			return err
 		}
-		token, err := pickToken(tokens, args[0])
+		token, err := pickToken(all.Tokens, args[0])
 		if err != nil {
 			return err
 		}
-		secret, err := client.RotateToken(ctx, token.ID, time.Duration(overlap))
+		issued, err := client.Tokens.Rotate(ctx, token.ID, time.Duration(overlap))
 		if err != nil {
 			return err
 		}
@@ -178,7 +178,7 @@ func newTokenRotate(d *deps) *cobra.Command {
 		if overlap > 0 {
 			more = fmt.Sprintf(" The old secret works for %s more.", exact(time.Duration(overlap)))
 		}
-		return showToken(ctx, d, client, token.ID, secret, asJSON, more)
+		return showToken(ctx, d, client, issued, asJSON, more)
 	})
 }
 
@@ -189,18 +189,18 @@ func newTokenRevoke(d *deps) *cobra.Command {
 	}
 	yes := cmd.Flags().Bool("yes", false, "do not ask")
 	return asking(d, cmd, func(ctx context.Context, client *penstock.Client, args []string, asJSON bool) error {
-		tokens, _, err := client.Tokens(ctx)
+		all, err := client.Tokens.List(ctx)
 		if err != nil {
 			return err
 		}
-		token, err := pickToken(tokens, args[0])
+		token, err := pickToken(all.Tokens, args[0])
 		if err != nil {
 			return err
 		}
 		if err := sure(ctx, d, cmd, *yes, fmt.Sprintf("revoke %s, %s %s", plain(token.Name), article(string(token.Role)), scope(token))); err != nil {
 			return err
 		}
-		if err := client.RevokeToken(ctx, token.ID); err != nil {
+		if err := client.Tokens.Revoke(ctx, token.ID); err != nil {
 			return err
 		}
 		if asJSON {
@@ -216,8 +216,8 @@ func newTokenRevoke(d *deps) *cobra.Command {
 
 func (d *deps) tokenNames(cmd *cobra.Command, args []string, begun string) ([]cobra.Completion, cobra.ShellCompDirective) {
 	return d.fromDatabase(func(ctx context.Context, client *penstock.Client, _ []string) (names []cobra.Completion, err error) {
-		tokens, _, err := client.Tokens(ctx)
-		for _, t := range tokens {
+		all, err := client.Tokens.List(ctx)
+		for _, t := range all.Tokens {
 			if t.RevokedAt == nil {
 				names = append(names, cobra.CompletionWithDesc(plain(t.Name), string(t.Role)+" "+scope(t)))
 			}

@@ -3,6 +3,7 @@ package httpapi
 import (
 	"context"
 
+	"github.com/penstock/penstock"
 	"github.com/penstock/penstock/internal/httpapi/openapi"
 )
 
@@ -11,7 +12,7 @@ func (h *handlers) ListWorkers(ctx context.Context, r openapi.ListWorkersRequest
 	if err := mayAsk(ctx, r.Params.QueueName); err != nil {
 		return nil, err
 	}
-	workers, err := h.client(ctx).Workers(ctx, r.Params.QueueName)
+	workers, err := h.client(ctx).Workers.List(ctx, r.Params.QueueName)
 	return openapi.ListWorkers200JSONResponse{Items: workers}, err
 }
 
@@ -20,6 +21,6 @@ func (h *handlers) GetAuditLog(ctx context.Context, r openapi.GetAuditLogRequest
 	if err := mayAsk(ctx, r.Params.QueueName); err != nil {
 		return nil, err
 	}
-	page, err := h.client(ctx).AuditLog(ctx, r.Params.QueueName, r.Params.Limit, r.Params.Cursor)
+	page, err := h.client(ctx).Audit.List(ctx, penstock.AuditQuery{Queue: r.Params.QueueName, Limit: r.Params.Limit, Cursor: r.Params.Cursor})
 	return openapi.GetAuditLog200JSONResponse(page), err
 }

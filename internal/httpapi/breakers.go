@@ -10,25 +10,25 @@ import (
 
 // ListBreakers tells a queue's breakers and where they stand.
 func (h *handlers) ListBreakers(ctx context.Context, r openapi.ListBreakersRequestObject) (openapi.ListBreakersResponseObject, error) {
-	breakers, states, err := h.client(ctx).Breakers(ctx, r.QueueName)
-	return openapi.ListBreakers200JSONResponse{Items: breakers, States: states}, err
+	report, err := h.client(ctx).Breakers.List(ctx, r.QueueName)
+	return openapi.ListBreakers200JSONResponse{Items: report.Settings, States: report.States}, err
 }
 
 // SetBreaker turns a breaker on.
 func (h *handlers) SetBreaker(ctx context.Context, r openapi.SetBreakerRequestObject) (openapi.SetBreakerResponseObject, error) {
 	client := h.client(ctx)
-	err := client.SetBreaker(ctx, penstock.Breaker{
+	err := client.Breakers.Set(ctx, penstock.Breaker{
 		Queue: r.QueueName, Name: r.JobName, FailureShare: r.Body.FailureShare, LeastAttempts: r.Body.LeastAttempts,
 		Span: r.Body.Span, CoolDown: r.Body.CoolDown,
 	})
 	if err != nil {
 		return nil, err
 	}
-	breakers, _, err := client.Breakers(ctx, r.QueueName) // with the usual values where the request had none
+	report, err := client.Breakers.List(ctx, r.QueueName) // with the usual values where the request had none
 	if err != nil {
 		return nil, err
 	}
-	for _, b := range breakers {
+	for _, b := range report.Settings {
 		if b.Name == r.JobName {
 			return openapi.SetBreaker200JSONResponse(b), nil
 		}
@@ -38,6 +38,6 @@ func (h *handlers) SetBreaker(ctx context.Context, r openapi.SetBreakerRequestOb
 
 // RemoveBreaker turns a breaker off.
 func (h *handlers) RemoveBreaker(ctx context.Context, r openapi.RemoveBreakerRequestObject) (openapi.RemoveBreakerResponseObject, error) {
-	err := h.client(ctx).RemoveBreaker(ctx, r.QueueName, r.JobName)
+	err := h.client(ctx).Breakers.Remove(ctx, r.QueueName, r.JobName)
 	return openapi.RemoveBreaker204Response{}, err
 }

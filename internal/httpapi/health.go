@@ -5,12 +5,13 @@ import (
 	"strings"
 	"unicode"
 
+	"github.com/penstock/penstock"
 	"github.com/penstock/penstock/internal/httpapi/openapi"
 )
 
 // GetHealth tells what is wrong with a queue.
 func (h *handlers) GetHealth(ctx context.Context, r openapi.GetHealthRequestObject) (openapi.GetHealthResponseObject, error) {
-	health, err := h.client(ctx).Health(ctx, r.QueueName)
+	health, err := h.client(ctx).Health.Queue(ctx, r.QueueName)
 	return openapi.GetHealth200JSONResponse(health), err
 }
 
@@ -19,19 +20,19 @@ func (h *handlers) GetAllHealth(ctx context.Context, _ openapi.GetAllHealthReque
 	if err := mayAsk(ctx, ""); err != nil {
 		return nil, err
 	}
-	all, err := h.client(ctx).AllHealth(ctx)
+	all, err := h.client(ctx).Health.All(ctx)
 	return openapi.GetAllHealth200JSONResponse(all), err
 }
 
 // ListHealthReports lists the reports that are kept.
 func (h *handlers) ListHealthReports(ctx context.Context, r openapi.ListHealthReportsRequestObject) (openapi.ListHealthReportsResponseObject, error) {
-	page, err := h.client(ctx).HealthReports(ctx, someQueue(r.QueueName), r.Params.Limit, r.Params.Cursor)
+	page, err := h.client(ctx).Health.Reports(ctx, penstock.HealthReportQuery{Queue: someQueue(r.QueueName), Limit: r.Params.Limit, Cursor: r.Params.Cursor})
 	return openapi.ListHealthReports200JSONResponse(page), err
 }
 
 // GetHealthThresholds tells what a queue is held against.
 func (h *handlers) GetHealthThresholds(ctx context.Context, r openapi.GetHealthThresholdsRequestObject) (openapi.GetHealthThresholdsResponseObject, error) {
-	thresholds, err := h.client(ctx).HealthThresholds(ctx, r.QueueName)
+	thresholds, err := h.client(ctx).Health.Thresholds(ctx, r.QueueName)
 	return openapi.GetHealthThresholds200JSONResponse(thresholds), err
 }
 
@@ -41,10 +42,10 @@ func (h *handlers) SetHealthThresholds(ctx context.Context, r openapi.SetHealthT
 	for field, threshold := range *r.Body {
 		change[snakeCase(field)] = threshold
 	}
-	if err := client.SetHealthThresholds(ctx, r.QueueName, change); err != nil {
+	if err := client.Health.SetThresholds(ctx, r.QueueName, change); err != nil {
 		return nil, err
 	}
-	thresholds, err := client.HealthThresholds(ctx, r.QueueName)
+	thresholds, err := client.Health.Thresholds(ctx, r.QueueName)
 	return openapi.SetHealthThresholds200JSONResponse(thresholds), err
 }
 

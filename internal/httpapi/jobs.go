@@ -39,11 +39,11 @@ func (h *handlers) CountJobs(ctx context.Context, r openapi.CountJobsRequestObje
 	if most == 0 {
 		most = 10_000
 	}
-	count, capped, err := h.client(ctx).CountJobs(ctx, penstock.JobFilter{
+	count, err := h.client(ctx).CountJobs(ctx, penstock.JobFilter{
 		Queue: p.QueueName, State: p.State, Name: p.Name, Tag: p.Tag, Class: p.Class,
 		EnqueuedFrom: given(p.EnqueuedFrom), EnqueuedTo: given(p.EnqueuedTo), Data: p.Data,
 	}, most)
-	return openapi.CountJobs200JSONResponse{Jobs: int64(count), Capped: capped}, err
+	return openapi.CountJobs200JSONResponse{Jobs: int64(count.Jobs), Capped: count.Capped}, err
 }
 
 // ChangeJobs does one thing to many jobs.
@@ -168,7 +168,7 @@ func (h *handlers) DeadLetterJob(ctx context.Context, r openapi.DeadLetterJobReq
 		message = r.Body.Message
 	}
 	job, err := h.changed(ctx, r.JobId, func(c *penstock.Client) (bool, error) {
-		return c.DeadLetter(ctx, r.JobId, message)
+		return c.DLQ.Add(ctx, r.JobId, message)
 	})
 	return openapi.DeadLetterJob200JSONResponse(job), err
 }

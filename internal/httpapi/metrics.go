@@ -20,7 +20,7 @@ func window(ms int64) time.Duration {
 
 // GetMetrics tells how a queue does.
 func (h *handlers) GetMetrics(ctx context.Context, r openapi.GetMetricsRequestObject) (openapi.GetMetricsResponseObject, error) {
-	metrics, err := h.client(ctx).Metrics(ctx, r.QueueName, window(r.Params.Window))
+	metrics, err := h.client(ctx).Metrics.Queue(ctx, r.QueueName, window(r.Params.Window))
 	return openapi.GetMetrics200JSONResponse(metrics), err
 }
 
@@ -29,7 +29,7 @@ func (h *handlers) GetAllMetrics(ctx context.Context, r openapi.GetAllMetricsReq
 	if err := mayAsk(ctx, ""); err != nil {
 		return nil, err
 	}
-	metrics, err := h.client(ctx).AllMetrics(ctx, window(r.Params.Window))
+	metrics, err := h.client(ctx).Metrics.All(ctx, window(r.Params.Window))
 	return openapi.GetAllMetrics200JSONResponse(metrics), err
 }
 
@@ -39,7 +39,7 @@ func (h *handlers) GetPerformance(ctx context.Context, r openapi.GetPerformanceR
 	if r.Params.Window != 0 || q.From.IsZero() {
 		q.Window = window(r.Params.Window)
 	}
-	performance, err := h.client(ctx).Performance(ctx, q)
+	performance, err := h.client(ctx).Metrics.Performance(ctx, q)
 	return openapi.GetPerformance200JSONResponse(performance), err
 }
 
@@ -49,6 +49,6 @@ func (h *handlers) GetHistory(ctx context.Context, r openapi.GetHistoryRequestOb
 	if q.From.IsZero() {
 		q.From = time.Now().Add(-usualWindow)
 	}
-	samples, err := h.client(ctx).History(ctx, q)
+	samples, err := h.client(ctx).Metrics.History(ctx, q)
 	return openapi.GetHistory200JSONResponse{Items: samples}, err
 }

@@ -12,20 +12,20 @@ import (
 
 // ListPolicies lists the policies as they are set.
 func (h *handlers) ListPolicies(ctx context.Context, _ openapi.ListPoliciesRequestObject) (openapi.ListPoliciesResponseObject, error) {
-	policies, err := h.client(ctx).Policies(ctx)
+	policies, err := h.client(ctx).Policies.List(ctx)
 	policies = slices.DeleteFunc(policies, func(p penstock.Policy) bool { return p.Queue != every && !sees(ctx, p.Queue) })
 	return openapi.ListPolicies200JSONResponse{Items: policies}, err
 }
 
 // GetPolicy tells the policy in force.
 func (h *handlers) GetPolicy(ctx context.Context, r openapi.GetPolicyRequestObject) (openapi.GetPolicyResponseObject, error) {
-	policy, err := h.client(ctx).Policy(ctx, r.QueueName, r.JobName, ownRetry(openapi.PreviewPolicyParams(r.Params)))
+	policy, err := h.client(ctx).Policies.Get(ctx, r.QueueName, r.JobName, ownRetry(openapi.PreviewPolicyParams(r.Params)))
 	return openapi.GetPolicy200JSONResponse(policy), err
 }
 
 // PreviewPolicy tells the waits of a job that keeps failing.
 func (h *handlers) PreviewPolicy(ctx context.Context, r openapi.PreviewPolicyRequestObject) (openapi.PreviewPolicyResponseObject, error) {
-	schedule, err := h.client(ctx).PreviewPolicy(ctx, r.QueueName, r.JobName, ownRetry(r.Params))
+	schedule, err := h.client(ctx).Policies.Preview(ctx, r.QueueName, r.JobName, ownRetry(r.Params))
 	return openapi.PreviewPolicy200JSONResponse{Items: schedule}, err
 }
 
@@ -49,16 +49,16 @@ func (h *handlers) SetPolicy(ctx context.Context, r openapi.SetPolicyRequestObje
 	slices.Sort(reset)
 	change.Queue, change.Name = r.QueueName, r.JobName
 	client := h.client(ctx)
-	if err := client.SetPolicy(ctx, change, reset...); err != nil {
+	if err := client.Policies.Set(ctx, change, reset...); err != nil {
 		return nil, err
 	}
-	policy, err := client.Policy(ctx, r.QueueName, r.JobName, nil)
+	policy, err := client.Policies.Get(ctx, r.QueueName, r.JobName, nil)
 	return openapi.SetPolicy200JSONResponse(policy), err
 }
 
 // RemovePolicy takes a policy away.
 func (h *handlers) RemovePolicy(ctx context.Context, r openapi.RemovePolicyRequestObject) (openapi.RemovePolicyResponseObject, error) {
-	err := h.client(ctx).RemovePolicy(ctx, r.QueueName, r.JobName)
+	err := h.client(ctx).Policies.Remove(ctx, r.QueueName, r.JobName)
 	return openapi.RemovePolicy204Response{}, err
 }
 

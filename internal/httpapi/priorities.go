@@ -9,13 +9,13 @@ import (
 
 // GetPriorityDistribution counts jobs by weight.
 func (h *handlers) GetPriorityDistribution(ctx context.Context, r openapi.GetPriorityDistributionRequestObject) (openapi.GetPriorityDistributionResponseObject, error) {
-	shares, err := h.client(ctx).PriorityDistribution(ctx, someQueue(r.QueueName))
+	shares, err := h.client(ctx).Priorities.Distribution(ctx, someQueue(r.QueueName))
 	return openapi.GetPriorityDistribution200JSONResponse{Items: shares}, err
 }
 
 // ListPriorityRules lists the rules of a queue.
 func (h *handlers) ListPriorityRules(ctx context.Context, r openapi.ListPriorityRulesRequestObject) (openapi.ListPriorityRulesResponseObject, error) {
-	rules, err := h.client(ctx).PriorityRules(ctx, someQueue(r.QueueName))
+	rules, err := h.client(ctx).Priorities.Rules(ctx, someQueue(r.QueueName))
 	return openapi.ListPriorityRules200JSONResponse{Items: rules}, err
 }
 
@@ -24,13 +24,13 @@ func (h *handlers) SetPriorityRule(ctx context.Context, r openapi.SetPriorityRul
 	rule := penstock.PriorityRule{
 		Queue: r.QueueName, Position: r.Position, Condition: r.Body.Condition, Priority: r.Body.Priority,
 	}
-	err := h.client(ctx).SetPriorityRule(ctx, rule)
+	err := h.client(ctx).Priorities.SetRule(ctx, rule)
 	return openapi.SetPriorityRule200JSONResponse(rule), err
 }
 
 // RemovePriorityRule takes a rule away.
 func (h *handlers) RemovePriorityRule(ctx context.Context, r openapi.RemovePriorityRuleRequestObject) (openapi.RemovePriorityRuleResponseObject, error) {
-	err := h.client(ctx).RemovePriorityRule(ctx, r.QueueName, r.Position)
+	err := h.client(ctx).Priorities.RemoveRule(ctx, r.QueueName, r.Position)
 	return openapi.RemovePriorityRule204Response{}, err
 }
 
@@ -40,13 +40,13 @@ func (h *handlers) DecidePriority(ctx context.Context, r openapi.DecidePriorityR
 	if r.Body.Data != nil {
 		data = r.Body.Data
 	}
-	decision, err := h.client(ctx).DecidePriority(ctx, r.QueueName, data, r.Body.Tags)
+	decision, err := h.client(ctx).Priorities.Decide(ctx, r.QueueName, data, r.Body.Tags)
 	return openapi.DecidePriority200JSONResponse(decision), err
 }
 
 // ListPriorityLevels lists the names of weights.
 func (h *handlers) ListPriorityLevels(ctx context.Context, _ openapi.ListPriorityLevelsRequestObject) (openapi.ListPriorityLevelsResponseObject, error) {
-	levels, err := h.client(ctx).PriorityLevels(ctx)
+	levels, err := h.client(ctx).Priorities.Levels(ctx)
 	return openapi.ListPriorityLevels200JSONResponse{Items: levels}, err
 }
 
@@ -56,7 +56,7 @@ func (h *handlers) SetPriorityLevel(ctx context.Context, r openapi.SetPriorityLe
 		return nil, err
 	}
 	level := penstock.PriorityLevel{Level: r.Level, Weight: r.Body.Weight}
-	err := h.client(ctx).SetPriorityLevel(ctx, level)
+	err := h.client(ctx).Priorities.SetLevel(ctx, level)
 	return openapi.SetPriorityLevel200JSONResponse(level), err
 }
 
@@ -65,13 +65,13 @@ func (h *handlers) RemovePriorityLevel(ctx context.Context, r openapi.RemovePrio
 	if err := mayAsk(ctx, ""); err != nil { // every queue has it
 		return nil, err
 	}
-	err := h.client(ctx).SetPriorityLevel(ctx, penstock.PriorityLevel{Level: r.Level})
+	err := h.client(ctx).Priorities.SetLevel(ctx, penstock.PriorityLevel{Level: r.Level})
 	return openapi.RemovePriorityLevel204Response{}, err
 }
 
 // ListPriorityTags lists the tags that shift a weight.
 func (h *handlers) ListPriorityTags(ctx context.Context, _ openapi.ListPriorityTagsRequestObject) (openapi.ListPriorityTagsResponseObject, error) {
-	tags, err := h.client(ctx).PriorityTags(ctx)
+	tags, err := h.client(ctx).Priorities.Tags(ctx)
 	return openapi.ListPriorityTags200JSONResponse{Items: tags}, err
 }
 
@@ -81,7 +81,7 @@ func (h *handlers) SetPriorityTag(ctx context.Context, r openapi.SetPriorityTagR
 		return nil, err
 	}
 	tag := penstock.PriorityTag{Tag: r.Tag, Shift: r.Body.Shift}
-	err := h.client(ctx).SetPriorityTag(ctx, tag)
+	err := h.client(ctx).Priorities.SetTag(ctx, tag)
 	return openapi.SetPriorityTag200JSONResponse(tag), err
 }
 
@@ -90,6 +90,6 @@ func (h *handlers) RemovePriorityTag(ctx context.Context, r openapi.RemovePriori
 	if err := mayAsk(ctx, ""); err != nil { // every queue has it
 		return nil, err
 	}
-	err := h.client(ctx).SetPriorityTag(ctx, penstock.PriorityTag{Tag: r.Tag})
+	err := h.client(ctx).Priorities.SetTag(ctx, penstock.PriorityTag{Tag: r.Tag})
 	return openapi.RemovePriorityTag204Response{}, err
 }

@@ -74,7 +74,7 @@ func (q *depth) count(ctx context.Context, client *penstock.Client, queue string
 	}
 	ctx, cancel := context.WithTimeout(ctx, depthWait)
 	defer cancel()
-	waiting, err := client.Depth(ctx, queue, most)
+	waiting, err := client.Queues.Depth(ctx, queue, most)
 	if err != nil {
 		waiting = 0
 	}

@@ -21,44 +21,44 @@ func someQueue(queue string) string {
 
 // ListQueues lists queues.
 func (h *handlers) ListQueues(ctx context.Context, _ openapi.ListQueuesRequestObject) (openapi.ListQueuesResponseObject, error) {
-	queues, err := h.client(ctx).Queues(ctx)
+	queues, err := h.client(ctx).Queues.List(ctx)
 	queues = slices.DeleteFunc(queues, func(q penstock.QueueInfo) bool { return !sees(ctx, q.Queue) })
 	return openapi.ListQueues200JSONResponse{Items: queues}, err
 }
 
 // GetQueue tells a queue's settings and counts.
 func (h *handlers) GetQueue(ctx context.Context, r openapi.GetQueueRequestObject) (openapi.GetQueueResponseObject, error) {
-	queue, err := h.client(ctx).Queue(ctx, r.QueueName)
+	queue, err := h.client(ctx).Queues.Get(ctx, r.QueueName)
 	return openapi.GetQueue200JSONResponse(queue), err
 }
 
 // SetQueue changes a queue's settings.
 func (h *handlers) SetQueue(ctx context.Context, r openapi.SetQueueRequestObject) (openapi.SetQueueResponseObject, error) {
 	client := h.client(ctx)
-	err := client.SetQueue(ctx, r.QueueName, penstock.QueueChange{DefaultPriority: r.Body.DefaultPriority, Aging: r.Body.Aging})
+	err := client.Queues.Set(ctx, r.QueueName, penstock.QueueChange{DefaultPriority: r.Body.DefaultPriority, Aging: r.Body.Aging})
 	if err != nil {
 		return nil, err
 	}
-	queue, err := client.Queue(ctx, r.QueueName)
+	queue, err := client.Queues.Get(ctx, r.QueueName)
 	return openapi.SetQueue200JSONResponse(queue), err
 }
 
 // PauseQueue pauses a queue.
 func (h *handlers) PauseQueue(ctx context.Context, r openapi.PauseQueueRequestObject) (openapi.PauseQueueResponseObject, error) {
 	client := h.client(ctx)
-	if err := client.PauseQueue(ctx, r.QueueName); err != nil {
+	if err := client.Queues.Pause(ctx, r.QueueName); err != nil {
 		return nil, err
 	}
-	queue, err := client.Queue(ctx, r.QueueName)
+	queue, err := client.Queues.Get(ctx, r.QueueName)
 	return openapi.PauseQueue200JSONResponse(queue), err
 }
 
 // ResumeQueue lets a paused queue go on.
 func (h *handlers) ResumeQueue(ctx context.Context, r openapi.ResumeQueueRequestObject) (openapi.ResumeQueueResponseObject, error) {
 	client := h.client(ctx)
-	if err := client.ResumeQueue(ctx, r.QueueName); err != nil {
+	if err := client.Queues.Resume(ctx, r.QueueName); err != nil {
 		return nil, err
 	}
-	queue, err := client.Queue(ctx, r.QueueName)
+	queue, err := client.Queues.Get(ctx, r.QueueName)
 	return openapi.ResumeQueue200JSONResponse(queue), err
 }

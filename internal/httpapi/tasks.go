@@ -9,38 +9,38 @@ import (
 
 // ListTasks lists the scheduled tasks.
 func (h *handlers) ListTasks(ctx context.Context, _ openapi.ListTasksRequestObject) (openapi.ListTasksResponseObject, error) {
-	tasks, err := h.client(ctx).Tasks(ctx)
+	tasks, err := h.client(ctx).Tasks.List(ctx)
 	return openapi.ListTasks200JSONResponse{Items: tasks}, err
 }
 
 // GetTask tells one.
 func (h *handlers) GetTask(ctx context.Context, r openapi.GetTaskRequestObject) (openapi.GetTaskResponseObject, error) {
-	task, err := h.client(ctx).Task(ctx, r.TaskName)
+	task, err := h.client(ctx).Tasks.Get(ctx, r.TaskName)
 	return openapi.GetTask200JSONResponse(task), err
 }
 
 // SetTask changes one.
 func (h *handlers) SetTask(ctx context.Context, r openapi.SetTaskRequestObject) (openapi.SetTaskResponseObject, error) {
-	task, err := h.taskAfter(ctx, r.TaskName, func(c *penstock.Client) error { return c.SetTask(ctx, r.TaskName, *r.Body) })
+	task, err := h.taskAfter(ctx, r.TaskName, func(c *penstock.Client) error { return c.Tasks.Set(ctx, r.TaskName, *r.Body) })
 	return openapi.SetTask200JSONResponse(task), err
 }
 
 // PauseTask keeps one from running.
 func (h *handlers) PauseTask(ctx context.Context, r openapi.PauseTaskRequestObject) (openapi.PauseTaskResponseObject, error) {
-	task, err := h.taskAfter(ctx, r.TaskName, func(c *penstock.Client) error { return c.PauseTask(ctx, r.TaskName) })
+	task, err := h.taskAfter(ctx, r.TaskName, func(c *penstock.Client) error { return c.Tasks.Pause(ctx, r.TaskName) })
 	return openapi.PauseTask200JSONResponse(task), err
 }
 
 // ResumeTask lets one run again.
 func (h *handlers) ResumeTask(ctx context.Context, r openapi.ResumeTaskRequestObject) (openapi.ResumeTaskResponseObject, error) {
-	task, err := h.taskAfter(ctx, r.TaskName, func(c *penstock.Client) error { return c.ResumeTask(ctx, r.TaskName) })
+	task, err := h.taskAfter(ctx, r.TaskName, func(c *penstock.Client) error { return c.Tasks.Resume(ctx, r.TaskName) })
 	return openapi.ResumeTask200JSONResponse(task), err
 }
 
 // RunTask asks for a run.
 func (h *handlers) RunTask(ctx context.Context, r openapi.RunTaskRequestObject) (openapi.RunTaskResponseObject, error) {
 	task, err := h.taskAfter(ctx, r.TaskName, func(c *penstock.Client) error {
-		_, err := c.RunTask(ctx, r.TaskName)
+		_, err := c.Tasks.Run(ctx, r.TaskName)
 		return err
 	})
 	return openapi.RunTask200JSONResponse(task), err
@@ -48,7 +48,7 @@ func (h *handlers) RunTask(ctx context.Context, r openapi.RunTaskRequestObject) 
 
 // ListTaskRuns lists how one went.
 func (h *handlers) ListTaskRuns(ctx context.Context, r openapi.ListTaskRunsRequestObject) (openapi.ListTaskRunsResponseObject, error) {
-	page, err := h.client(ctx).TaskRuns(ctx, r.TaskName, r.Params.Limit, r.Params.Cursor)
+	page, err := h.client(ctx).Tasks.Runs(ctx, penstock.TaskRunQuery{Task: r.TaskName, Limit: r.Params.Limit, Cursor: r.Params.Cursor})
 	return openapi.ListTaskRuns200JSONResponse(page), err
 }
 
@@ -61,5 +61,5 @@ func (h *handlers) taskAfter(ctx context.Context, name string, change func(*pens
 	if err := change(client); err != nil {
 		return penstock.Task{}, err
 	}
-	return client.Task(ctx, name)
+	return client.Tasks.Get(ctx, name)
 }

@@ -148,13 +148,13 @@ func pause(ctx context.Context, d time.Duration) {
 
 func (r *tokenCache) read(ctx context.Context) error {
 	began := time.Now()
-	list, now, err := r.client.Tokens(ctx)
+	list, err := r.client.Tokens.List(ctx)
 	if err != nil {
 		return err
 	}
-	k := &tokenList{byID: make(map[string]*penstock.Token, len(list)), read: began, now: now}
-	for i := range list {
-		k.byID[list[i].ID] = &list[i]
+	k := &tokenList{byID: make(map[string]*penstock.Token, len(list.Tokens)), read: began, now: list.Now}
+	for i := range list.Tokens {
+		k.byID[list.Tokens[i].ID] = &list.Tokens[i]
 	}
 	r.current.Store(k)
 	return nil
@@ -197,7 +197,7 @@ func (r *tokenCache) tellUses(ctx context.Context) error {
 	if len(ages) == 0 {
 		return nil
 	}
-	return r.client.NoteTokenUses(ctx, ages)
+	return r.client.Tokens.NoteUses(ctx, ages)
 }
 
 // limiter is that of an admitted token; a second's worth may come at once.

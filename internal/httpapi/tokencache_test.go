@@ -30,9 +30,9 @@ func guarded(t *testing.T, deps Deps, handle echo.HandlerFunc) (*service, *echo.
 
 func newTestToken(t *testing.T, client *penstock.Client, token penstock.NewToken) (id, text string) {
 	t.Helper()
-	id, text, err := client.CreateToken(t.Context(), token)
+	issued, err := client.Tokens.Create(t.Context(), token)
 	require.NoError(t, err)
-	return id, text
+	return issued.ID, issued.Text
 }
 
 // ask sends a request that needs an operator and returns the status and code.
@@ -69,7 +69,7 @@ func TestLoopbackAsksForATokenOnceThereIsOne(t *testing.T) {
 	require.Equal(t, http.StatusOK, send(e, http.MethodGet, "/queues/a/things", "").Code)
 
 	id, _ := newTestToken(t, client, penstock.NewToken{Name: "first", Role: penstock.RoleReader})
-	require.NoError(t, client.RevokeToken(t.Context(), id), "one that is revoked counts too")
+	require.NoError(t, client.Tokens.Revoke(t.Context(), id), "one that is revoked counts too")
 	s.tokens.current.Store(nil)
 	require.Equal(t, http.StatusUnauthorized, send(e, http.MethodGet, "/queues/a/things", "").Code)
 }
@@ -96,7 +96,7 @@ func TestUnknownWrongExpiredAndRevokedTokensGetOneAnswer(t *testing.T) {
 	id, good := newTestToken(t, client, penstock.NewToken{Name: "ops", Role: penstock.RoleOperator})
 	_, other := newTestToken(t, client, penstock.NewToken{Name: "other", Role: penstock.RoleOperator})
 	gone, revoked := newTestToken(t, client, penstock.NewToken{Name: "gone", Role: penstock.RoleOperator})
-	require.NoError(t, client.RevokeToken(t.Context(), gone))
+	require.NoError(t, client.Tokens.Revoke(t.Context(), gone))
 	_, secret, ok := penstock.SplitToken(other)
 	require.True(t, ok)
 
@@ -133,7 +133,7 @@ func TestARevocationHoldsWithinFiveSeconds(t *testing.T) {
 	id, token := newTestToken(t, client, penstock.NewToken{Name: "ops", Role: penstock.RoleOperator})
 	status, _ := ask(t, e, token)
 	require.Equal(t, http.StatusOK, status)
-	require.NoError(t, client.RevokeToken(t.Context(), id))
+	require.NoError(t, client.Tokens.Revoke(t.Context(), id))
 	require.Eventually(t, func() bool {
 		status, _ := ask(t, e, token)
 		return status == http.StatusUnauthorized
@@ -170,17 +170,17 @@ func TestTwoSecretsLiveWhileATokenRotates(t *testing.T) {
 	t.Parallel()
 	_, e, client := guarded(t, Deps{}, echoBody)
 	id, first := newTestToken(t, client, penstock.NewToken{Name: "ops", Role: penstock.RoleOperator})
-	second, err := client.RotateToken(t.Context(), id, time.Hour)
+	second, err := client.Tokens.Rotate(t.Context(), id, time.Hour)
 	require.NoError(t, err)
-	for _, token := range []string{first, second} {
+	for _, token := range []string{first, second.Text} {
 		status, _ := ask(t, e, token)
 		require.Equal(t, http.StatusOK, status)
 	}
-	third, err := client.RotateToken(t.Context(), id, 0)
+	third, err := client.Tokens.Rotate(t.Context(), id, 0)
 	require.NoError(t, err)
-	status, _ := ask(t, e, third)
+	status, _ := ask(t, e, third.Text)
 	require.Equal(t, http.StatusOK, status, "a new secret works at once")
-	for _, token := range []string{first, second} {
+	for _, token := range []string{first, second.Text} {
 		status, _ = ask(t, e, token)
 		require.Equal(t, http.StatusUnauthorized, status, "an overlap of 0 ends the old ones")
 	}
@@ -230,7 +230,7 @@ func TestTheAuditLogNamesTheToken(t *testing.T) {
 	t.Parallel()
 	_, e, client := guarded(t, Deps{}, func(c echo.Context) error {
 		ctx := c.Request().Context()
-		if err := requestInfoOf(ctx).client.PauseQueue(ctx, c.Param("queueName")); err != nil {
+		if err := requestInfoOf(ctx).client.Queues.Pause(ctx, c.Param("queueName")); err != nil {
 			return err
 		}
 		return c.NoContent(http.StatusNoContent)
@@ -238,7 +238,7 @@ func TestTheAuditLogNamesTheToken(t *testing.T) {
 	_, token := newTestToken(t, client, penstock.NewToken{Name: "ops", Role: penstock.RoleOperator})
 	status, _ := ask(t, e, token)
 	require.Equal(t, http.StatusNoContent, status)
-	page, err := client.AuditLog(t.Context(), "", 10, "")
+	page, err := client.Audit.List(t.Context(), penstock.AuditQuery{Limit: 10})
 	require.NoError(t, err)
 	require.Equal(t, "token:ops", page.Items[0].Actor)
 	require.Equal(t, "queues.insert", page.Items[0].Action)
@@ -270,7 +270,7 @@ func TestUsesOfATokenAreNoted(t *testing.T) {
 	s, e, client := guarded(t, Deps{}, echoBody)
 	_, token := newTestToken(t, client, penstock.NewToken{Name: "ops", Role: penstock.RoleOperator})
 	changes := func() []penstock.AuditLine {
-		page, err := client.AuditLog(t.Context(), "", 10, "")
+		page, err := client.Audit.List(t.Context(), penstock.AuditQuery{Limit: 10})
 		require.NoError(t, err)
 		return page.Items
 	}
@@ -278,9 +278,9 @@ func TestUsesOfATokenAreNoted(t *testing.T) {
 	status, _ := ask(t, e, token)
 	require.Equal(t, http.StatusOK, status)
 	require.NoError(t, s.tokens.tellUses(context.Background()))
-	tokens, now, err := client.Tokens(t.Context())
+	list, err := client.Tokens.List(t.Context())
 	require.NoError(t, err)
-	require.WithinDuration(t, now, *tokens[0].LastUsedAt, 10*time.Second)
+	require.WithinDuration(t, list.Now, *list.Tokens[0].LastUsedAt, 10*time.Second)
 	require.Equal(t, before, changes(), "a use is no change")
 }
 

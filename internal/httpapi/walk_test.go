@@ -52,16 +52,16 @@ func newWalk(t *testing.T) *walk {
 	}
 	w.job = enqueue()
 	dead := enqueue()
-	_, err = client.DeadLetter(ctx, dead, "by hand")
+	_, err = client.DLQ.Add(ctx, dead, "by hand")
 	require.NoError(t, err)
-	page, err := client.DeadJobs(ctx, penstock.DeadQuery{Queue: "foreign"})
+	page, err := client.DLQ.List(ctx, penstock.DeadQuery{Queue: "foreign"})
 	require.NoError(t, err)
 	w.entry = page.Items[0].ID
 	remote, err := penstock.NewRemote(client)
 	require.NoError(t, err)
 	w.worker, err = remote.Register(ctx, "another token", penstock.Registration{Queues: []string{"foreign"}})
 	require.NoError(t, err)
-	redrive, err := client.StartRedrive(ctx, penstock.RedriveRequest{Queue: "foreign"})
+	redrive, err := client.DLQ.Redrive(ctx, penstock.RedriveRequest{Queue: "foreign"})
 	require.NoError(t, err)
 	w.ids = map[string]string{
 		"jobId": strconv.FormatInt(w.job, 10), "dlqItemId": w.entry, "redriveId": strconv.FormatInt(redrive, 10),
@@ -168,7 +168,7 @@ func TestEveryRoleReachesItsOperationsAndNoForeignQueue(t *testing.T) {
 	require.NoError(t, err)
 	require.Equal(t, penstock.Scheduled, job.State, "nothing of it changed a foreign job")
 	require.False(t, job.CancelRequested)
-	page, err := w.client.DeadJobs(t.Context(), penstock.DeadQuery{Queue: "foreign"})
+	page, err := w.client.DLQ.List(t.Context(), penstock.DeadQuery{Queue: "foreign"})
 	require.NoError(t, err)
 	require.Equal(t, w.entry, page.Items[0].ID)
 	_, err = w.worker.Heartbeat(t.Context(), nil)

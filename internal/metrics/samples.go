@@ -25,10 +25,10 @@ type seen struct {
 }
 
 func look(ctx context.Context, client *penstock.Client) (s seen, err error) {
-	if s.queues, err = client.QueueSamples(ctx); err != nil {
+	if s.queues, err = client.Queues.Samples(ctx); err != nil {
 		return s, err
 	}
-	s.tasks, err = client.Tasks(ctx)
+	s.tasks, err = client.Tasks.List(ctx)
 	return s, err
 }
 

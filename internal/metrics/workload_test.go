@@ -62,13 +62,13 @@ func work(t *testing.T) worked {
 	await(t, "a heartbeat", beats)
 	_, err = client.Enqueue(t.Context(), penstock.NewJob{Queue: "mail", Name: "welcome", Priority: "nonsense"})
 	require.Error(t, err)
-	require.NoError(t, client.PauseQueue(t.Context(), "mail"))
+	require.NoError(t, client.Queues.Pause(t.Context(), "mail"))
 	enqueue(t, client, penstock.NewJob{Name: "welcome"})
 	enqueue(t, client, penstock.NewJob{Name: "welcome", Delay: time.Hour})
 	sampled(t, d)
-	asked, err := client.RunTask(t.Context(), "prune")
+	asked, err := client.Tasks.Run(t.Context(), "prune")
 	require.NoError(t, err)
-	_, err = client.AwaitTaskRun(t.Context(), "prune", asked)
+	_, err = client.Tasks.Wait(t.Context(), "prune", asked)
 	require.NoError(t, err)
 	return worked{m, client}
 }

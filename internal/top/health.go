@@ -31,7 +31,7 @@ func (m *model) readHealth() tea.Cmd {
 	return func() tea.Msg {
 		ctx, cancel := context.WithTimeout(ctx, readLimit)
 		defer cancel()
-		all, err := client.AllHealth(ctx)
+		all, err := client.Health.All(ctx)
 		return healthMsg{all, time.Now(), err}
 	}
 }

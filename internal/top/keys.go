@@ -115,9 +115,9 @@ func (m *model) pressOnQueue(key string) tea.Cmd {
 		return m.open(queue)
 	case "p":
 		if shown[at].paused {
-			return m.act(queue+" is resumed", func(ctx context.Context, c *penstock.Client) error { return c.ResumeQueue(ctx, queue) })
+			return m.act(queue+" is resumed", func(ctx context.Context, c *penstock.Client) error { return c.Queues.Resume(ctx, queue) })
 		}
-		return m.act(queue+" is paused", func(ctx context.Context, c *penstock.Client) error { return c.PauseQueue(ctx, queue) })
+		return m.act(queue+" is paused", func(ctx context.Context, c *penstock.Client) error { return c.Queues.Pause(ctx, queue) })
 	}
 	return nil
 }
@@ -166,7 +166,7 @@ func (m *model) ask(dead penstock.DeadJob) {
 		yes: func() tea.Msg {
 			ctx, cancel := context.WithTimeout(m.ctx, readLimit)
 			defer cancel()
-			id, err := m.options.Client.RedriveJob(ctx, dead.Queue, dead.ID, nil)
+			id, err := m.options.Client.DLQ.RedriveJob(ctx, dead.Queue, dead.ID, nil)
 			return actedMsg{fmt.Sprintf("job %d goes on as job %d", dead.JobID, id), err}
 		},
 	}

@@ -39,11 +39,11 @@ type queue struct {
 const mostP95 = 12
 
 func readQueues(ctx context.Context, client *penstock.Client) ([]queue, error) {
-	all, err := client.AllMetrics(ctx, time.Minute)
+	all, err := client.Metrics.All(ctx, time.Minute)
 	if err != nil {
 		return nil, err
 	}
-	settings, err := client.AllQueueSettings(ctx)
+	settings, err := client.Queues.ListSettings(ctx)
 	if err != nil {
 		return nil, err
 	}
@@ -61,7 +61,7 @@ func readQueues(ctx context.Context, client *penstock.Client) ([]queue, error) {
 		if q.Completed+q.Failed == 0 {
 			break
 		}
-		p, err := client.Performance(ctx, penstock.PerformanceQuery{Queue: q.name, Window: time.Minute})
+		p, err := client.Metrics.Performance(ctx, penstock.PerformanceQuery{Queue: q.name, Window: time.Minute})
 		if err != nil {
 			return nil, err
 		}
@@ -95,18 +95,18 @@ func (m *model) read() tea.Cmd {
 		if s.queues, err = readQueues(ctx, client); err != nil {
 			return readMsg{err: err}
 		}
-		if s.groups, err = client.ErrorGroups(ctx, "", mostGroup); err != nil {
+		if s.groups, err = client.DLQ.Groups(ctx, "", mostGroup); err != nil {
 			return readMsg{err: err}
 		}
 		if dead != "" {
-			page, err := client.DeadJobs(ctx, penstock.DeadQuery{Queue: dead, Limit: mostDead})
+			page, err := client.DLQ.List(ctx, penstock.DeadQuery{Queue: dead, Limit: mostDead})
 			if err != nil {
 				return readMsg{err: err}
 			}
 			s.dead = page.Items
 		}
 		if workers {
-			if s.workers, err = client.Workers(ctx, ""); err != nil {
+			if s.workers, err = client.Workers.List(ctx, ""); err != nil {
 				return readMsg{err: err}
 			}
 		}

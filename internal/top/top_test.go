@@ -103,7 +103,7 @@ func TestAQueueIsPausedAndResumed(t *testing.T) {
 	term := turnOn(t, filled(t), 80, 24)
 	term.shows(t, "mail")
 	paused := func() bool {
-		s, err := term.client.QueueSettings(t.Context(), "mail")
+		s, err := term.client.Queues.Settings(t.Context(), "mail")
 		require.NoError(t, err)
 		return s.Paused
 	}
@@ -113,7 +113,7 @@ func TestAQueueIsPausedAndResumed(t *testing.T) {
 	term.press(t, "p")
 	term.shows(t, "mail is resumed", "not (paused)")
 	require.False(t, paused())
-	log, err := term.client.AuditLog(t.Context(), "mail", 10, "")
+	log, err := term.client.Audit.List(t.Context(), penstock.AuditQuery{Queue: "mail", Limit: 10})
 	require.NoError(t, err)
 	require.Equal(t, "ada", log.Items[0].Actor)
 }
@@ -122,7 +122,7 @@ func TestADeadJobIsRedrivenOnlyAfterAYes(t *testing.T) { // P11
 	t.Parallel()
 	term := turnOn(t, filled(t), 80, 24)
 	dead := func() int64 {
-		stats, err := term.client.DeadStats(t.Context(), "deploy")
+		stats, err := term.client.DLQ.Stats(t.Context(), "deploy")
 		require.NoError(t, err)
 		return stats.Total
 	}

@@ -107,7 +107,7 @@ func (b *bench) serveHTTP(ctx context.Context) (*httpServer, error) {
 		return nil, err
 	}
 	defer pool.Close()
-	_, token, err := client.CreateToken(ctx, penstock.NewToken{Name: "bench", Role: penstock.RoleOperator})
+	token, err := client.Tokens.Create(ctx, penstock.NewToken{Name: "bench", Role: penstock.RoleOperator})
 	if err != nil {
 		return nil, err
 	}
@@ -123,7 +123,7 @@ func (b *bench) serveHTTP(ctx context.Context) (*httpServer, error) {
 	if err != nil {
 		return nil, err
 	}
-	s := &httpServer{address: address, token: token, ended: make(chan error, 1)}
+	s := &httpServer{address: address, token: token.Text, ended: make(chan error, 1)}
 	s.process = exec.Command(program, "serve", "--listen", address, "--token-rate", "1000000", "--max-depth", "0",
 		"--log-format", "json", "--log-level", "error")
 	s.process.Args[0] = "penstock" // whatever file it is in

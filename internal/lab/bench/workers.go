@@ -91,7 +91,7 @@ func (b *bench) workersOnQueue(ctx context.Context, queue string, n int) (row Ro
 	if err := reach(warm); err != nil {
 		return row, crews, err
 	}
-	if err := client.PauseQueue(ctx, queue); err != nil {
+	if err := client.Queues.Pause(ctx, queue); err != nil {
 		return row, crews, err
 	}
 	if _, err := b.enqueueBulk(ctx, queue, b.load.Jobs, 1, nil); err != nil {
@@ -99,7 +99,7 @@ func (b *bench) workersOnQueue(ctx context.Context, queue string, n int) (row Ro
 	}
 	waiting.Store(jobs)
 	start := time.Now()
-	if err := client.ResumeQueue(ctx, queue); err != nil {
+	if err := client.Queues.Resume(ctx, queue); err != nil {
 		return row, crews, err
 	}
 	row.Name = "one worker"

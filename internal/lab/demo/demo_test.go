@@ -94,7 +94,7 @@ func TestAFileThatDoesNotParseIsDeadAtOnce(t *testing.T) {
 	s := newStage(t)
 	s.run(t, t.Context(), Options{})
 
-	page, err := s.client.DeadJobs(t.Context(), penstock.DeadQuery{Queue: queue})
+	page, err := s.client.DLQ.List(t.Context(), penstock.DeadQuery{Queue: queue})
 	require.NoError(t, err)
 	dead := page.Items
 	require.Len(t, dead, 1)
@@ -187,7 +187,7 @@ func TestTheReportIsComplete(t *testing.T) {
 	said := s.run(t, t.Context(), Options{
 		Command: "bin/penstock", BaseURL: "http://127.0.0.1:8080", DatabaseURL: "postgres:///penstock?host=it's",
 	})
-	page, err := s.client.DeadJobs(t.Context(), penstock.DeadQuery{Queue: queue})
+	page, err := s.client.DLQ.List(t.Context(), penstock.DeadQuery{Queue: queue})
 	require.NoError(t, err)
 	dead := page.Items
 	for _, want := range []string{

@@ -131,7 +131,7 @@ func (p *progress) draw() {
 
 // queueCounts is zero for a queue that holds nothing.
 func queueCounts(ctx context.Context, client *penstock.Client) (penstock.QueueCounts, error) {
-	counts, err := client.Counts(ctx, queue)
+	counts, err := client.Queues.Counts(ctx, queue)
 	if err != nil || len(counts) == 0 {
 		return penstock.QueueCounts{}, err
 	}

@@ -65,7 +65,7 @@ func (d *demo) reportPackages(ctx context.Context) error {
 // reportDead groups the dead letter queue by error. Earlier runs' dead jobs are in it
 // too: a dead job leaves only when someone redrives or purges it (P11).
 func (d *demo) reportDead(ctx context.Context, dead, earlier int64) error {
-	groups, err := d.client.ErrorGroups(ctx, queue, groupsCounted)
+	groups, err := d.client.DLQ.Groups(ctx, queue, groupsCounted)
 	if err != nil {
 		return err
 	}
@@ -93,7 +93,7 @@ func (d *demo) reportDead(ctx context.Context, dead, earlier int64) error {
 
 // reportNext names commands that work as they stand.
 func (d *demo) reportNext(ctx context.Context) error {
-	dead, err := d.client.DeadJobs(ctx, penstock.DeadQuery{Queue: queue, Limit: 1})
+	dead, err := d.client.DLQ.List(ctx, penstock.DeadQuery{Queue: queue, Limit: 1})
 	if err != nil {
 		return err
 	}

@@ -83,7 +83,7 @@ func (l *lateClaim) Start(ctx context.Context, a *testbed, _ *rand.Rand) (err er
 	if l.conn, err = a.session(ctx); err != nil {
 		return err
 	}
-	if err := a.client.PauseQueue(ctx, lateQueue); err != nil {
+	if err := a.client.Queues.Pause(ctx, lateQueue); err != nil {
 		return err
 	}
 	answer, err := a.enqueuePlain(ctx, a.client, lateQueue, 5)
@@ -117,7 +117,7 @@ func (l *lateClaim) Heal(ctx context.Context, a *testbed) (err error) {
 		l.conn = nil
 	}
 	l.end()
-	return errors.Join(err, retryUntilDone(ctx, func() error { return a.client.ResumeQueue(ctx, lateQueue) }))
+	return errors.Join(err, retryUntilDone(ctx, func() error { return a.client.Queues.Resume(ctx, lateQueue) }))
 }
 
 // staleSweeper is a sweeper that slept for a lease between reading the heartbeats and

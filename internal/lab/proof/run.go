@@ -218,16 +218,16 @@ func (r *run) drain(ctx context.Context) error {
 // runOperator redrives and purges dead jobs during the run, as an operator does.
 func runOperator(ctx context.Context, a *testbed) {
 	for sleep(ctx, time.Second) {
-		page, err := a.client.DeadJobs(ctx, penstock.DeadQuery{Queue: busyQueue, Limit: 100})
+		page, err := a.client.DLQ.List(ctx, penstock.DeadQuery{Queue: busyQueue, Limit: 100})
 		if err != nil {
 			continue // the server may be down
 		}
 		for i, dead := range page.Items {
 			if i%2 == 0 && dead.Generation == 0 {
-				_, _ = a.client.RedriveJob(ctx, busyQueue, dead.ID, nil) // the audit records the result
+				_, _ = a.client.DLQ.RedriveJob(ctx, busyQueue, dead.ID, nil) // the audit records the result
 			}
 		}
-		_, _ = a.client.PurgeDead(ctx, busyQueue, 5*time.Second, penstock.DeadFilter{}, nil)
+		_, _ = a.client.DLQ.Purge(ctx, busyQueue, 5*time.Second, penstock.DeadFilter{}, nil)
 	}
 }
 

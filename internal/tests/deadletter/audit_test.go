@@ -17,7 +17,7 @@ import (
 // tasks that migrations brought.
 func lines(t *testing.T, f *fixture, queue string) []penstock.AuditLine {
 	t.Helper()
-	page, err := f.client.AuditLog(t.Context(), queue, 500, "")
+	page, err := f.client.Audit.List(t.Context(), penstock.AuditQuery{Queue: queue, Limit: 500})
 	require.NoError(t, err)
 	all := slices.DeleteFunc(page.Items, func(l penstock.AuditLine) bool { return l.Action == "scheduled_tasks.insert" })
 	for i := range len(all) / 2 {
@@ -39,34 +39,36 @@ func TestEverySettingChangedByAVerbIsInTheAuditLogWithItsActor(t *testing.T) {
 		before string
 		after  string
 	}{
-		{"pause", func() error { return ann.PauseQueue(ctx, "q") }, "queues.insert", "paused", "", "true"},
-		{"resume", func() error { return ann.ResumeQueue(ctx, "q") }, "queues.update", "paused", "true", "false"},
+		{"pause", func() error { return ann.Queues.Pause(ctx, "q") }, "queues.insert", "paused", "", "true"},
+		{"resume", func() error { return ann.Queues.Resume(ctx, "q") }, "queues.update", "paused", "true", "false"},
 		{
-			"queue settings", func() error { return ann.SetQueue(ctx, "q", penstock.QueueChange{DefaultPriority: penstock.High}) },
+			"queue settings", func() error { return ann.Queues.Set(ctx, "q", penstock.QueueChange{DefaultPriority: penstock.High}) },
 			"queues.update", "default_priority", "5", "10",
 		},
-		{"aging", func() error { return ann.SetQueue(ctx, "q", penstock.QueueChange{Aging: ptr(0.5)}) }, "queues.update", "aging", "0", "0.5"},
+		{"aging", func() error { return ann.Queues.Set(ctx, "q", penstock.QueueChange{Aging: ptr(0.5)}) }, "queues.update", "aging", "0", "0.5"},
 		{
-			"retry policy", func() error { return ann.SetPolicy(ctx, penstock.Policy{Queue: "q", Name: "*", MaxAttempts: ptr(9)}) },
+			"retry policy", func() error {
+				return ann.Policies.Set(ctx, penstock.Policy{Queue: "q", Name: "*", MaxAttempts: ptr(9)})
+			},
 			"retry_policies.update", "max_attempts", "null", "9",
 		},
-		{"retry policy gone", func() error { return ann.RemovePolicy(ctx, "q", "*") }, "retry_policies.delete", "max_attempts", "9", ""},
+		{"retry policy gone", func() error { return ann.Policies.Remove(ctx, "q", "*") }, "retry_policies.delete", "max_attempts", "9", ""},
 		{
 			"rule", func() error {
-				return ann.SetPriorityRule(ctx, penstock.PriorityRule{Queue: "q", Position: 1, Condition: "$.a == 1", Priority: penstock.High})
+				return ann.Priorities.SetRule(ctx, penstock.PriorityRule{Queue: "q", Position: 1, Condition: "$.a == 1", Priority: penstock.High})
 			},
 			"priority_rules.insert", "priority", "", `"high"`,
 		},
-		{"rule gone", func() error { return ann.RemovePriorityRule(ctx, "q", 1) }, "priority_rules.delete", "priority", `"high"`, ""},
-		{"level", func() error { return ann.SetPriorityLevel(ctx, penstock.PriorityLevel{Level: "top", Weight: 99}) }, "priority_levels.insert", "weight", "", "99"},
-		{"tag", func() error { return ann.SetPriorityTag(ctx, penstock.PriorityTag{Tag: "slow", Shift: -2}) }, "priority_tags.insert", "shift", "", "-2"},
+		{"rule gone", func() error { return ann.Priorities.RemoveRule(ctx, "q", 1) }, "priority_rules.delete", "priority", `"high"`, ""},
+		{"level", func() error { return ann.Priorities.SetLevel(ctx, penstock.PriorityLevel{Level: "top", Weight: 99}) }, "priority_levels.insert", "weight", "", "99"},
+		{"tag", func() error { return ann.Priorities.SetTag(ctx, penstock.PriorityTag{Tag: "slow", Shift: -2}) }, "priority_tags.insert", "shift", "", "-2"},
 		{
-			"breaker", func() error { return ann.SetBreaker(ctx, penstock.Breaker{Queue: "q", Name: "*", LeastAttempts: 30}) },
+			"breaker", func() error { return ann.Breakers.Set(ctx, penstock.Breaker{Queue: "q", Name: "*", LeastAttempts: 30}) },
 			"breakers.insert", "least_attempts", "", "30",
 		},
-		{"breaker gone", func() error { return ann.RemoveBreaker(ctx, "q", "*") }, "breakers.delete", "least_attempts", "30", ""},
+		{"breaker gone", func() error { return ann.Breakers.Remove(ctx, "q", "*") }, "breakers.delete", "least_attempts", "30", ""},
 		{
-			"dead letter policy", func() error { return ann.SetDeadPolicy(ctx, penstock.DeadPolicy{Queue: "q", MaxGenerations: ptr(7)}) },
+			"dead letter policy", func() error { return ann.DLQ.SetPolicy(ctx, penstock.DeadPolicy{Queue: "q", MaxGenerations: ptr(7)}) },
 			"dead_policies.update", "max_generations", "null", "7",
 		},
 	} {
@@ -126,16 +128,16 @@ func TestASettingChangedByPlainSQLIsInTheAuditLogToo(t *testing.T) {
 func TestAnActorIsNamedForHisOwnChangesOnly(t *testing.T) {
 	t.Parallel()
 	f := newFixture(t)
-	require.NoError(t, f.client.As("ann").PauseQueue(t.Context(), "a"))
+	require.NoError(t, f.client.As("ann").Queues.Pause(t.Context(), "a"))
 	for i := range 12 { // every connection of the pool
-		require.NoError(t, f.client.PauseQueue(t.Context(), fmt.Sprint("b", i)))
+		require.NoError(t, f.client.Queues.Pause(t.Context(), fmt.Sprint("b", i)))
 		require.Equal(t, "postgres", lastLine(t, f, fmt.Sprint("b", i)).Actor)
 	}
 	tx, err := f.Pool.Begin(t.Context())
 	require.NoError(t, err)
-	require.NoError(t, f.client.InTx(tx).As("ann").PauseQueue(t.Context(), "c"))
-	require.NoError(t, f.client.As("bob").InTx(tx).PauseQueue(t.Context(), "d"))
-	require.NoError(t, f.client.InTx(tx).PauseQueue(t.Context(), "e"))
+	require.NoError(t, f.client.InTx(tx).As("ann").Queues.Pause(t.Context(), "c"))
+	require.NoError(t, f.client.As("bob").InTx(tx).Queues.Pause(t.Context(), "d"))
+	require.NoError(t, f.client.InTx(tx).Queues.Pause(t.Context(), "e"))
 	require.NoError(t, tx.Commit(t.Context()))
 	for queue, actor := range map[string]string{"a": "ann", "c": "ann", "d": "bob", "e": "postgres"} {
 		require.Equal(t, actor, lastLine(t, f, queue).Actor, queue)
@@ -147,17 +149,17 @@ func TestAChangeThatIsRolledBackIsNotInTheAuditLog(t *testing.T) { // P2
 	f := newFixture(t)
 	tx, err := f.Pool.Begin(t.Context())
 	require.NoError(t, err)
-	require.NoError(t, f.client.InTx(tx).As("ann").PauseQueue(t.Context(), "q"))
+	require.NoError(t, f.client.InTx(tx).As("ann").Queues.Pause(t.Context(), "q"))
 	require.NoError(t, tx.Rollback(t.Context()))
 	require.Empty(t, lines(t, f, ""))
-	require.Error(t, f.client.SetQueue(t.Context(), "q", penstock.QueueChange{Aging: ptr(-1.0)}))
+	require.Error(t, f.client.Queues.Set(t.Context(), "q", penstock.QueueChange{Aging: ptr(-1.0)}))
 	require.Empty(t, lines(t, f, ""), "nor one that is refused")
 }
 
 func TestTheAuditLogIsAppendOnly(t *testing.T) {
 	t.Parallel()
 	f := newFixture(t)
-	require.NoError(t, f.client.PauseQueue(t.Context(), "q"))
+	require.NoError(t, f.client.Queues.Pause(t.Context(), "q"))
 	was := lines(t, f, "")
 	for _, sql := range []string{
 		"UPDATE penstock.audit_log SET actor = 'nobody'", "DELETE FROM penstock.audit_log", "TRUNCATE penstock.audit_log",
@@ -176,13 +178,13 @@ func TestTheAuditLogIsReadPageByPageAndByQueue(t *testing.T) {
 	t.Parallel()
 	f := newFixture(t)
 	for i := range 10 {
-		require.NoError(t, f.client.PauseQueue(t.Context(), "q"))
-		require.NoError(t, f.client.ResumeQueue(t.Context(), "q"))
-		require.NoError(t, f.client.PauseQueue(t.Context(), fmt.Sprint("r", i)))
+		require.NoError(t, f.client.Queues.Pause(t.Context(), "q"))
+		require.NoError(t, f.client.Queues.Resume(t.Context(), "q"))
+		require.NoError(t, f.client.Queues.Pause(t.Context(), fmt.Sprint("r", i)))
 	}
 	read := func(queue string, limit int) []int64 {
 		return walk(t, func(cursor string) (penstock.Page[penstock.AuditLine], error) {
-			return f.client.AuditLog(t.Context(), queue, limit, cursor)
+			return f.client.Audit.List(t.Context(), penstock.AuditQuery{Queue: queue, Limit: limit, Cursor: cursor})
 		}, func(l penstock.AuditLine) int64 { return l.ID })
 	}
 	all := list[int64](t, f, "SELECT id FROM penstock.audit_log ORDER BY id DESC")
@@ -191,10 +193,10 @@ func TestTheAuditLogIsReadPageByPageAndByQueue(t *testing.T) {
 		require.Equal(t, all, read("", limit))
 		require.Len(t, read("q", limit), 20)
 	}
-	page, err := f.client.AuditLog(t.Context(), "q", 1, "")
+	page, err := f.client.Audit.List(t.Context(), penstock.AuditQuery{Queue: "q", Limit: 1})
 	require.NoError(t, err)
-	_, err = f.client.AuditLog(t.Context(), "", 1, page.Next)
+	_, err = f.client.Audit.List(t.Context(), penstock.AuditQuery{Limit: 1, Cursor: page.Next})
 	refused(t, err, "cursor")
-	_, err = f.client.AuditLog(t.Context(), "", 501, "")
+	_, err = f.client.Audit.List(t.Context(), penstock.AuditQuery{Limit: 501})
 	refused(t, err, "limit")
 }

@@ -51,20 +51,20 @@ func BenchmarkARedriveBesideRunningWorkers(b *testing.B) {
 		return float64(done.Load()-before) / time.Since(began).Seconds()
 	}
 	id := f.start(b, penstock.RedriveRequest{Queue: "dead", Rate: *rate})
-	_, err := f.client.PauseRedrive(b.Context(), id)
+	_, err := f.client.DLQ.PauseRedrive(b.Context(), id)
 	require.NoError(b, err)
 	measure() // warm
 	var alones, besides, costs, rates []float64
 	for b.Loop() {
 		alone := measure()
-		_, err = f.client.ResumeRedrive(b.Context(), id)
+		_, err = f.client.DLQ.ResumeRedrive(b.Context(), id)
 		require.NoError(b, err)
 		before := f.redrive(b, id).Redriven
 		require.Eventually(b, func() bool { return f.redrive(b, id).Redriven > before }, patience, 10*time.Millisecond, "all redriven: give it more -entries")
 		before = f.redrive(b, id).Redriven
 		beside := measure()
 		rates = append(rates, float64(f.redrive(b, id).Redriven-before)/window.Seconds())
-		_, err = f.client.PauseRedrive(b.Context(), id)
+		_, err = f.client.DLQ.PauseRedrive(b.Context(), id)
 		require.NoError(b, err)
 		alones, besides, costs = append(alones, alone), append(besides, beside), append(costs, 100*(1-beside/alone))
 	}

@@ -32,9 +32,9 @@ func TestAnEntryHasEveryFieldOfTheDeadLetterQueueItem(t *testing.T) {
 	}
 
 	entryID := "dlq_" + entry(id)[4:len(entry(id))-1] + "2"
-	d, err := f.client.DeadJob(t.Context(), "q", entryID)
+	d, err := f.client.DLQ.Get(t.Context(), "q", entryID)
 	require.NoError(t, err)
-	page, err := f.client.DeadJobs(t.Context(), penstock.DeadQuery{Queue: "q"})
+	page, err := f.client.DLQ.List(t.Context(), penstock.DeadQuery{Queue: "q"})
 	require.NoError(t, err)
 	require.Equal(t, []penstock.DeadJob{d}, page.Items, "listed as it is shown")
 	require.Empty(t, page.Next)
@@ -59,7 +59,7 @@ func TestAnEntryIsWrittenWithTheNamesOfTheDocument(t *testing.T) {
 	t.Parallel()
 	f := newFixture(t)
 	f.kill(t, death{outcome: "failed", NewJob: penstock.NewJob{MaxAttempts: 1}})
-	page, err := f.client.DeadJobs(t.Context(), penstock.DeadQuery{})
+	page, err := f.client.DLQ.List(t.Context(), penstock.DeadQuery{})
 	require.NoError(t, err)
 	text, err := json.Marshal(page.Items[0])
 	require.NoError(t, err)
@@ -103,7 +103,7 @@ func TestAJobDiesForEachReasonAWorkerOrTheDatabaseGives(t *testing.T) {
 				f.claim(t, "q", 1)
 				f.end(t, "q", []int64{id}, []death{c.death})
 			}
-			page, err := f.client.DeadJobs(t.Context(), penstock.DeadQuery{Queue: "q"})
+			page, err := f.client.DLQ.List(t.Context(), penstock.DeadQuery{Queue: "q"})
 			require.NoError(t, err)
 			require.Len(t, page.Items, 1)
 			d := page.Items[0]
@@ -129,7 +129,7 @@ func TestAHandlersVersionIsWhatItsWorkerStates(t *testing.T) {
 	done, err := f.client.Wait(t.Context(), id)
 	require.NoError(t, err)
 	require.Equal(t, penstock.DeadState, done.State)
-	d, err := f.client.DeadJob(t.Context(), "q", entry(id))
+	d, err := f.client.DLQ.Get(t.Context(), "q", entry(id))
 	require.NoError(t, err)
 	require.Equal(t, "2026-07-01", d.HandlerVersion)
 	require.Equal(t, "no such contract", d.Error)
@@ -149,7 +149,7 @@ func TestCancelledAndExpiredJobsAreNotEntries(t *testing.T) {
 	require.Equal(t, penstock.Expired, f.state(t, expired))
 	require.Equal(t, penstock.Cancelled, f.state(t, cancelled))
 	require.Empty(t, f.dead(t, penstock.DeadQuery{}))
-	_, err = f.client.RedriveJob(t.Context(), "q", entry(expired), nil)
+	_, err = f.client.DLQ.RedriveJob(t.Context(), "q", entry(expired), nil)
 	require.ErrorIs(t, err, penstock.ErrDeadJobNotFound)
 }
 
@@ -160,15 +160,15 @@ func TestAnEntryThatNeverWasIsNotFoundAndOneThatCannotBeIsRefused(t *testing.T) 
 	for _, unknown := range []struct{ queue, entry string }{
 		{"q", "dlq_17_1"}, {"q", entry(id)[:len(entry(id))-1] + "2"}, {"other", entry(id)},
 	} {
-		_, err := f.client.DeadJob(t.Context(), unknown.queue, unknown.entry)
+		_, err := f.client.DLQ.Get(t.Context(), unknown.queue, unknown.entry)
 		require.ErrorIs(t, err, penstock.ErrDeadJobNotFound, unknown)
-		_, err = f.client.RedriveJob(t.Context(), unknown.queue, unknown.entry, nil)
+		_, err = f.client.DLQ.RedriveJob(t.Context(), unknown.queue, unknown.entry, nil)
 		require.ErrorIs(t, err, penstock.ErrDeadJobNotFound, unknown)
 	}
 	for _, odd := range []string{"", "17", "dlq_17", "dlq_a_1", "dlq_1_2_3", "dlq_9999999999999999999_1", "dlq_1_99999999999", "dlq_1_1\n"} {
-		_, err := f.client.DeadJob(t.Context(), "q", odd)
+		_, err := f.client.DLQ.Get(t.Context(), "q", odd)
 		refused(t, err, "entry", "dlq_<job>_<attempt>")
-		_, err = f.client.RedriveJob(t.Context(), "q", odd, nil)
+		_, err = f.client.DLQ.RedriveJob(t.Context(), "q", odd, nil)
 		refused(t, err, "entry", "dlq_<job>_<attempt>")
 	}
 	require.Equal(t, penstock.DeadState, f.state(t, id), "nothing changed")

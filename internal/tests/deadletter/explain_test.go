@@ -101,12 +101,12 @@ func TestAnExplanationOfAWaitingJobNamesAllThatBlocksItAndWhatGoesFirst(t *testi
 	require.Equal(t, map[string]any{"jobs": 1.0, "atLeast": false}, ahead.Facts)
 	require.False(t, ahead.Blocks)
 
-	require.NoError(t, f.client.PauseQueue(t.Context(), "q"))
+	require.NoError(t, f.client.Queues.Pause(t.Context(), "q"))
 	e, paused := explained(t, f, id, "paused")
 	require.False(t, e.Claimable)
 	require.Contains(t, paused.Message, "queue q is paused")
 
-	require.NoError(t, f.client.SetBreaker(t.Context(), penstock.Breaker{Queue: "q", Name: "*"}))
+	require.NoError(t, f.client.Breakers.Set(t.Context(), penstock.Breaker{Queue: "q", Name: "*"}))
 	f.open(t, "q", "deploy", true, time.Minute, nil, nil)
 	_, open := explained(t, f, id, "breaker_open")
 	require.Contains(t, open.Message, "20 of 30 attempts failed")
@@ -263,11 +263,11 @@ func (f *fixture) fate(r *rapid.T, job penstock.NewJob, fate string) []int64 {
 		f.exec(r, "UPDATE penstock.pending SET crashes = 1 WHERE job_id = $1", id)
 	case "purged":
 		f.finish(r, id, "dead")
-		_, err := f.client.PurgeDead(ctx, job.Queue, 0, penstock.DeadFilter{}, nil)
+		_, err := f.client.DLQ.Purge(ctx, job.Queue, 0, penstock.DeadFilter{}, nil)
 		require.NoError(r, err)
 	case "redriven":
 		f.finish(r, id, "dead")
-		fresh, err := f.client.RedriveJob(ctx, job.Queue, entry(id), nil)
+		fresh, err := f.client.DLQ.RedriveJob(ctx, job.Queue, entry(id), nil)
 		require.NoError(r, err)
 		f.exec(r, "SELECT penstock.reschedule($1, clock_timestamp() + interval '1 hour')", fresh)
 		return []int64{id, fresh}

@@ -189,7 +189,7 @@ func (f *fixture) dead(t tester, q penstock.DeadQuery) []int64 {
 	defer cancel()
 	return walk(t, func(cursor string) (penstock.Page[penstock.DeadJob], error) {
 		q.Cursor = cursor
-		return f.client.DeadJobs(ctx, q)
+		return f.client.DLQ.List(ctx, q)
 	}, func(d penstock.DeadJob) int64 { return d.JobID })
 }
 

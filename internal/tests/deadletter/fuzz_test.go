@@ -38,7 +38,7 @@ func FuzzFiltersFindOrAreRefused(f *testing.F) {
 			require.LessOrEqual(t, len(page.Items), 4)
 		}
 		if json.Unmarshal(text, &dead) == nil && sane(dead.FailedFrom, dead.FailedTo) {
-			page, err := fix.client.DeadJobs(ctx, penstock.DeadQuery{Filter: dead})
+			page, err := fix.client.DLQ.List(ctx, penstock.DeadQuery{Filter: dead})
 			foundOrRefused(t, err)
 			require.Empty(t, page.Items)
 		}

@@ -22,7 +22,7 @@ func TestErrorsThatDifferOnlyInNumbersIdsAndQuotesAreOneGroup(t *testing.T) {
 	f.died(t, time.Hour, ids[0])
 	elsewhere := f.kill(t, death{NewJob: penstock.NewJob{Queue: "r"}})
 
-	groups, err := f.client.ErrorGroups(t.Context(), "q", 10)
+	groups, err := f.client.DLQ.Groups(t.Context(), "q", 10)
 	require.NoError(t, err)
 	require.Len(t, groups, 2, "the most frequent first, of this queue")
 	g := groups[0]
@@ -34,15 +34,15 @@ func TestErrorsThatDifferOnlyInNumbersIdsAndQuotesAreOneGroup(t *testing.T) {
 	require.Equal(t, []any{"IOError", int64(1), int64(1)}, []any{groups[1].Class, groups[1].Jobs, groups[1].Retryable})
 	require.ElementsMatch(t, ids[:3], f.dead(t, penstock.DeadQuery{Queue: "q", Filter: penstock.DeadFilter{Fingerprint: g.Fingerprint}}))
 
-	groups, err = f.client.ErrorGroups(t.Context(), "", 500)
+	groups, err = f.client.DLQ.Groups(t.Context(), "", 500)
 	require.NoError(t, err)
 	require.Len(t, groups, 3, "of every queue")
 	require.Contains(t, []int64{groups[1].ExampleID, groups[2].ExampleID}, elsewhere[0])
-	groups, err = f.client.ErrorGroups(t.Context(), "", 1)
+	groups, err = f.client.DLQ.Groups(t.Context(), "", 1)
 	require.NoError(t, err)
 	require.Len(t, groups, 1)
 	for _, odd := range []int{0, 501} {
-		_, err = f.client.ErrorGroups(t.Context(), "", odd)
+		_, err = f.client.DLQ.Groups(t.Context(), "", odd)
 		refused(t, err, "limit", "1 to 500")
 	}
 }
@@ -52,7 +52,7 @@ func TestAResolvedGroupIsOpenAgainWhenItReturns(t *testing.T) {
 	f := newFixture(t)
 	f.kill(t, death{})
 	group := func() penstock.ErrorGroup {
-		groups, err := f.client.ErrorGroups(t.Context(), "q", 10)
+		groups, err := f.client.DLQ.Groups(t.Context(), "q", 10)
 		require.NoError(t, err)
 		require.Len(t, groups, 1)
 		return groups[0]
@@ -60,7 +60,7 @@ func TestAResolvedGroupIsOpenAgainWhenItReturns(t *testing.T) {
 	fingerprint := group().Fingerprint
 	require.False(t, group().Resolved)
 
-	require.NoError(t, f.client.As("ann").ResolveError(t.Context(), "q", fingerprint, true))
+	require.NoError(t, f.client.As("ann").DLQ.ResolveGroup(t.Context(), "q", fingerprint, true))
 	require.True(t, group().Resolved)
 	require.NotNil(t, group().ResolvedAt)
 
@@ -68,14 +68,14 @@ func TestAResolvedGroupIsOpenAgainWhenItReturns(t *testing.T) {
 	require.False(t, group().Resolved, "it has returned")
 	require.NotNil(t, group().ResolvedAt, "and was resolved once")
 
-	require.NoError(t, f.client.ResolveError(t.Context(), "q", fingerprint, true))
+	require.NoError(t, f.client.DLQ.ResolveGroup(t.Context(), "q", fingerprint, true))
 	require.True(t, group().Resolved)
-	require.NoError(t, f.client.ResolveError(t.Context(), "q", fingerprint, false))
+	require.NoError(t, f.client.DLQ.ResolveGroup(t.Context(), "q", fingerprint, false))
 	require.False(t, group().Resolved, "somebody reopened it")
 	require.Nil(t, group().ResolvedAt)
 
-	require.ErrorIs(t, f.client.ResolveError(t.Context(), "q", "0123", true), penstock.ErrDeadJobNotFound)
-	require.ErrorIs(t, f.client.ResolveError(t.Context(), "r", fingerprint, true), penstock.ErrDeadJobNotFound)
+	require.ErrorIs(t, f.client.DLQ.ResolveGroup(t.Context(), "q", "0123", true), penstock.ErrDeadJobNotFound)
+	require.ErrorIs(t, f.client.DLQ.ResolveGroup(t.Context(), "r", fingerprint, true), penstock.ErrDeadJobNotFound)
 	require.Equal(t, []string{"ann"}, list[string](t, f,
 		"SELECT actor FROM penstock.audit_log WHERE action = 'error_groups.resolve' ORDER BY id LIMIT 1"))
 }
@@ -83,7 +83,7 @@ func TestAResolvedGroupIsOpenAgainWhenItReturns(t *testing.T) {
 func TestStatisticsAddUp(t *testing.T) {
 	t.Parallel()
 	f := newFixture(t)
-	empty, err := f.client.DeadStats(t.Context(), "")
+	empty, err := f.client.DLQ.Stats(t.Context(), "")
 	require.NoError(t, err)
 	require.Equal(t, penstock.DeadStats{
 		ByReason: []penstock.Count{}, ByClass: []penstock.Count{}, ByName: []penstock.Count{}, Left: []penstock.DeadLeft{},
@@ -94,13 +94,13 @@ func TestStatisticsAddUp(t *testing.T) {
 		death{NewJob: penstock.NewJob{Name: "b", MaxAttempts: 1}, outcome: "failed", class: "Timeout"})...)...)
 	f.kill(t, death{NewJob: penstock.NewJob{Queue: "r"}})
 	f.died(t, 48*time.Hour, ids[0])
-	_, err = f.client.RedriveJob(t.Context(), "q", entry(ids[1]), nil)
+	_, err = f.client.DLQ.RedriveJob(t.Context(), "q", entry(ids[1]), nil)
 	require.NoError(t, err)
-	_, err = f.client.PurgeDead(t.Context(), "q", time.Hour, penstock.DeadFilter{}, nil)
+	_, err = f.client.DLQ.Purge(t.Context(), "q", time.Hour, penstock.DeadFilter{}, nil)
 	require.NoError(t, err)
 	f.died(t, time.Hour, ids[2])
 
-	s, err := f.client.DeadStats(t.Context(), "q")
+	s, err := f.client.DLQ.Stats(t.Context(), "q")
 	require.NoError(t, err)
 	require.WithinDuration(t, time.Now().Add(-time.Hour), *s.Oldest, patience)
 	require.WithinDuration(t, time.Now(), *s.Newest, patience)
@@ -115,7 +115,7 @@ func TestStatisticsAddUp(t *testing.T) {
 		ByName:   []penstock.Count{{Value: "deploy", Jobs: 6}, {Value: "b", Jobs: 1}},
 	}, s)
 
-	every, err := f.client.DeadStats(t.Context(), "")
+	every, err := f.client.DLQ.Stats(t.Context(), "")
 	require.NoError(t, err)
 	require.Equal(t, int64(8), every.Total)
 	for _, sums := range [][]penstock.Count{every.ByReason, every.ByClass, every.ByName} {
@@ -133,7 +133,7 @@ func TestAFloodOfErrorClassesHidesNoReasonFromTheStatistics(t *testing.T) {
 	f.kill(t, death{})
 	f.exec(t, `INSERT INTO penstock.dead_jobs SELECT (jsonb_populate_record(d, jsonb_build_object('job_id', d.job_id + n,
 		'error_class', 'Class' || n))).* FROM penstock.dead_jobs d, generate_series(1, 1500) n`)
-	s, err := f.client.DeadStats(t.Context(), "q")
+	s, err := f.client.DLQ.Stats(t.Context(), "q")
 	require.NoError(t, err)
 	require.Equal(t, []penstock.Count{{Value: "non_retryable", Jobs: 1501}}, s.ByReason)
 	require.Equal(t, []penstock.Count{{Value: "deploy", Jobs: 1501}}, s.ByName)

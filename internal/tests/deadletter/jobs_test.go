@@ -17,10 +17,10 @@ func everyState(t *testing.T, f *fixture) map[penstock.State]int64 {
 	byState := map[penstock.State]int64{}
 	byState[penstock.DeadState] = f.kill(t, death{NewJob: penstock.NewJob{Name: "died"}})[0]
 	byState[penstock.Purged] = f.kill(t, death{})[0]
-	_, err := f.client.PurgeDead(t.Context(), "q", 0, penstock.DeadFilter{Name: "deploy"}, nil)
+	_, err := f.client.DLQ.Purge(t.Context(), "q", 0, penstock.DeadFilter{Name: "deploy"}, nil)
 	require.NoError(t, err)
 	byState[penstock.Redriven] = f.kill(t, death{})[0]
-	_, err = f.client.RedriveJob(t.Context(), "q", entry(byState[penstock.Redriven]), nil)
+	_, err = f.client.DLQ.RedriveJob(t.Context(), "q", entry(byState[penstock.Redriven]), nil)
 	require.NoError(t, err)
 	for _, end := range []struct {
 		outcome string
@@ -70,12 +70,11 @@ func TestJobsAreFoundByEachState(t *testing.T) {
 		require.Equal(t, want, f.jobs(t, penstock.JobFilter{State: state, Queue: "q"}, 500), state)
 		require.Empty(t, f.jobs(t, penstock.JobFilter{State: state, Queue: "r"}, 500), state)
 		require.Equal(t, state, f.state(t, id))
-		n, capped, err := f.client.CountJobs(t.Context(), penstock.JobFilter{State: state}, 10)
+		count, err := f.client.CountJobs(t.Context(), penstock.JobFilter{State: state}, 10)
 		require.NoError(t, err)
-		require.Equal(t, 1, n)
-		require.False(t, capped)
+		require.Equal(t, penstock.JobCount{Jobs: 1}, count)
 	}
-	counts, err := f.client.Counts(t.Context(), "q")
+	counts, err := f.client.Queues.Counts(t.Context(), "q")
 	require.NoError(t, err)
 	require.Equal(t, []penstock.QueueCounts{{Queue: "q", Waiting: 1, Scheduled: 1, Retrying: 1, Running: 1, Dead: 1}}, counts)
 }
@@ -121,10 +120,9 @@ func TestJobsAreFoundByEveryOtherFilterAloneAndCombined(t *testing.T) {
 			}
 			require.Equal(t, want, f.jobs(t, c.filter, 500))
 			require.Equal(t, want, f.jobs(t, c.filter, 1), "page by page")
-			n, capped, err := f.client.CountJobs(t.Context(), c.filter, 100)
+			count, err := f.client.CountJobs(t.Context(), c.filter, 100)
 			require.NoError(t, err)
-			require.Equal(t, len(want), n)
-			require.False(t, capped)
+			require.Equal(t, penstock.JobCount{Jobs: len(want)}, count)
 		})
 	}
 }
@@ -134,16 +132,14 @@ func TestACountStopsWhereItIsToldTo(t *testing.T) {
 	f := newFixture(t)
 	f.exec(t, `SELECT penstock.enqueue_many('q', array_fill('deploy'::text, ARRAY[1000]), array_fill('{}'::jsonb, ARRAY[1000]))
 		FROM generate_series(1, 11)`)
-	n, capped, err := f.client.CountJobs(t.Context(), penstock.JobFilter{State: penstock.Waiting}, 10_000)
+	count, err := f.client.CountJobs(t.Context(), penstock.JobFilter{State: penstock.Waiting}, 10_000)
 	require.NoError(t, err)
-	require.Equal(t, 10_000, n)
-	require.True(t, capped, "10,000+")
-	n, capped, err = f.client.CountJobs(t.Context(), penstock.JobFilter{Queue: "q"}, 100_000)
+	require.Equal(t, penstock.JobCount{Jobs: 10_000, Capped: true}, count, "10,000+")
+	count, err = f.client.CountJobs(t.Context(), penstock.JobFilter{Queue: "q"}, 100_000)
 	require.NoError(t, err)
-	require.Equal(t, 11_000, n)
-	require.False(t, capped)
+	require.Equal(t, penstock.JobCount{Jobs: 11_000}, count)
 	for _, odd := range []int{0, 100_001} {
-		_, _, err = f.client.CountJobs(t.Context(), penstock.JobFilter{}, odd)
+		_, err = f.client.CountJobs(t.Context(), penstock.JobFilter{}, odd)
 		refused(t, err, "most")
 	}
 
@@ -171,7 +167,7 @@ func TestBadQueriesForJobsAreRefusedByField(t *testing.T) {
 	} {
 		_, err := f.client.Jobs(t.Context(), penstock.JobQuery{Filter: filter})
 		refused(t, err, field)
-		_, _, err = f.client.CountJobs(t.Context(), filter, 10)
+		_, err = f.client.CountJobs(t.Context(), filter, 10)
 		refused(t, err, field)
 		_, err = f.client.ChangeJobs(t.Context(), penstock.ActionCancel, filter, "", nil)
 		refused(t, err, field)

@@ -72,7 +72,7 @@ func TestEachFilterFindsItsEntries(t *testing.T) {
 			}
 			require.Equal(t, want, f.dead(t, penstock.DeadQuery{Queue: c.queue, Filter: c.filter}))
 			require.Equal(t, want, f.dead(t, penstock.DeadQuery{Queue: c.queue, Filter: c.filter, Limit: 1}), "page by page")
-			count, err := f.client.CountDead(t.Context(), c.queue, c.filter)
+			count, err := f.client.DLQ.Count(t.Context(), c.queue, c.filter)
 			require.NoError(t, err)
 			require.Equal(t, penstock.DeadCount{Jobs: int64(len(want)), Sample: want}, count, "a dry run finds the same")
 		})
@@ -176,7 +176,7 @@ func TestCursorsWalkEachEntryOnceWhileOthersArriveAndLeave(t *testing.T) {
 	go func() {
 		defer close(done)
 		for i, id := range leaving {
-			_, err := f.client.RedriveJob(t.Context(), "q", entry(id), nil)
+			_, err := f.client.DLQ.RedriveJob(t.Context(), "q", entry(id), nil)
 			if err != nil {
 				t.Errorf("redrive: %v", err)
 				return
@@ -211,13 +211,13 @@ func TestAPageHas1To500EntriesAnd50WhenNobodySays(t *testing.T) {
 	f := newFixture(t)
 	ids := f.kill(t, repeat(501, death{})...)
 	for _, c := range []struct{ limit, want int }{{0, 50}, {1, 1}, {500, 500}} {
-		page, err := f.client.DeadJobs(t.Context(), penstock.DeadQuery{Limit: c.limit})
+		page, err := f.client.DLQ.List(t.Context(), penstock.DeadQuery{Limit: c.limit})
 		require.NoError(t, err)
 		require.Len(t, page.Items, c.want)
 		require.NotEmpty(t, page.Next)
 	}
 	for _, odd := range []int{-1, 501} {
-		_, err := f.client.DeadJobs(t.Context(), penstock.DeadQuery{Limit: odd})
+		_, err := f.client.DLQ.List(t.Context(), penstock.DeadQuery{Limit: odd})
 		refused(t, err, "limit", "1 to 500")
 	}
 	require.Equal(t, reversed(ids), f.dead(t, penstock.DeadQuery{Limit: 500}))
@@ -232,12 +232,12 @@ func TestAPageReadsABoundedNumberOfEntriesAndMayBeEmptyWithANext(t *testing.T) {
 	f.exec(t, `INSERT INTO penstock.dead_jobs SELECT (jsonb_populate_record(d, jsonb_build_object('job_id', d.job_id + n, 'name', 'common',
 		'failed_at', clock_timestamp() - n * interval '1 second'))).* FROM penstock.dead_jobs d, generate_series(1, 10000) n`)
 	q := penstock.DeadQuery{Queue: "q", Filter: penstock.DeadFilter{Name: "rare"}}
-	page, err := f.client.DeadJobs(t.Context(), q)
+	page, err := f.client.DLQ.List(t.Context(), q)
 	require.NoError(t, err)
 	require.Empty(t, page.Items)
 	require.NotEmpty(t, page.Next, "it read ten thousand and there are more")
 	q.Cursor = page.Next
-	page, err = f.client.DeadJobs(t.Context(), q)
+	page, err = f.client.DLQ.List(t.Context(), q)
 	require.NoError(t, err)
 	require.Len(t, page.Items, 1)
 	require.Equal(t, old, page.Items[0].JobID)
@@ -249,7 +249,7 @@ func TestACursorOfAnotherQueryIsRefused(t *testing.T) {
 	f := newFixture(t)
 	f.kill(t, repeat(3, death{})...)
 	q := penstock.DeadQuery{Queue: "q", Filter: penstock.DeadFilter{Name: "deploy"}, Limit: 1}
-	page, err := f.client.DeadJobs(t.Context(), q)
+	page, err := f.client.DLQ.List(t.Context(), q)
 	require.NoError(t, err)
 	jobs, err := f.client.Jobs(t.Context(), penstock.JobQuery{Limit: 1})
 	require.NoError(t, err)
@@ -263,14 +263,14 @@ func TestACursorOfAnotherQueryIsRefused(t *testing.T) {
 		"far too long":    {Cursor: short("A", 10_000)},
 		"not of a cursor": {Cursor: "W10"},
 	} {
-		_, err := f.client.DeadJobs(t.Context(), other)
+		_, err := f.client.DLQ.List(t.Context(), other)
 		refused(t, err, "cursor")
 		_, err = f.client.Jobs(t.Context(), penstock.JobQuery{Cursor: other.Cursor, Filter: penstock.JobFilter{Queue: "zz"}})
 		refused(t, err, "cursor")
 		require.NotEmpty(t, name)
 	}
 	q.Limit, q.Cursor = 2, page.Next
-	page, err = f.client.DeadJobs(t.Context(), q)
+	page, err = f.client.DLQ.List(t.Context(), q)
 	require.NoError(t, err, "another limit is the same query")
 	require.Len(t, page.Items, 2)
 }
@@ -292,13 +292,13 @@ func TestAFilterThatMakesNoSenseIsRefusedWithItsField(t *testing.T) {
 		{"a name of 257 characters", penstock.DeadFilter{Name: short("n", 257)}, "filter.name", "1 to 256 characters"},
 	} {
 		t.Run(c.name, func(t *testing.T) {
-			_, err := f.client.DeadJobs(t.Context(), penstock.DeadQuery{Filter: c.filter})
+			_, err := f.client.DLQ.List(t.Context(), penstock.DeadQuery{Filter: c.filter})
 			refused(t, err, c.field, c.words)
-			_, err = f.client.CountDead(t.Context(), "q", c.filter)
+			_, err = f.client.DLQ.Count(t.Context(), "q", c.filter)
 			refused(t, err, c.field, c.words)
-			_, err = f.client.PurgeDead(t.Context(), "q", 0, c.filter, nil)
+			_, err = f.client.DLQ.Purge(t.Context(), "q", 0, c.filter, nil)
 			refused(t, err, c.field, c.words)
-			_, err = f.client.StartRedrive(t.Context(), penstock.RedriveRequest{Queue: "q", Filter: c.filter})
+			_, err = f.client.DLQ.Redrive(t.Context(), penstock.RedriveRequest{Queue: "q", Filter: c.filter})
 			refused(t, err, c.field, c.words)
 		})
 	}

@@ -17,11 +17,11 @@ func TestAPurgeByAgeAndFilterIsRecordedPerEntryAndPerBatch(t *testing.T) { // P1
 	f.died(t, 48*time.Hour, ids[0], ids[1], ids[2], ids[5])
 	filter := penstock.DeadFilter{Name: "a"}
 
-	dry, err := f.client.CountDead(t.Context(), "q", penstock.DeadFilter{Name: "a", FailedTo: ptr(time.Now().Add(-24 * time.Hour))})
+	dry, err := f.client.DLQ.Count(t.Context(), "q", penstock.DeadFilter{Name: "a", FailedTo: ptr(time.Now().Add(-24 * time.Hour))})
 	require.NoError(t, err)
 	require.Equal(t, penstock.DeadCount{Jobs: 3, Sample: reversed(ids[:3])}, dry)
 
-	n, err := f.client.As("ann").PurgeDead(t.Context(), "q", 24*time.Hour, filter, nil)
+	n, err := f.client.As("ann").DLQ.Purge(t.Context(), "q", 24*time.Hour, filter, nil)
 	require.NoError(t, err)
 	require.Equal(t, dry.Jobs, n)
 	require.ElementsMatch(t, ids[3:], f.dead(t, penstock.DeadQuery{}))
@@ -34,7 +34,7 @@ func TestAPurgeByAgeAndFilterIsRecordedPerEntryAndPerBatch(t *testing.T) { // P1
 	require.Equal(t, []string{"ann", "dead_jobs.purge"}, []string{line.Actor, line.Action})
 	require.JSONEq(t, `{"olderThan": "24:00:00", "filter": {"name": "a"}, "jobs": 3}`, string(line.After))
 
-	n, err = f.client.PurgeDead(t.Context(), "q", 24*time.Hour, filter, nil)
+	n, err = f.client.DLQ.Purge(t.Context(), "q", 24*time.Hour, filter, nil)
 	require.NoError(t, err)
 	require.Zero(t, n)
 	require.Equal(t, line.ID, lastLine(t, f, "q").ID, "what does nothing is not recorded")
@@ -46,7 +46,7 @@ func TestAPurgeGoesInBatchesAndTellsOfEach(t *testing.T) {
 	f.kill(t, repeat(1200, death{})...)
 	f.kill(t, death{NewJob: penstock.NewJob{Queue: "r"}})
 	var told []int64
-	n, err := f.client.PurgeDead(t.Context(), "", 0, penstock.DeadFilter{}, func(n int64) { told = append(told, n) })
+	n, err := f.client.DLQ.Purge(t.Context(), "", 0, penstock.DeadFilter{}, func(n int64) { told = append(told, n) })
 	require.NoError(t, err)
 	require.EqualValues(t, 1201, n)
 	require.Equal(t, []int64{1000, 1201}, told)
@@ -61,7 +61,7 @@ func TestConcurrentPurgesCountEachEntryOnce(t *testing.T) { // P11
 	f.kill(t, repeat(2500, death{})...)
 	var total atomic.Int64
 	together(6, func(int) {
-		n, err := f.client.PurgeDead(t.Context(), "q", 0, penstock.DeadFilter{}, nil)
+		n, err := f.client.DLQ.Purge(t.Context(), "q", 0, penstock.DeadFilter{}, nil)
 		if err != nil {
 			t.Errorf("purge: %v", err)
 		}
@@ -82,7 +82,7 @@ func TestAPurgePassesOverWhatSomebodyHoldsAndGoesOnWithTheRest(t *testing.T) {
 	defer func() { _ = tx.Rollback(t.Context()) }()
 	_, err = tx.Exec(t.Context(), "SELECT FROM penstock.dead_jobs WHERE job_id = ANY ($1) FOR UPDATE", ids[100:])
 	require.NoError(t, err)
-	n, err := f.client.PurgeDead(t.Context(), "q", 0, penstock.DeadFilter{}, nil)
+	n, err := f.client.DLQ.Purge(t.Context(), "q", 0, penstock.DeadFilter{}, nil)
 	require.NoError(t, err)
 	require.EqualValues(t, 100, n, "a whole batch in another's hands is not the end")
 }
@@ -91,7 +91,7 @@ func TestAPurgeOfANegativeAgeIsRefused(t *testing.T) {
 	t.Parallel()
 	f := newFixture(t)
 	f.kill(t, death{})
-	_, err := f.client.PurgeDead(t.Context(), "q", -time.Hour, penstock.DeadFilter{}, nil)
+	_, err := f.client.DLQ.Purge(t.Context(), "q", -time.Hour, penstock.DeadFilter{}, nil)
 	refused(t, err, "older_than")
 	require.Len(t, f.dead(t, penstock.DeadQuery{}), 1)
 }
@@ -99,7 +99,7 @@ func TestAPurgeOfANegativeAgeIsRefused(t *testing.T) {
 // lastLine is the newest line of the audit log about a queue.
 func lastLine(t *testing.T, f *fixture, queue string) penstock.AuditLine {
 	t.Helper()
-	page, err := f.client.AuditLog(t.Context(), queue, 1, "")
+	page, err := f.client.Audit.List(t.Context(), penstock.AuditQuery{Queue: queue, Limit: 1})
 	require.NoError(t, err)
 	require.NotEmpty(t, page.Items)
 	return page.Items[0]

@@ -20,7 +20,7 @@ func TestARedriveIsANewJobThatNamesItsOrigin(t *testing.T) { // P11
 		Timeout: time.Minute, TraceContext: "00-trace", Retry: &penstock.RetryStrategy{Type: penstock.Linear, Delay: time.Second},
 	}
 	id := f.kill(t, death{NewJob: asked, outcome: "failed"})[0]
-	fresh, err := f.client.As("ann").RedriveJob(t.Context(), "q", entry(id), nil)
+	fresh, err := f.client.As("ann").DLQ.RedriveJob(t.Context(), "q", entry(id), nil)
 	require.NoError(t, err)
 	require.NotEqual(t, id, fresh)
 
@@ -57,7 +57,7 @@ func TestARedriveMayEditTheDataAndLeavesTheOldFactsAlone(t *testing.T) {
 		{json.RawMessage(`[1]`), `[1]`},
 		{json.RawMessage(`null`), `null`},
 	} {
-		fresh, err := f.client.RedriveJob(t.Context(), "q", entry(ids[i]), c.data)
+		fresh, err := f.client.DLQ.RedriveJob(t.Context(), "q", entry(ids[i]), c.data)
 		require.NoError(t, err)
 		require.JSONEq(t, c.want, string(f.job(t, fresh).Data))
 		require.JSONEq(t, `{"n": 1}`, string(f.job(t, ids[i]).Data))
@@ -75,7 +75,7 @@ func TestAnEditThatIsNotJSONIsRefusedAndChangesNothing(t *testing.T) {
 		"too long":     short("x", 1<<20),
 		"not encoding": make(chan int),
 	} {
-		_, err := f.client.RedriveJob(t.Context(), "q", entry(id), data)
+		_, err := f.client.DLQ.RedriveJob(t.Context(), "q", entry(id), data)
 		refused(t, err, "data")
 		require.Equal(t, penstock.DeadState, f.state(t, id), name)
 	}
@@ -92,7 +92,7 @@ func TestRepeatingARedriveGivesTheSameJob(t *testing.T) {
 	id := f.kill(t, death{})[0]
 	var fresh sync.Map
 	together(8, func(int) {
-		got, err := f.client.RedriveJob(t.Context(), "q", entry(id), nil)
+		got, err := f.client.DLQ.RedriveJob(t.Context(), "q", entry(id), nil)
 		if err != nil {
 			t.Errorf("redrive: %v", err)
 		}
@@ -104,7 +104,7 @@ func TestRepeatingARedriveGivesTheSameJob(t *testing.T) {
 		require.Equal(t, made, got)
 		return true
 	})
-	again, err := f.client.RedriveJob(t.Context(), "q", entry(id), map[string]string{"late": "edit"})
+	again, err := f.client.DLQ.RedriveJob(t.Context(), "q", entry(id), map[string]string{"late": "edit"})
 	require.NoError(t, err)
 	require.Equal(t, made, again)
 	require.NotContains(t, string(f.job(t, made).Data), "late", "what was redriven stays as it is")
@@ -117,7 +117,7 @@ func TestALaterDeathIsAnotherEntryThatARepeatedRedriveDoesNotTouch(t *testing.T)
 	line := []int64{id}
 	for range 3 {
 		last := line[len(line)-1]
-		fresh, err := f.client.RedriveJob(t.Context(), "q", entry(last), nil)
+		fresh, err := f.client.DLQ.RedriveJob(t.Context(), "q", entry(last), nil)
 		require.NoError(t, err)
 		require.Equal(t, []int64{fresh}, f.claim(t, "q", 1))
 		f.finish(t, fresh, "dead")
@@ -125,12 +125,12 @@ func TestALaterDeathIsAnotherEntryThatARepeatedRedriveDoesNotTouch(t *testing.T)
 	}
 	last := line[3]
 	require.Equal(t, []int64{last}, f.dead(t, penstock.DeadQuery{}))
-	again, err := f.client.RedriveJob(t.Context(), "q", entry(id), nil)
+	again, err := f.client.DLQ.RedriveJob(t.Context(), "q", entry(id), nil)
 	require.NoError(t, err)
 	require.Equal(t, line[1], again)
 	require.Equal(t, []int64{last}, f.dead(t, penstock.DeadQuery{}), "the later death stays")
 
-	d, err := f.client.DeadJob(t.Context(), "q", entry(last))
+	d, err := f.client.DLQ.Get(t.Context(), "q", entry(last))
 	require.NoError(t, err)
 	require.Equal(t, []any{line[2], 3}, []any{d.OriginID, d.Generation})
 	require.Equal(t, penstock.IDs(line[1:]), f.job(t, id).Descendants, "near and far")
@@ -143,10 +143,10 @@ func TestAPurgedEntryCannotBeRedriven(t *testing.T) { // P11
 	t.Parallel()
 	f := newFixture(t)
 	id := f.kill(t, death{})[0]
-	n, err := f.client.PurgeDead(t.Context(), "q", 0, penstock.DeadFilter{}, nil)
+	n, err := f.client.DLQ.Purge(t.Context(), "q", 0, penstock.DeadFilter{}, nil)
 	require.NoError(t, err)
 	require.EqualValues(t, 1, n)
-	_, err = f.client.RedriveJob(t.Context(), "q", entry(id), nil)
+	_, err = f.client.DLQ.RedriveJob(t.Context(), "q", entry(id), nil)
 	require.ErrorIs(t, err, penstock.ErrConflict)
 	require.ErrorContains(t, err, "purged")
 	require.Equal(t, penstock.Purged, f.state(t, id))
@@ -158,7 +158,7 @@ func TestARedriveInATransactionHappensIfItCommits(t *testing.T) { // P2
 	id := f.kill(t, death{})[0]
 	tx, err := f.Pool.Begin(t.Context())
 	require.NoError(t, err)
-	_, err = f.client.InTx(tx).As("ann").RedriveJob(t.Context(), "q", entry(id), nil)
+	_, err = f.client.InTx(tx).As("ann").DLQ.RedriveJob(t.Context(), "q", entry(id), nil)
 	require.NoError(t, err)
 	require.NoError(t, tx.Rollback(t.Context()))
 	require.Equal(t, penstock.DeadState, f.state(t, id))

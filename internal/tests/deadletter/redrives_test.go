@@ -18,7 +18,7 @@ func (f *fixture) start(t tester, r penstock.RedriveRequest) int64 {
 	ctx, cancel := soon()
 	defer cancel()
 	r.Queue = or(r.Queue, "q")
-	id, err := f.client.StartRedrive(ctx, r)
+	id, err := f.client.DLQ.Redrive(ctx, r)
 	require.NoError(t, err)
 	return id
 }
@@ -35,7 +35,7 @@ func (f *fixture) redrive(t tester, id int64) penstock.Redrive {
 	t.Helper()
 	ctx, cancel := soon()
 	defer cancel()
-	r, err := f.client.Redrive(ctx, id)
+	r, err := f.client.DLQ.GetRedrive(ctx, id)
 	require.NoError(t, err)
 	return r
 }
@@ -44,7 +44,7 @@ func TestADryRunCountsAndNamesTen(t *testing.T) {
 	t.Parallel()
 	f := newFixture(t)
 	ids := f.kill(t, append(repeat(12, death{NewJob: penstock.NewJob{Name: "a"}}), repeat(3, death{})...)...)
-	count, err := f.client.CountDead(t.Context(), "q", penstock.DeadFilter{Name: "a"})
+	count, err := f.client.DLQ.Count(t.Context(), "q", penstock.DeadFilter{Name: "a"})
 	require.NoError(t, err)
 	require.Equal(t, penstock.DeadCount{Jobs: 12, Sample: reversed(ids[2:12])}, count)
 	require.Len(t, f.dead(t, penstock.DeadQuery{}), 15, "it changes nothing")
@@ -55,7 +55,7 @@ func TestARedriveOfManySendsWhatItsFilterFindsAndNoMore(t *testing.T) {
 	f := newFixture(t)
 	ids := f.kill(t, append(repeat(7, death{NewJob: penstock.NewJob{Name: "a"}}), repeat(2, death{NewJob: penstock.NewJob{Name: "b"}})...)...)
 	f.kill(t, death{NewJob: penstock.NewJob{Queue: "r", Name: "a"}})
-	id, err := f.client.As("ann").StartRedrive(t.Context(), penstock.RedriveRequest{Queue: "q", Filter: penstock.DeadFilter{Name: "a"}})
+	id, err := f.client.As("ann").DLQ.Redrive(t.Context(), penstock.RedriveRequest{Queue: "q", Filter: penstock.DeadFilter{Name: "a"}})
 	require.NoError(t, err)
 	r := f.redrive(t, id)
 	require.Equal(t, "running", r.State)
@@ -84,7 +84,7 @@ func TestTheRateIsHonoured(t *testing.T) {
 	n := f.advance(t, 500*time.Millisecond)
 	require.True(t, n >= 50 && n <= 100, "half a second's worth and what passed since, got %d", n)
 	require.Equal(t, -1, ask[int](t, f, "SELECT coalesce(penstock.advance_redrives(), -1)"), "nothing twice within 100 ms")
-	_, err := f.client.CancelRedrive(t.Context(), id)
+	_, err := f.client.DLQ.CancelRedrive(t.Context(), id)
 	require.NoError(t, err)
 
 	f.start(t, penstock.RedriveRequest{Rate: 1})
@@ -126,7 +126,7 @@ func TestACanaryThatDiesOfOneErrorStopsTheRestUntilSomebodyResumes(t *testing.T)
 	require.NotNil(t, r.FinishedAt)
 	require.Equal(t, -1, f.advance(t, time.Hour), "it stays stopped")
 
-	state, err := f.client.ResumeRedrive(t.Context(), id)
+	state, err := f.client.DLQ.ResumeRedrive(t.Context(), id)
 	require.NoError(t, err)
 	require.Equal(t, "running", state)
 	require.Equal(t, 16, f.advance(t, time.Hour))
@@ -147,13 +147,13 @@ func TestARedrivePausesResumesAndIsCancelled(t *testing.T) {
 		require.Equal(t, want, state)
 	}
 	require.Equal(t, 100, f.advance(t, time.Hour))
-	steer(f.client.PauseRedrive, "paused")
+	steer(f.client.DLQ.PauseRedrive, "paused")
 	require.Equal(t, -1, f.advance(t, time.Hour))
-	steer(f.client.ResumeRedrive, "running")
+	steer(f.client.DLQ.ResumeRedrive, "running")
 	require.Equal(t, 100, f.advance(t, time.Hour))
-	steer(f.client.CancelRedrive, "cancelled")
+	steer(f.client.DLQ.CancelRedrive, "cancelled")
 	require.Equal(t, -1, f.advance(t, time.Hour))
-	steer(f.client.ResumeRedrive, "cancelled")
+	steer(f.client.DLQ.ResumeRedrive, "cancelled")
 	require.Equal(t, -1, f.advance(t, time.Hour))
 
 	r := f.redrive(t, id)
@@ -163,11 +163,11 @@ func TestARedrivePausesResumesAndIsCancelled(t *testing.T) {
 	require.Equal(t, []string{"redrives.start", "redrives.pause", "redrives.resume", "redrives.cancel"},
 		list[string](t, f, "SELECT action FROM penstock.audit_log WHERE action LIKE 'redrives.%' ORDER BY id"))
 
-	for _, how := range []func(context.Context, int64) (string, error){f.client.PauseRedrive, f.client.ResumeRedrive, f.client.CancelRedrive} {
+	for _, how := range []func(context.Context, int64) (string, error){f.client.DLQ.PauseRedrive, f.client.DLQ.ResumeRedrive, f.client.DLQ.CancelRedrive} {
 		_, err := how(t.Context(), 4711)
 		require.ErrorIs(t, err, penstock.ErrRedriveNotFound)
 	}
-	_, err := f.client.Redrive(t.Context(), 4711)
+	_, err := f.client.DLQ.GetRedrive(t.Context(), 4711)
 	require.ErrorIs(t, err, penstock.ErrRedriveNotFound)
 }
 
@@ -209,7 +209,7 @@ func TestARedriveThatOverlapsAnotherIsRefused(t *testing.T) {
 	request := penstock.RedriveRequest{Queue: "q", Rate: 1}
 	var begun, conflicts atomic.Int32
 	together(6, func(int) {
-		_, err := f.client.StartRedrive(t.Context(), request)
+		_, err := f.client.DLQ.Redrive(t.Context(), request)
 		switch {
 		case err == nil:
 			begun.Add(1)
@@ -221,27 +221,27 @@ func TestARedriveThatOverlapsAnotherIsRefused(t *testing.T) {
 	})
 	require.Equal(t, []int32{1, 5}, []int32{begun.Load(), conflicts.Load()})
 	f.start(t, penstock.RedriveRequest{Queue: "r"})
-	list, err := f.client.Redrives(t.Context(), "q", 10)
+	list, err := f.client.DLQ.ListRedrives(t.Context(), "q", 10)
 	require.NoError(t, err)
 	require.Len(t, list, 1)
 	id := list[0].ID
-	_, err = f.client.PauseRedrive(t.Context(), id)
+	_, err = f.client.DLQ.PauseRedrive(t.Context(), id)
 	require.NoError(t, err)
-	_, err = f.client.StartRedrive(t.Context(), request)
+	_, err = f.client.DLQ.Redrive(t.Context(), request)
 	require.ErrorIs(t, err, penstock.ErrConflict, "a paused one is under way")
 	require.ErrorContains(t, err, "under way")
 
 	// One that its canary stopped makes way, and then has to wait itself.
 	f.exec(t, "UPDATE penstock.redrives SET state = 'stopped' WHERE id = $1", id)
 	other := f.start(t, request)
-	for _, how := range []func(context.Context, int64) (string, error){f.client.ResumeRedrive, f.client.PauseRedrive} {
+	for _, how := range []func(context.Context, int64) (string, error){f.client.DLQ.ResumeRedrive, f.client.DLQ.PauseRedrive} {
 		_, err = how(t.Context(), id)
 		require.ErrorIs(t, err, penstock.ErrConflict)
 	}
 	require.Equal(t, "stopped", f.redrive(t, id).State)
-	_, err = f.client.CancelRedrive(t.Context(), other)
+	_, err = f.client.DLQ.CancelRedrive(t.Context(), other)
 	require.NoError(t, err)
-	state, err := f.client.ResumeRedrive(t.Context(), id)
+	state, err := f.client.DLQ.ResumeRedrive(t.Context(), id)
 	require.NoError(t, err)
 	require.Equal(t, "running", state)
 }
@@ -256,7 +256,7 @@ func TestBadRequestsToRedriveAreRefusedByField(t *testing.T) {
 		"canary_share":   {Queue: "q", CanaryShare: 1.1},
 		"max_generation": {Queue: "q", MaxGeneration: 101},
 	} {
-		_, err := f.client.StartRedrive(t.Context(), r)
+		_, err := f.client.DLQ.Redrive(t.Context(), r)
 		refused(t, err, field)
 	}
 	require.Zero(t, ask[int](t, f, "SELECT count(*) FROM penstock.redrives"))

@@ -25,16 +25,16 @@ func TestByDefaultARetryableEntryIsRedrivenAfterAnHourThenTwoThenFourThenNeverAg
 	f := newFixture(t)
 	id := f.kill(t, exhausted)[0]
 	for generation, wait := range []time.Duration{time.Hour, 2 * time.Hour, 4 * time.Hour} {
-		d, err := f.client.DeadJob(t.Context(), "q", entry(id))
+		d, err := f.client.DLQ.Get(t.Context(), "q", entry(id))
 		require.NoError(t, err)
 		require.Equal(t, generation, d.Generation)
 		require.WithinDuration(t, d.FailedAt.Add(wait), *d.NextRetryAt, time.Millisecond)
-		none, err := f.client.ProcessScheduledRetries(t.Context(), "q")
+		none, err := f.client.DLQ.ProcessScheduledRetries(t.Context(), "q")
 		require.NoError(t, err)
 		require.Equal(t, []int64{}, none, "not due yet")
 
 		f.due(t, id)
-		fresh, err := f.client.ProcessScheduledRetries(t.Context(), "q")
+		fresh, err := f.client.DLQ.ProcessScheduledRetries(t.Context(), "q")
 		require.NoError(t, err)
 		require.Len(t, fresh, 1)
 		require.Equal(t, id, f.job(t, fresh[0]).OriginID)
@@ -42,7 +42,7 @@ func TestByDefaultARetryableEntryIsRedrivenAfterAnHourThenTwoThenFourThenNeverAg
 		id = fresh[0]
 		f.end(t, "q", fresh, []death{exhausted})
 	}
-	d, err := f.client.DeadJob(t.Context(), "q", entry(id))
+	d, err := f.client.DLQ.Get(t.Context(), "q", entry(id))
 	require.NoError(t, err)
 	require.Equal(t, 3, d.Generation)
 	require.True(t, d.CanRetry)
@@ -60,30 +60,30 @@ func TestAQueueMayHaveADeadLetterPolicyOfItsOwn(t *testing.T) {
 	t.Parallel()
 	f := newFixture(t)
 	ms := func(d time.Duration) *penstock.Milliseconds { return ptr(penstock.Milliseconds(d)) }
-	require.NoError(t, f.client.As("ann").SetDeadPolicy(t.Context(), penstock.DeadPolicy{Queue: "q", Delay: ms(time.Minute), MaxGenerations: ptr(1)}))
-	p, err := f.client.DeadPolicy(t.Context(), "q")
+	require.NoError(t, f.client.As("ann").DLQ.SetPolicy(t.Context(), penstock.DeadPolicy{Queue: "q", Delay: ms(time.Minute), MaxGenerations: ptr(1)}))
+	p, err := f.client.DLQ.Policy(t.Context(), "q")
 	require.NoError(t, err)
 	require.Equal(t, penstock.DeadPolicy{
 		Queue: "q", Delay: ms(time.Minute), Multiplier: ptr(2.0), MaxGenerations: ptr(1), Retention: ms(30 * 24 * time.Hour),
 	}, p, "what it does not say is every queue's")
 
 	id := f.kill(t, exhausted)[0]
-	d, err := f.client.DeadJob(t.Context(), "q", entry(id))
+	d, err := f.client.DLQ.Get(t.Context(), "q", entry(id))
 	require.NoError(t, err)
 	require.WithinDuration(t, d.FailedAt.Add(time.Minute), *d.NextRetryAt, time.Millisecond)
 
-	require.NoError(t, f.client.SetDeadPolicy(t.Context(), penstock.DeadPolicy{Queue: "q", MaxGenerations: ptr(0)}))
+	require.NoError(t, f.client.DLQ.SetPolicy(t.Context(), penstock.DeadPolicy{Queue: "q", MaxGenerations: ptr(0)}))
 	id = f.kill(t, exhausted)[0]
-	d, err = f.client.DeadJob(t.Context(), "q", entry(id))
+	d, err = f.client.DLQ.Get(t.Context(), "q", entry(id))
 	require.NoError(t, err)
 	require.Nil(t, d.NextRetryAt, "0: never by itself")
 
-	require.NoError(t, f.client.SetDeadPolicy(t.Context(), penstock.DeadPolicy{Queue: "*", Delay: ms(2 * time.Hour)}))
+	require.NoError(t, f.client.DLQ.SetPolicy(t.Context(), penstock.DeadPolicy{Queue: "*", Delay: ms(2 * time.Hour)}))
 	other := f.kill(t, death{NewJob: penstock.NewJob{Queue: "r", MaxAttempts: 1}, outcome: "failed"})[0]
-	d, err = f.client.DeadJob(t.Context(), "r", entry(other))
+	d, err = f.client.DLQ.Get(t.Context(), "r", entry(other))
 	require.NoError(t, err)
 	require.WithinDuration(t, d.FailedAt.Add(2*time.Hour), *d.NextRetryAt, time.Millisecond, "one field of every queue's policy")
-	p, err = f.client.DeadPolicy(t.Context(), "q")
+	p, err = f.client.DLQ.Policy(t.Context(), "q")
 	require.NoError(t, err)
 	require.Equal(t, ms(time.Minute), p.Delay)
 
@@ -94,7 +94,7 @@ func TestAQueueMayHaveADeadLetterPolicyOfItsOwn(t *testing.T) {
 		"max_generations": {Queue: "q", MaxGenerations: ptr(101)},
 		"retention":       {Queue: "q", Retention: ms(time.Minute)},
 	} {
-		refused(t, f.client.SetDeadPolicy(t.Context(), odd), field)
+		refused(t, f.client.DLQ.SetPolicy(t.Context(), odd), field)
 	}
 }
 
@@ -108,7 +108,7 @@ func TestEightCallersAtOnceRedriveEachDueEntryOnce(t *testing.T) { // P11
 	var mu sync.Mutex
 	var fresh []int64
 	together(8, func(int) {
-		got, err := f.client.ProcessScheduledRetries(t.Context(), "q")
+		got, err := f.client.DLQ.ProcessScheduledRetries(t.Context(), "q")
 		if err != nil {
 			t.Errorf("process: %v", err)
 		}
@@ -121,7 +121,7 @@ func TestEightCallersAtOnceRedriveEachDueEntryOnce(t *testing.T) { // P11
 	require.Equal(t, ids, list[int64](t, f, "SELECT origin_id FROM penstock.jobs WHERE origin_id IS NOT NULL ORDER BY 1"))
 	require.ElementsMatch(t, append(later, elsewhere...), f.dead(t, penstock.DeadQuery{}), "not due, or of another queue")
 
-	got, err := f.client.As("ann").ProcessScheduledRetries(t.Context(), "")
+	got, err := f.client.As("ann").DLQ.ProcessScheduledRetries(t.Context(), "")
 	require.NoError(t, err)
 	require.Len(t, got, 1, "of every queue")
 	require.Equal(t, "ann", ask[string](t, f, "SELECT actor FROM penstock.departures WHERE job_id = $1", elsewhere[0]))

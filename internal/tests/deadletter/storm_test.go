@@ -92,7 +92,7 @@ func (f *fixture) strike(queue string, b blow, ids []int64, told *ledger) error 
 		data = map[string]string{"edited": "yes"}
 		fallthrough
 	case "redrive":
-		fresh, err := f.client.RedriveJob(ctx, queue, entry(ids[b.On]), data)
+		fresh, err := f.client.DLQ.RedriveJob(ctx, queue, entry(ids[b.On]), data)
 		if errors.Is(err, penstock.ErrConflict) {
 			return nil // it was purged
 		} else if err != nil {
@@ -104,27 +104,27 @@ func (f *fixture) strike(queue string, b blow, ids []int64, told *ledger) error 
 		if b.Verb != "purge" {
 			filter.Name = string('a' + rune(b.On%3))
 		}
-		n, err := f.client.PurgeDead(ctx, queue, 0, filter, nil)
+		n, err := f.client.DLQ.Purge(ctx, queue, 0, filter, nil)
 		told.mu.Lock()
 		defer told.mu.Unlock()
 		told.purged += n
 		return err
 	case "retry":
-		fresh, err := f.client.ProcessScheduledRetries(ctx, queue)
+		fresh, err := f.client.DLQ.ProcessScheduledRetries(ctx, queue)
 		told.mu.Lock()
 		defer told.mu.Unlock()
 		told.retry = append(told.retry, fresh...)
 		return err
 	case "start":
-		_, err := f.client.StartRedrive(ctx, penstock.RedriveRequest{Queue: queue})
+		_, err := f.client.DLQ.Redrive(ctx, penstock.RedriveRequest{Queue: queue})
 		if errors.Is(err, penstock.ErrConflict) {
 			return nil
 		}
 		return err
 	case "cancel":
-		list, err := f.client.Redrives(ctx, queue, 1)
+		list, err := f.client.DLQ.ListRedrives(ctx, queue, 1)
 		if err == nil && len(list) > 0 {
-			_, err = f.client.CancelRedrive(ctx, list[0].ID)
+			_, err = f.client.DLQ.CancelRedrive(ctx, list[0].ID)
 		}
 		return err
 	default:

@@ -93,11 +93,11 @@ func issue(h penstock.Health, code string) *penstock.HealthIssue {
 func (f *fixture) health(t *testing.T, queue string) penstock.Health {
 	t.Helper()
 	if queue != "" {
-		h, err := f.client.Health(t.Context(), queue)
+		h, err := f.client.Health.Queue(t.Context(), queue)
 		require.NoError(t, err)
 		return h
 	}
-	all, err := f.client.AllHealth(t.Context())
+	all, err := f.client.Health.All(t.Context())
 	require.NoError(t, err)
 	return all.Database
 }
@@ -171,7 +171,7 @@ func TestEveryIssueAppearsWithItsFigureAndGoesWithItsCause(t *testing.T) {
 		{"many die of one error", "q", "error_spike", penstock.StatusWarning, dead(20), 20, 20, 10, `UPDATE penstock.dead_jobs SET failed_at = now() - interval '20 minutes'`},
 		{"a paused queue holds work", "q", "paused", penstock.StatusWarning, func(t *testing.T, f *fixture) {
 			waiting("10 days")(t, f)
-			require.NoError(t, f.client.PauseQueue(t.Context(), "q"))
+			require.NoError(t, f.client.Queues.Pause(t.Context(), "q"))
 		}, 863_000_000, 865_000_000, 10_000, `DELETE FROM penstock.pending`},
 		{
 			"a task fails", "", "task_failing", penstock.StatusWarning, sql(`UPDATE penstock.scheduled_tasks SET consecutive_failures = 1, error = 'no luck' WHERE name = 'prune'`), 1, 1, 1,
@@ -283,7 +283,7 @@ func TestAnUnusedQueueAndAQuietDatabaseAreHealthy(t *testing.T) {
 		Queue: "never", Status: penstock.StatusHealthy, Issues: []penstock.HealthIssue{}, Recommendations: []string{},
 	}, h)
 	f.exec(t, `INSERT INTO penstock.queues (queue) VALUES ('q')`)
-	all, err := f.client.AllHealth(t.Context())
+	all, err := f.client.Health.All(t.Context())
 	require.NoError(t, err)
 	require.Equal(t, penstock.StatusHealthy, all.Status, all)
 	require.Len(t, all.Queues, 1)
@@ -298,11 +298,11 @@ func TestTheMetricsOfTheLastHourComeWithHealth(t *testing.T) {
 	f := newFixture(t)
 	f.die(t, 3)
 	f.enqueue(t, 2)
-	one, err := f.client.Metrics(t.Context(), "q", time.Hour)
+	one, err := f.client.Metrics.Queue(t.Context(), "q", time.Hour)
 	require.NoError(t, err)
 	require.Equal(t, []int64{2, 3, 3}, []int64{one.Metrics.Waiting, one.Metrics.Dead, one.Metrics.Died})
 	require.Zero(t, *one.Metrics.SuccessRate)
-	all, err := f.client.AllHealth(t.Context())
+	all, err := f.client.Health.All(t.Context())
 	require.NoError(t, err)
 	require.Len(t, all.Queues, 1)
 	for _, m := range []*penstock.Metrics{f.health(t, "q").Metrics, all.Queues[0].Metrics} {
@@ -325,7 +325,7 @@ func TestAPausedQueueIsNoMoreThanAWarningForWaiting(t *testing.T) {
 	f := newFixture(t)
 	f.enqueue(t, 1)
 	f.exec(t, `UPDATE penstock.pending SET run_at = now() - interval '10 days'`)
-	require.NoError(t, f.client.PauseQueue(t.Context(), "q"))
+	require.NoError(t, f.client.Queues.Pause(t.Context(), "q"))
 	h := f.health(t, "q")
 	require.Equal(t, penstock.StatusWarning, h.Status)
 	require.Contains(t, h.Issues[0].Message, "the queue is paused")
@@ -337,10 +337,10 @@ func TestThresholdsAreAQueuesOwnOrThoseOfEveryQueue(t *testing.T) {
 	f := newFixture(t)
 	ctx := t.Context()
 	set := func(queue string, name string, v *float64) {
-		require.NoError(t, f.client.As("ann").SetHealthThresholds(ctx, queue, map[string]*float64{name: v}))
+		require.NoError(t, f.client.As("ann").Health.SetThresholds(ctx, queue, map[string]*float64{name: v}))
 	}
 	get := func(queue string) penstock.HealthThresholds {
-		got, err := f.client.HealthThresholds(ctx, queue)
+		got, err := f.client.Health.Thresholds(ctx, queue)
 		require.NoError(t, err)
 		return got
 	}
@@ -352,7 +352,7 @@ func TestThresholdsAreAQueuesOwnOrThoseOfEveryQueue(t *testing.T) {
 	require.Equal(t, 50, get("q").DeadWarning)
 	set("q", "wait_objective", nil)
 	require.Equal(t, penstock.Milliseconds(10*time.Second), get("q").WaitObjective)
-	page, err := f.client.AuditLog(ctx, "q", 10, "")
+	page, err := f.client.Audit.List(ctx, penstock.AuditQuery{Queue: "q", Limit: 10})
 	require.NoError(t, err)
 	require.NotEmpty(t, page.Items)
 	require.Equal(t, "ann", page.Items[0].Actor)
@@ -360,13 +360,13 @@ func TestThresholdsAreAQueuesOwnOrThoseOfEveryQueue(t *testing.T) {
 		"span": n(1), "wait_share": n(1.5), "least_attempts": n(0), "crash_critical": n(-1), "dead_warning": n(1e300), "nonsense": n(1),
 	} {
 		before := get("q")
-		err := f.client.SetHealthThresholds(ctx, "q", map[string]*float64{name: v})
+		err := f.client.Health.SetThresholds(ctx, "q", map[string]*float64{name: v})
 		require.ErrorIs(t, err, penstock.ErrInvalidArgument, name)
 		require.Equal(t, before, get("q"))
 	}
-	require.ErrorIs(t, f.client.SetHealthThresholds(ctx, "*", map[string]*float64{"span": nil}), penstock.ErrInvalidArgument)
-	require.ErrorIs(t, f.client.SetHealthThresholds(ctx, "no spaces", map[string]*float64{"span": n(60000)}), penstock.ErrInvalidArgument)
-	require.ErrorIs(t, f.client.SetHealthThresholds(ctx, "q", nil), penstock.ErrInvalidArgument)
+	require.ErrorIs(t, f.client.Health.SetThresholds(ctx, "*", map[string]*float64{"span": nil}), penstock.ErrInvalidArgument)
+	require.ErrorIs(t, f.client.Health.SetThresholds(ctx, "no spaces", map[string]*float64{"span": n(60000)}), penstock.ErrInvalidArgument)
+	require.ErrorIs(t, f.client.Health.SetThresholds(ctx, "q", nil), penstock.ErrInvalidArgument)
 }
 
 func TestReportsAreKeptServedAndForgotten(t *testing.T) {
@@ -379,17 +379,17 @@ func TestReportsAreKeptServedAndForgotten(t *testing.T) {
 	f.exec(t, `DELETE FROM penstock.dead_jobs`)
 	f.exec(t, `INSERT INTO penstock.queues (queue) VALUES ('q')`)
 	f.exec(t, `SELECT penstock.report_health()`)
-	page, err := f.client.HealthReports(ctx, "q", 1, "")
+	page, err := f.client.Health.Reports(ctx, penstock.HealthReportQuery{Queue: "q", Limit: 1})
 	require.NoError(t, err)
 	require.Equal(t, penstock.StatusHealthy, page.Items[0].Status)
-	page, err = f.client.HealthReports(ctx, "q", 1, page.Next)
+	page, err = f.client.Health.Reports(ctx, penstock.HealthReportQuery{Queue: "q", Limit: 1, Cursor: page.Next})
 	require.NoError(t, err)
 	require.Equal(t, penstock.StatusWarning, page.Items[0].Status)
 	require.Equal(t, "dead_growth", page.Items[0].Issues[0].Code)
-	page, err = f.client.HealthReports(ctx, "q", 1, page.Next)
+	page, err = f.client.Health.Reports(ctx, penstock.HealthReportQuery{Queue: "q", Limit: 1, Cursor: page.Next})
 	require.NoError(t, err)
 	require.Empty(t, page.Items, "a month is enough")
-	page, err = f.client.HealthReports(ctx, "", 500, "")
+	page, err = f.client.Health.Reports(ctx, penstock.HealthReportQuery{Limit: 500})
 	require.NoError(t, err)
 	require.Len(t, page.Items, 4, "two of the queue, two of the database")
 }

@@ -44,13 +44,13 @@ func BenchmarkReads(b *testing.B) {
 		jobs, time.Since(start).Round(time.Second), version, size, samples)
 
 	performance := func(q penstock.PerformanceQuery) func() error {
-		return func() error { _, err := f.client.Performance(b.Context(), q); return err }
+		return func() error { _, err := f.client.Metrics.Performance(b.Context(), q); return err }
 	}
 	history := func(q penstock.HistoryQuery) func() error {
-		return func() error { _, err := f.client.History(b.Context(), q); return err }
+		return func() error { _, err := f.client.Metrics.History(b.Context(), q); return err }
 	}
 	metrics := func(window time.Duration) func() error {
-		return func() error { _, err := f.client.Metrics(b.Context(), "queue-1", window); return err }
+		return func() error { _, err := f.client.Metrics.Queue(b.Context(), "queue-1", window); return err }
 	}
 	now, day := time.Now(), 24*time.Hour
 	for _, read := range []struct {
@@ -59,8 +59,8 @@ func BenchmarkReads(b *testing.B) {
 	}{
 		{"metrics of an hour", metrics(time.Hour)},
 		{"metrics of a week", metrics(7 * day)},
-		{"all metrics of an hour", func() error { _, err := f.client.AllMetrics(b.Context(), time.Hour); return err }},
-		{"all metrics of a week", func() error { _, err := f.client.AllMetrics(b.Context(), 7*day); return err }},
+		{"all metrics of an hour", func() error { _, err := f.client.Metrics.All(b.Context(), time.Hour); return err }},
+		{"all metrics of a week", func() error { _, err := f.client.Metrics.All(b.Context(), 7*day); return err }},
 		{"performance of 5 minutes (attempts)", performance(penstock.PerformanceQuery{Queue: "queue-1", Window: 5 * time.Minute})},
 		{"performance of an hour", performance(penstock.PerformanceQuery{Queue: "queue-1", Window: time.Hour})},
 		{"performance of an hour, days ago", performance(penstock.PerformanceQuery{

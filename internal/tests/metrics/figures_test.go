@@ -62,7 +62,7 @@ func TestFiguresAreWhatOneWorksOutByHand(t *testing.T) {
 		if folded {
 			f.sample(t)
 		}
-		q, err := f.client.Metrics(t.Context(), "q", 10*time.Minute)
+		q, err := f.client.Metrics.Queue(t.Context(), "q", 10*time.Minute)
 		require.NoError(t, err)
 		require.WithinRange(t, q.Since, q.At.Add(-11*time.Minute), q.At.Add(-10*time.Minute))
 		require.Equal(t, q.At.Sub(q.Since), time.Duration(q.Window))
@@ -83,7 +83,7 @@ func TestFiguresAreWhatOneWorksOutByHand(t *testing.T) {
 		require.InDelta(t, 4/0.4, *m.Capacity, 1e-3)
 		require.Zero(t, *m.Utilisation)
 
-		all, err := f.client.AllMetrics(t.Context(), 10*time.Minute)
+		all, err := f.client.Metrics.All(t.Context(), 10*time.Minute)
 		require.NoError(t, err)
 		require.Len(t, all.Queues, 1)
 		require.Equal(t, m.Completed, all.Total.Completed)
@@ -92,12 +92,12 @@ func TestFiguresAreWhatOneWorksOutByHand(t *testing.T) {
 
 	// More comes than goes: it never drains. Fewer: what is due over the difference.
 	f.enqueue(t, "deploy", 100)
-	m, err := f.client.Metrics(t.Context(), "q", 10*time.Minute)
+	m, err := f.client.Metrics.Queue(t.Context(), "q", 10*time.Minute)
 	require.NoError(t, err)
 	require.EqualValues(t, 100, m.Metrics.Waiting)
 	require.Nil(t, m.Metrics.TimeToDrain)
 	f.end(t, ended{n: 200, outcome: "completed", ran: time.Millisecond})
-	m, err = f.client.Metrics(t.Context(), "q", 10*time.Minute)
+	m, err = f.client.Metrics.Queue(t.Context(), "q", 10*time.Minute)
 	require.NoError(t, err)
 	require.InEpsilon(t, 100/(m.Metrics.DrainRate-m.Metrics.ArrivalRate)*1000, ms(m.Metrics.TimeToDrain), 1e-6)
 }
@@ -105,7 +105,7 @@ func TestFiguresAreWhatOneWorksOutByHand(t *testing.T) {
 func TestWhatNobodyUsedHasNoRates(t *testing.T) {
 	t.Parallel()
 	f := newFixture(t)
-	q, err := f.client.Metrics(t.Context(), "nobody", time.Hour)
+	q, err := f.client.Metrics.Queue(t.Context(), "nobody", time.Hour)
 	require.NoError(t, err)
 	text, err := json.Marshal(q)
 	require.NoError(t, err)
@@ -123,13 +123,13 @@ func TestWhatNobodyUsedHasNoRates(t *testing.T) {
 	for _, zero := range []string{"waiting", "running", "dead", "completed", "failed", "throughput", "oldestWaitingAge", "timeToDrain"} {
 		require.EqualValues(t, 0, answer.Metrics[zero], zero)
 	}
-	p, err := f.client.Performance(t.Context(), penstock.PerformanceQuery{Queue: "nobody", Window: time.Hour})
+	p, err := f.client.Metrics.Performance(t.Context(), penstock.PerformanceQuery{Queue: "nobody", Window: time.Hour})
 	require.NoError(t, err)
 	require.Equal(t, penstock.Latency{}, p.WaitTime)
-	p, err = f.client.Performance(t.Context(), penstock.PerformanceQuery{Queue: "nobody", Window: 24 * time.Hour})
+	p, err = f.client.Metrics.Performance(t.Context(), penstock.PerformanceQuery{Queue: "nobody", Window: 24 * time.Hour})
 	require.NoError(t, err)
 	require.Equal(t, penstock.Latency{}, p.ProcessingTime)
-	h, err := f.client.History(t.Context(), penstock.HistoryQuery{Queue: "nobody", From: time.Now().Add(-time.Hour)})
+	h, err := f.client.Metrics.History(t.Context(), penstock.HistoryQuery{Queue: "nobody", From: time.Now().Add(-time.Hour)})
 	require.NoError(t, err)
 	require.Equal(t, []penstock.Sample{}, h)
 }
@@ -142,19 +142,19 @@ func TestAStallShowsInTheWaitThoughNothingEnds(t *testing.T) {
 	f.enqueue(t, "other", 5)
 	f.exec(t, "UPDATE penstock.pending SET run_at = run_at - interval '10 minutes' WHERE name = 'deploy'")
 	f.exec(t, "SELECT penstock.enqueue('q', 'deploy', delay => '1 hour')") // is not due
-	q, err := f.client.Metrics(t.Context(), "q", 30*time.Minute)
+	q, err := f.client.Metrics.Queue(t.Context(), "q", 30*time.Minute)
 	require.NoError(t, err)
 	require.InDelta(t, 600_000, ms(&q.Metrics.OldestWaitingAge), 30_000)
 	require.InDelta(t, 600_000*30/45, ms(q.Metrics.AverageWaitTime), 30_000)
 	for _, window := range []time.Duration{30 * time.Minute, 2 * time.Hour} {
-		p, err := f.client.Performance(t.Context(), penstock.PerformanceQuery{Queue: "q", Name: "deploy", Window: window})
+		p, err := f.client.Metrics.Performance(t.Context(), penstock.PerformanceQuery{Queue: "q", Name: "deploy", Window: window})
 		require.NoError(t, err)
 		require.EqualValues(t, 40, p.WaitTime.Count, p.Source)
 		require.InDelta(t, 600_000, ms(p.WaitTime.P95), 30_000, p.Source)
 		require.EqualValues(t, 10, p.TotalTime.Count, p.Source)
 	}
 	// A span that ended before now is about what was then.
-	p, err := f.client.Performance(t.Context(), penstock.PerformanceQuery{
+	p, err := f.client.Metrics.Performance(t.Context(), penstock.PerformanceQuery{
 		Queue: "q", From: time.Now().Add(-30 * time.Minute), To: time.Now().Add(-time.Minute),
 	})
 	require.NoError(t, err)
@@ -169,40 +169,40 @@ func TestWindowsAreHeldToTheirBounds(t *testing.T) {
 		argument string
 		call     func() error
 	}{
-		"metrics of no queue": {"queue", func() error { _, err := f.client.Metrics(t.Context(), "", time.Hour); return err }},
-		"no window":           {"window", func() error { _, err := f.client.Metrics(t.Context(), "q", 0); return err }},
-		"a window too short":  {"window", func() error { _, err := f.client.AllMetrics(t.Context(), 59*time.Second); return err }},
-		"a window too long":   {"window", func() error { _, err := f.client.AllMetrics(t.Context(), 732*24*time.Hour); return err }},
+		"metrics of no queue": {"queue", func() error { _, err := f.client.Metrics.Queue(t.Context(), "", time.Hour); return err }},
+		"no window":           {"window", func() error { _, err := f.client.Metrics.Queue(t.Context(), "q", 0); return err }},
+		"a window too short":  {"window", func() error { _, err := f.client.Metrics.All(t.Context(), 59*time.Second); return err }},
+		"a window too long":   {"window", func() error { _, err := f.client.Metrics.All(t.Context(), 732*24*time.Hour); return err }},
 		"performance of no queue": {"queue", func() error {
-			_, err := f.client.Performance(t.Context(), penstock.PerformanceQuery{Window: time.Hour})
+			_, err := f.client.Metrics.Performance(t.Context(), penstock.PerformanceQuery{Window: time.Hour})
 			return err
 		}},
 		"performance over nothing": {"window", func() error {
-			_, err := f.client.Performance(t.Context(), penstock.PerformanceQuery{Queue: "q"})
+			_, err := f.client.Metrics.Performance(t.Context(), penstock.PerformanceQuery{Queue: "q"})
 			return err
 		}},
 		"performance backwards": {"from", func() error {
-			_, err := f.client.Performance(t.Context(), penstock.PerformanceQuery{Queue: "q", From: now, To: now.Add(-time.Hour)})
+			_, err := f.client.Metrics.Performance(t.Context(), penstock.PerformanceQuery{Queue: "q", From: now, To: now.Add(-time.Hour)})
 			return err
 		}},
 		"performance ahead": {"since", func() error {
-			_, err := f.client.Performance(t.Context(), penstock.PerformanceQuery{Queue: "q", From: now.Add(time.Hour)})
+			_, err := f.client.Metrics.Performance(t.Context(), penstock.PerformanceQuery{Queue: "q", From: now.Add(time.Hour)})
 			return err
 		}},
 		"history from nowhere": {"from", func() error {
-			_, err := f.client.History(t.Context(), penstock.HistoryQuery{Queue: "q"})
+			_, err := f.client.Metrics.History(t.Context(), penstock.HistoryQuery{Queue: "q"})
 			return err
 		}},
 		"history backwards": {"from", func() error {
-			_, err := f.client.History(t.Context(), penstock.HistoryQuery{Queue: "q", From: now, To: now.Add(-time.Hour)})
+			_, err := f.client.Metrics.History(t.Context(), penstock.HistoryQuery{Queue: "q", From: now, To: now.Add(-time.Hour)})
 			return err
 		}},
 		"history by the second": {"step", func() error {
-			_, err := f.client.History(t.Context(), penstock.HistoryQuery{Queue: "q", From: now.Add(-time.Hour), Step: "second"})
+			_, err := f.client.Metrics.History(t.Context(), penstock.HistoryQuery{Queue: "q", From: now.Add(-time.Hour), Step: "second"})
 			return err
 		}},
 		"history of too many steps": {"since", func() error {
-			_, err := f.client.History(t.Context(), penstock.HistoryQuery{Queue: "q", From: now.Add(-9 * 24 * time.Hour)})
+			_, err := f.client.Metrics.History(t.Context(), penstock.HistoryQuery{Queue: "q", From: now.Add(-9 * 24 * time.Hour)})
 			return err
 		}},
 	}

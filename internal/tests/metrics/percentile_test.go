@@ -29,7 +29,7 @@ func TestPercentilesOfSamplesAreWithinOnePercent(t *testing.T) {
 		if rapid.Bool().Draw(t, "folded") {
 			f.sample(t)
 		}
-		p, err := f.client.Performance(t.Context(), penstock.PerformanceQuery{Queue: "q", Window: 2 * time.Hour})
+		p, err := f.client.Metrics.Performance(t.Context(), penstock.PerformanceQuery{Queue: "q", Window: 2 * time.Hour})
 		require.NoError(t, err)
 		require.Equal(t, penstock.SourceSamples, p.Source)
 		require.Equal(t, 0.01, p.Error)
@@ -70,7 +70,7 @@ func TestPercentilesOfAShortSpanAreExact(t *testing.T) {
 		f.end(t, ended{n: 1, outcome: "completed", ago: time.Minute, ran: time.Duration(i) * time.Second, wait: time.Duration(i) * time.Millisecond})
 	}
 	f.end(t, ended{n: 7, outcome: "failed", ago: time.Minute, ran: time.Hour, name: "other"})
-	p, err := f.client.Performance(t.Context(), penstock.PerformanceQuery{Queue: "q", Name: "deploy", Window: time.Hour})
+	p, err := f.client.Metrics.Performance(t.Context(), penstock.PerformanceQuery{Queue: "q", Name: "deploy", Window: time.Hour})
 	require.NoError(t, err)
 	require.Equal(t, penstock.SourceAttempts, p.Source)
 	require.Zero(t, p.Error)
@@ -84,7 +84,7 @@ func TestPercentilesOfAShortSpanAreExact(t *testing.T) {
 	require.InDelta(t, math.Sqrt((100*100-1)/12.0)*1000, ms(p.ProcessingTime.StandardDeviation), 1)
 	require.InDelta(t, 50.5*1001, ms(p.TotalTime.Median), 1)
 
-	p, err = f.client.Performance(t.Context(), penstock.PerformanceQuery{Queue: "q", Window: time.Hour})
+	p, err = f.client.Metrics.Performance(t.Context(), penstock.PerformanceQuery{Queue: "q", Window: time.Hour})
 	require.NoError(t, err)
 	require.EqualValues(t, 107, p.WaitTime.Count, "whatever became of them")
 	require.EqualValues(t, 100, p.TotalTime.Count, "only what completed")
@@ -92,7 +92,7 @@ func TestPercentilesOfAShortSpanAreExact(t *testing.T) {
 	// With more attempts than are read one by one, the samples answer.
 	f.end(t, ended{n: 20_001, outcome: "completed", ago: time.Minute, ran: time.Second})
 	f.sample(t)
-	p, err = f.client.Performance(t.Context(), penstock.PerformanceQuery{Queue: "q", Window: time.Hour})
+	p, err = f.client.Metrics.Performance(t.Context(), penstock.PerformanceQuery{Queue: "q", Window: time.Hour})
 	require.NoError(t, err)
 	require.Equal(t, penstock.SourceSamples, p.Source)
 	require.EqualValues(t, 20_101, p.ProcessingTime.Count)

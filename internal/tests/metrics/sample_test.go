@@ -73,7 +73,7 @@ func TestTheStateIsLookedAtEveryTenSecondsHoweverManyAsk(t *testing.T) {
 	require.Equal(t, 1, ask[int](t, f, "SELECT samples FROM penstock.metric_samples WHERE queue = 'q'"))
 	f.enqueue(t, "deploy", 4)
 	f.sample(t)
-	h, err := f.client.History(t.Context(), penstock.HistoryQuery{Queue: "q", From: time.Now().Add(-2 * time.Minute)})
+	h, err := f.client.Metrics.History(t.Context(), penstock.HistoryQuery{Queue: "q", From: time.Now().Add(-2 * time.Minute)})
 	require.NoError(t, err)
 	last := h[len(h)-1]
 	require.EqualValues(t, 7, *last.MostWaiting)
@@ -100,7 +100,7 @@ func TestHistoryHasARowWhereSomethingWasSeenAndGapsElsewhere(t *testing.T) {
 			require.Equal(t, 2, ask[int](t, f, "SELECT penstock.roll_up_metrics()"))
 		}
 		for step, most := range map[penstock.Step]time.Duration{penstock.StepMinute: time.Minute, penstock.StepHour: time.Hour, penstock.StepDay: 24 * time.Hour} {
-			h, err := f.client.History(t.Context(), penstock.HistoryQuery{From: from, Step: step})
+			h, err := f.client.Metrics.History(t.Context(), penstock.HistoryQuery{From: from, Step: step})
 			require.NoError(t, err)
 			require.Len(t, h, 2, step)
 			require.Equal(t, h[0].At.Truncate(most), h[0].At)
@@ -138,18 +138,18 @@ func TestHoursAndDaysAreTheSumsOfTheirMinutes(t *testing.T) {
 		}
 		truth := f.truth(t)
 		window := time.Duration(rapid.Int64Range(int64(97*time.Hour), int64(8*24*time.Hour-time.Hour)).Draw(t, "window"))
-		m, err := f.client.Metrics(t.Context(), "q", window)
+		m, err := f.client.Metrics.Queue(t.Context(), "q", window)
 		require.NoError(t, err)
 		require.Equal(t, sums{Completed: truth.Completed, Failed: truth.Failed, Lost: truth.Lost},
 			sums{Completed: m.Metrics.Completed, Failed: m.Metrics.Failed, Lost: m.Metrics.Lost})
-		p, err := f.client.Performance(t.Context(), penstock.PerformanceQuery{Queue: "q", Window: window})
+		p, err := f.client.Metrics.Performance(t.Context(), penstock.PerformanceQuery{Queue: "q", Window: window})
 		require.NoError(t, err)
 		require.Equal(t, truth.Completed, p.TotalTime.Count)
 		require.Equal(t, truth.Claimed, p.WaitTime.Count)
-		p, err = f.client.Performance(t.Context(), penstock.PerformanceQuery{Queue: "q", Name: "a", Window: window})
+		p, err = f.client.Metrics.Performance(t.Context(), penstock.PerformanceQuery{Queue: "q", Name: "a", Window: window})
 		require.NoError(t, err)
 		require.Equal(t, ask[int64](t, f, "SELECT count(*) FROM penstock.attempts WHERE name = 'a'"), p.WaitTime.Count)
-		p, err = f.client.Performance(t.Context(), penstock.PerformanceQuery{Queue: "q", Window: window})
+		p, err = f.client.Metrics.Performance(t.Context(), penstock.PerformanceQuery{Queue: "q", Window: window})
 		require.NoError(t, err)
 		wait := ask[float64](t, f, "SELECT coalesce(sum(extract(epoch FROM claimed_at - run_at)), 0)::float8 * 1000 FROM penstock.attempts")
 		if truth.Claimed > 0 {
@@ -158,7 +158,7 @@ func TestHoursAndDaysAreTheSumsOfTheirMinutes(t *testing.T) {
 		}
 		for _, step := range []penstock.Step{penstock.StepHour, penstock.StepDay} {
 			f.exec(t, "SELECT penstock.fold_tallies(1000)")
-			h, err := f.client.History(t.Context(), penstock.HistoryQuery{Queue: "q", From: time.Now().Add(-6 * 24 * time.Hour), Step: step})
+			h, err := f.client.Metrics.History(t.Context(), penstock.HistoryQuery{Queue: "q", From: time.Now().Add(-6 * 24 * time.Hour), Step: step})
 			require.NoError(t, err)
 			var n int64
 			for _, s := range h {
@@ -223,11 +223,11 @@ func TestOldSamplesGoByTheirStepButNoMinuteBeforeItsHourIsRolledUp(t *testing.T)
 	require.EqualValues(t, 3, ask[int64](t, f, "SELECT sum(jobs)::bigint FROM penstock.latency_samples WHERE step = 'day' AND metric = 'wait' AND name = '*'"))
 
 	// A window that goes further back than the minutes starts at an hour or a day.
-	q, err := f.client.Metrics(t.Context(), "q", 30*24*time.Hour)
+	q, err := f.client.Metrics.Queue(t.Context(), "q", 30*24*time.Hour)
 	require.NoError(t, err)
 	require.Equal(t, q.Since.Truncate(time.Hour), q.Since)
 	require.EqualValues(t, 2, q.Metrics.Completed)
-	q, err = f.client.Metrics(t.Context(), "q", 731*24*time.Hour)
+	q, err = f.client.Metrics.Queue(t.Context(), "q", 731*24*time.Hour)
 	require.NoError(t, err)
 	require.Equal(t, q.Since.Truncate(24*time.Hour), q.Since)
 	require.EqualValues(t, 3, q.Metrics.Completed)

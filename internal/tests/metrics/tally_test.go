@@ -103,16 +103,16 @@ func TestALongQueueIsNotCountedAnewAndStillRight(t *testing.T) {
 	f.claim(t, 7)
 	f.exec(t, "UPDATE penstock.pending SET run_at = run_at - interval '1 hour' WHERE name = 'deploy'") // only a count would notice
 
-	m, err := f.client.Metrics(t.Context(), "q", time.Hour)
+	m, err := f.client.Metrics.Queue(t.Context(), "q", time.Hour)
 	require.NoError(t, err)
 	require.Equal(t, []int64{100 + long - 37, 50, 0, 7}, []int64{m.Metrics.Waiting, m.Metrics.Scheduled, m.Metrics.Retrying, m.Metrics.Running})
 	require.Less(t, time.Duration(m.Metrics.OldestWaitingAge), time.Hour, "of the last look")
-	all, err := f.client.AllMetrics(t.Context(), time.Hour)
+	all, err := f.client.Metrics.All(t.Context(), time.Hour)
 	require.NoError(t, err)
 	require.Equal(t, m.Metrics.Waiting, all.Total.Waiting)
 
 	f.exec(t, "UPDATE penstock.sampling SET next_look_at = clock_timestamp() - interval '2 minutes'") // nobody looks any more
-	m, err = f.client.Metrics(t.Context(), "q", time.Hour)
+	m, err = f.client.Metrics.Queue(t.Context(), "q", time.Hour)
 	require.NoError(t, err)
 	require.EqualValues(t, 100+long-37, m.Metrics.Waiting)
 	require.Greater(t, time.Duration(m.Metrics.OldestWaitingAge), time.Hour, "counted now")

@@ -26,7 +26,7 @@ func newLoad(t *testing.T, aging float64) (l *load, low int64) {
 	l = &load{f: newFixture(t)}
 	l.worker = l.f.register(t)
 	l.start = one[time.Time](t, l.f, `SELECT now() - interval '1 hour'`)
-	require.NoError(t, l.f.client.SetQueue(t.Context(), "q", penstock.QueueChange{Aging: &aging}))
+	require.NoError(t, l.f.client.Queues.Set(t.Context(), "q", penstock.QueueChange{Aging: &aging}))
 	low = l.arrive(t, 1, penstock.Low)[0]
 	l.arrive(t, 10, penstock.Critical)
 	return l, low
@@ -81,7 +81,7 @@ func TestWithoutAgingHighLoadGoesFirstForEver(t *testing.T) {
 func TestAgingIsOffByDefaultAndHoldsFromTheNextClaimOn(t *testing.T) {
 	t.Parallel()
 	f := newFixture(t)
-	settings, err := f.client.QueueSettings(t.Context(), "q")
+	settings, err := f.client.Queues.Settings(t.Context(), "q")
 	require.NoError(t, err)
 	require.Equal(t, penstock.QueueSettings{Queue: "q", DefaultPriority: 5}, settings)
 
@@ -90,21 +90,21 @@ func TestAgingIsOffByDefaultAndHoldsFromTheNextClaimOn(t *testing.T) {
 	fresh := f.enqueueN(t, 2, penstock.NewJob{Queue: "q", Name: "n", Priority: penstock.Critical})
 	worker := f.register(t)
 	require.Equal(t, fresh[:1], ids(f.claim(t, worker, "q", 1)))
-	require.NoError(t, f.client.SetQueue(t.Context(), "q", penstock.QueueChange{Aging: ptr(1.0), DefaultPriority: penstock.High}))
+	require.NoError(t, f.client.Queues.Set(t.Context(), "q", penstock.QueueChange{Aging: ptr(1.0), DefaultPriority: penstock.High}))
 	require.Equal(t, append(old, fresh[1]), ids(f.claim(t, worker, "q", 10)), "a minute outweighs 19")
-	settings, err = f.client.QueueSettings(t.Context(), "q")
+	settings, err = f.client.Queues.Settings(t.Context(), "q")
 	require.NoError(t, err)
 	require.Equal(t, penstock.QueueSettings{Queue: "q", DefaultPriority: 10, Aging: 1}, settings)
-	require.NoError(t, f.client.SetQueue(t.Context(), "q", penstock.QueueChange{Aging: ptr(0.0)}))
-	settings, err = f.client.QueueSettings(t.Context(), "q")
+	require.NoError(t, f.client.Queues.Set(t.Context(), "q", penstock.QueueChange{Aging: ptr(0.0)}))
+	settings, err = f.client.Queues.Settings(t.Context(), "q")
 	require.NoError(t, err)
 	require.Equal(t, penstock.QueueSettings{Queue: "q", DefaultPriority: 10}, settings, "what a change leaves out stays")
 
 	for _, aging := range []float64{-1, 1001, 1e-9} {
-		require.ErrorContains(t, f.client.SetQueue(t.Context(), "q", penstock.QueueChange{Aging: &aging}), "aging must be 0 or 0.00001 to 1000")
+		require.ErrorContains(t, f.client.Queues.Set(t.Context(), "q", penstock.QueueChange{Aging: &aging}), "aging must be 0 or 0.00001 to 1000")
 	}
-	require.ErrorIs(t, f.client.SetQueue(t.Context(), "q", penstock.QueueChange{DefaultPriority: "urgent"}), penstock.ErrInvalidArgument)
-	require.NoError(t, f.client.SetQueue(t.Context(), "q", penstock.QueueChange{Aging: ptr(0.00001)}))
+	require.ErrorIs(t, f.client.Queues.Set(t.Context(), "q", penstock.QueueChange{DefaultPriority: "urgent"}), penstock.ErrInvalidArgument)
+	require.NoError(t, f.client.Queues.Set(t.Context(), "q", penstock.QueueChange{Aging: ptr(0.00001)}))
 	f.enqueue(t, penstock.NewJob{Queue: "q", Name: "n", Priority: penstock.Weight(100)})
 	require.Len(t, f.claim(t, worker, "q", 10), 1, "the least aging can be divided by")
 }
@@ -118,7 +118,7 @@ func TestAJobIsOvertakenOnlyWithinTheBoundWhateverTheLoad(t *testing.T) {
 		weights := rapid.SliceOfN(rapid.Int32Range(1, 100), 1, 60).Draw(rt, "weights")
 		size := rapid.IntRange(1, 20).Draw(rt, "claim size")
 		age := rapid.SliceOfN(rapid.Int32Range(0, 3000), len(weights), len(weights)).Draw(rt, "tenths of seconds ago")
-		require.NoError(t, f.client.SetQueue(t.Context(), "q", penstock.QueueChange{Aging: &aging}))
+		require.NoError(t, f.client.Queues.Set(t.Context(), "q", penstock.QueueChange{Aging: &aging}))
 		f.exec(t, `SELECT penstock.enqueue('q', 'n', '{}', w) FROM unnest($1::integer[]) w`, weights)
 		f.exec(t, `UPDATE penstock.pending p SET run_at = now() - make_interval(secs => a.tenths / 10.0)
 			FROM (SELECT job_id, row_number() OVER (ORDER BY job_id) AS nth FROM penstock.pending) o
@@ -159,7 +159,7 @@ func TestAJobIsOvertakenOnlyWithinTheBoundWhateverTheLoad(t *testing.T) {
 func TestAgingLeavesJobsOfTheFutureAlone(t *testing.T) {
 	t.Parallel()
 	f := newFixture(t)
-	require.NoError(t, f.client.SetQueue(t.Context(), "q", penstock.QueueChange{Aging: ptr(0.1)}))
+	require.NoError(t, f.client.Queues.Set(t.Context(), "q", penstock.QueueChange{Aging: ptr(0.1)}))
 	f.enqueue(t, penstock.NewJob{Queue: "q", Name: "n", Priority: penstock.Weight(100), Delay: time.Second * 60})
 	low := f.enqueue(t, penstock.NewJob{Queue: "q", Name: "n", Priority: penstock.Low})
 	require.Equal(t, []int64{low}, ids(f.claim(t, f.register(t), "q", 10)), "weight is no wait")

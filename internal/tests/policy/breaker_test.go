@@ -23,7 +23,7 @@ func (f *fixture) open(t testing.TB, name string) bool {
 // whose jobs do not come back.
 func (f *fixture) trip(t testing.TB, name string) {
 	t.Helper()
-	require.NoError(t, f.client.SetBreaker(context.Background(), penstock.Breaker{
+	require.NoError(t, f.client.Breakers.Set(context.Background(), penstock.Breaker{
 		Queue: "q", Name: name, LeastAttempts: 2, CoolDown: penstock.Milliseconds(time.Hour),
 	}))
 	f.enqueueN(t, 2, penstock.NewJob{Queue: "q", Name: name, MaxAttempts: 1, Priority: penstock.Weight(100)})
@@ -62,7 +62,7 @@ func TestABreakerOpensAtItsShareOfItsLeastAttempts(t *testing.T) {
 		t.Run(c.name, func(t *testing.T) {
 			name := fmt.Sprint("n", i)
 			c.breaker.Queue, c.breaker.Name = "q", name
-			require.NoError(t, f.client.SetBreaker(t.Context(), c.breaker))
+			require.NoError(t, f.client.Breakers.Set(t.Context(), c.breaker))
 			worker := f.register(t)
 			for _, outcome := range []string{ok, silent, bad} {
 				if n := c.ends[outcome]; n > 0 {
@@ -80,7 +80,7 @@ func TestABreakerOpensAtItsShareOfItsLeastAttempts(t *testing.T) {
 func TestFailuresOutsideTheSpanAreForgotten(t *testing.T) {
 	t.Parallel()
 	f := newFixture(t)
-	require.NoError(t, f.client.SetBreaker(t.Context(), penstock.Breaker{Queue: "q", Name: "*", LeastAttempts: 4}))
+	require.NoError(t, f.client.Breakers.Set(t.Context(), penstock.Breaker{Queue: "q", Name: "*", LeastAttempts: 4}))
 	worker := f.register(t)
 	fail := func(n int) {
 		f.enqueueN(t, n, penstock.NewJob{Queue: "q", Name: "n", MaxAttempts: 1})
@@ -266,7 +266,7 @@ func TestHeldBackJobsKeepTheirOrder(t *testing.T) {
 func TestTwoWorkersAgreeAboutABreaker(t *testing.T) {
 	t.Parallel()
 	f := newFixture(t)
-	require.NoError(t, f.client.SetBreaker(t.Context(), penstock.Breaker{
+	require.NoError(t, f.client.Breakers.Set(t.Context(), penstock.Breaker{
 		Queue: "q", Name: "n", LeastAttempts: 4, CoolDown: penstock.Milliseconds(time.Hour),
 	}))
 	started, verdict := make(chan int64, 1000), make(chan error, 1000)
@@ -329,8 +329,8 @@ func TestABreakerOfEachNameKeepsThemApart(t *testing.T) {
 	t.Parallel()
 	f := newFixture(t)
 	ctx := t.Context()
-	require.NoError(t, f.client.SetBreaker(ctx, penstock.Breaker{Queue: "q", Name: "*", LeastAttempts: 2}))
-	require.NoError(t, f.client.SetBreaker(ctx, penstock.Breaker{Queue: "q", Name: "tough", LeastAttempts: 3}))
+	require.NoError(t, f.client.Breakers.Set(ctx, penstock.Breaker{Queue: "q", Name: "*", LeastAttempts: 2}))
+	require.NoError(t, f.client.Breakers.Set(ctx, penstock.Breaker{Queue: "q", Name: "tough", LeastAttempts: 3}))
 	worker := f.register(t)
 	for _, name := range []string{"a", "b", "tough"} {
 		f.enqueueN(t, 2, penstock.NewJob{Queue: "q", Name: name, MaxAttempts: 1})
@@ -345,15 +345,16 @@ func TestABreakerOfEachNameKeepsThemApart(t *testing.T) {
 	require.False(t, f.open(t, "b"))
 	require.False(t, f.open(t, "tough"), "its own row comes before the one for any name")
 
-	settings, states, err := f.client.Breakers(ctx, "q")
+	breakers, err := f.client.Breakers.List(ctx, "q")
 	require.NoError(t, err)
-	require.Equal(t, []string{"*", "tough"}, []string{settings[0].Name, settings[1].Name})
+	require.Equal(t, []string{"*", "tough"}, []string{breakers.Settings[0].Name, breakers.Settings[1].Name})
+	states := breakers.States
 	require.Len(t, states, 1)
 	require.Equal(t, "a", states[0].Name)
 	require.EqualValues(t, 2, states[0].Failures)
 	require.NotNil(t, states[0].NextProbeAt)
 
-	require.NoError(t, f.client.RemoveBreaker(ctx, "q", "*"))
+	require.NoError(t, f.client.Breakers.Remove(ctx, "q", "*"))
 	require.False(t, f.open(t, "a"))
 	f.enqueue(t, penstock.NewJob{Queue: "q", Name: "a"})
 	require.Len(t, f.claim(t, worker, "q", 1), 1)
@@ -378,7 +379,7 @@ func TestBreakersThatCannotBeAreRefused(t *testing.T) {
 		if c.breaker.Name == "" {
 			c.breaker.Name = "*"
 		}
-		err := f.client.SetBreaker(t.Context(), c.breaker)
+		err := f.client.Breakers.Set(t.Context(), c.breaker)
 		require.ErrorIs(t, err, penstock.ErrInvalidArgument, c.name)
 		require.ErrorContains(t, err, c.says, c.name)
 	}

@@ -72,7 +72,7 @@ func FuzzRulesNeverFailAnEnqueue(f *testing.F) {
 func (f *fixture) tryRule(t require.TestingT, condition, data string) {
 	ctx, cancel := context.WithTimeout(context.Background(), 20*time.Second)
 	defer cancel()
-	err := f.client.SetPriorityRule(ctx, penstock.PriorityRule{Queue: "q", Position: 1, Condition: condition, Priority: penstock.High})
+	err := f.client.Priorities.SetRule(ctx, penstock.PriorityRule{Queue: "q", Position: 1, Condition: condition, Priority: penstock.High})
 	if refusedOr(t, err) {
 		return
 	}
@@ -85,14 +85,14 @@ func (f *fixture) tryRule(t require.TestingT, condition, data string) {
 	}
 	var weight int
 	require.NoError(t, f.Pool.QueryRow(ctx, `SELECT priority FROM penstock.pending WHERE job_id = $1`, id).Scan(&weight))
-	d, err := f.client.DecidePriority(ctx, "q", json.RawMessage(data), nil)
+	d, err := f.client.Priorities.Decide(ctx, "q", json.RawMessage(data), nil)
 	require.NoError(t, err)
 	require.True(t, d.Weight >= 1 && d.Weight <= 100, d.Weight)
 	if len(d.Errors) == 0 {
 		require.Equal(t, d.Weight, weight)
 		return
 	}
-	rules, err := f.client.PriorityRules(ctx, "q")
+	rules, err := f.client.Priorities.Rules(ctx, "q")
 	require.NoError(t, err)
 	require.Len(t, rules, 1)
 	require.NotEmpty(t, d.Errors[1])
@@ -171,10 +171,10 @@ func FuzzPoliciesNeverJamAFailure(f *testing.F) {
 		if refusedOrNUL(t, err) {
 			return
 		}
-		p, err := fix.client.Policy(ctx, "q", "n", nil)
+		p, err := fix.client.Policies.Get(ctx, "q", "n", nil)
 		require.NoError(t, err)
 		require.True(t, p.Strategy != nil && p.Delay != nil && p.Multiplier != nil && p.MaxDelay != nil && p.MaxAttempts != nil && p.Jitter != nil)
-		schedule, err := fix.client.PreviewPolicy(ctx, "q", "n", nil)
+		schedule, err := fix.client.Policies.Preview(ctx, "q", "n", nil)
 		require.NoError(t, err)
 		require.Len(t, schedule, *p.MaxAttempts-1)
 

@@ -27,7 +27,7 @@ func TestTheShippedPoliciesAreTheSeeds(t *testing.T) {
 		{"index-market-news", penstock.Linear, 7, 10 * time.Second, 2 * time.Minute},
 		{"any-other", penstock.Exponential, 5, time.Second, time.Hour},
 	} {
-		p, err := f.client.Policy(t.Context(), c.queue, "*", nil)
+		p, err := f.client.Policies.Get(t.Context(), c.queue, "*", nil)
 		require.NoError(t, err)
 		require.Equal(t, c.strategy, *p.Strategy, c.queue)
 		require.Equal(t, c.attempts, *p.MaxAttempts, c.queue)
@@ -95,7 +95,7 @@ func TestAChangedPolicyHoldsAtOnceButNotForWhatAJobBrought(t *testing.T) {
 	require.Equal(t, 5*time.Second, wait)
 
 	for _, queue := range []string{"q", "own"} {
-		require.NoError(t, f.client.SetPolicy(t.Context(), penstock.Policy{
+		require.NoError(t, f.client.Policies.Set(t.Context(), penstock.Policy{
 			Queue: queue, Name: "*", Delay: ptr(penstock.Milliseconds(time.Minute)), Strategy: ptr(penstock.Linear), MaxAttempts: ptr(2),
 		}))
 	}
@@ -112,10 +112,10 @@ func TestFieldsArePutAndTakenBackOneByOne(t *testing.T) {
 	ctx := t.Context()
 	set := func(p penstock.Policy, reset ...string) {
 		p.Queue, p.Name = "deploy-contract", "deploy"
-		require.NoError(t, f.client.SetPolicy(ctx, p, reset...))
+		require.NoError(t, f.client.Policies.Set(ctx, p, reset...))
 	}
 	row := func() penstock.Policy {
-		all, err := f.client.Policies(ctx)
+		all, err := f.client.Policies.List(ctx)
 		require.NoError(t, err)
 		for _, p := range all {
 			if p.Name == "deploy" {
@@ -131,7 +131,7 @@ func TestFieldsArePutAndTakenBackOneByOne(t *testing.T) {
 		NonRetryable: []string{"Fatal*"},
 	}, row())
 
-	effective, err := f.client.Policy(ctx, "deploy-contract", "deploy", &penstock.RetryStrategy{MaxDelay: time.Second})
+	effective, err := f.client.Policies.Get(ctx, "deploy-contract", "deploy", &penstock.RetryStrategy{MaxDelay: time.Second})
 	require.NoError(t, err)
 	require.Equal(t, penstock.Policy{
 		Queue: "deploy-contract", Name: "deploy", Strategy: ptr(penstock.Exponential), Delay: ptr(penstock.Milliseconds(0)),
@@ -141,9 +141,9 @@ func TestFieldsArePutAndTakenBackOneByOne(t *testing.T) {
 
 	set(penstock.Policy{NonRetryable: []string{}}, "delay", "jitter")
 	require.Equal(t, penstock.Policy{Queue: "deploy-contract", Name: "deploy", MaxAttempts: ptr(8), NonRetryable: []string{}}, row())
-	require.NoError(t, f.client.RemovePolicy(ctx, "deploy-contract", "deploy"))
+	require.NoError(t, f.client.Policies.Remove(ctx, "deploy-contract", "deploy"))
 	require.Equal(t, penstock.Policy{}, row())
-	effective, err = f.client.Policy(ctx, "deploy-contract", "deploy", nil)
+	effective, err = f.client.Policies.Get(ctx, "deploy-contract", "deploy", nil)
 	require.NoError(t, err)
 	require.Equal(t, 5, *effective.MaxAttempts, "the queue's row serves again")
 }
@@ -176,8 +176,8 @@ func TestPoliciesThatCannotBeAreRefusedByTheNameOfTheField(t *testing.T) {
 			requireRefused(t, err, c.says)
 		})
 	}
-	require.ErrorContains(t, f.client.RemovePolicy(t.Context(), "*", "*"), "what the others fall back on")
-	err := f.client.SetPolicy(t.Context(), penstock.Policy{Queue: "q", Name: "*", Delay: ptr(penstock.Milliseconds(1))}, "delay")
+	require.ErrorContains(t, f.client.Policies.Remove(t.Context(), "*", "*"), "what the others fall back on")
+	err := f.client.Policies.Set(t.Context(), penstock.Policy{Queue: "q", Name: "*", Delay: ptr(penstock.Milliseconds(1))}, "delay")
 	require.ErrorIs(t, err, penstock.ErrInvalidArgument, "set and reset at once")
 	require.Empty(t, column[string](t, f, `SELECT queue FROM penstock.retry_policies WHERE queue = 'q'`), "a refusal changes nothing")
 }
@@ -185,7 +185,7 @@ func TestPoliciesThatCannotBeAreRefusedByTheNameOfTheField(t *testing.T) {
 func TestAPreviewIsTheScheduleThatAFailingJobSees(t *testing.T) {
 	t.Parallel()
 	f := newFixture(t)
-	schedule, err := f.client.PreviewPolicy(t.Context(), "deploy-contract", "deploy", &penstock.RetryStrategy{MaxDelay: 15 * time.Second})
+	schedule, err := f.client.Policies.Preview(t.Context(), "deploy-contract", "deploy", &penstock.RetryStrategy{MaxDelay: 15 * time.Second})
 	require.NoError(t, err)
 	ms := func(seconds float64) penstock.Milliseconds {
 		return penstock.Milliseconds(seconds * float64(time.Second))
@@ -196,10 +196,10 @@ func TestAPreviewIsTheScheduleThatAFailingJobSees(t *testing.T) {
 		{Failures: 3, Least: ms(13.5), Usual: ms(15), Most: ms(15), UsualTotal: ms(30)},
 		{Failures: 4, Least: ms(13.5), Usual: ms(15), Most: ms(15), UsualTotal: ms(45)},
 	}, schedule)
-	schedule, err = f.client.PreviewPolicy(t.Context(), "q", "n", &penstock.RetryStrategy{MaxAttempts: 1})
+	schedule, err = f.client.Policies.Preview(t.Context(), "q", "n", &penstock.RetryStrategy{MaxAttempts: 1})
 	require.NoError(t, err)
 	require.Empty(t, schedule, "the only attempt is not retried")
-	_, err = f.client.PreviewPolicy(t.Context(), "q", "n", &penstock.RetryStrategy{Type: "sometimes"})
+	_, err = f.client.Policies.Preview(t.Context(), "q", "n", &penstock.RetryStrategy{Type: "sometimes"})
 	require.ErrorIs(t, err, penstock.ErrInvalidArgument)
 }
 

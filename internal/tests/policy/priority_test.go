@@ -45,18 +45,18 @@ func TestTagsShiftTheWeightThatARuleOrTheDefaultGave(t *testing.T) {
 		require.Equal(t, c.weight, f.priorityOf(t, id), "%s: enqueue agrees", c.name)
 	}
 
-	require.NoError(t, f.client.SetPriorityTag(t.Context(), penstock.PriorityTag{Tag: "blue", Shift: 99}))
+	require.NoError(t, f.client.Priorities.SetTag(t.Context(), penstock.PriorityTag{Tag: "blue", Shift: 99}))
 	require.Equal(t, 100, f.decide(t, "q", `{}`, "blue", "critical").Weight, "nor above 100")
-	require.NoError(t, f.client.SetPriorityTag(t.Context(), penstock.PriorityTag{Tag: "blue", Shift: 0}))
+	require.NoError(t, f.client.Priorities.SetTag(t.Context(), penstock.PriorityTag{Tag: "blue", Shift: 0}))
 	require.Equal(t, 5, f.decide(t, "q", `{}`, "blue").Weight)
-	tags, err := f.client.PriorityTags(t.Context())
+	tags, err := f.client.Priorities.Tags(t.Context())
 	require.NoError(t, err)
 	shifts := map[string]int{}
 	for _, tag := range tags {
 		shifts[tag.Tag] = tag.Shift
 	}
 	require.Equal(t, map[string]int{"batch": -4, "critical": 10, "low-priority": -3, "production": 2, "urgent": 5}, shifts)
-	require.ErrorIs(t, f.client.SetPriorityTag(t.Context(), penstock.PriorityTag{Tag: "x", Shift: 100}), penstock.ErrInvalidArgument)
+	require.ErrorIs(t, f.client.Priorities.SetTag(t.Context(), penstock.PriorityTag{Tag: "x", Shift: 100}), penstock.ErrInvalidArgument)
 }
 
 func TestAnExplicitPrioritySkipsRulesAndTags(t *testing.T) {
@@ -95,7 +95,7 @@ func TestAWeightShowsAsTheNearestLevelBelow(t *testing.T) {
 		require.Equal(t, want, level(weight), weight)
 	}
 	ctx := t.Context()
-	require.NoError(t, f.client.SetPriorityLevel(ctx, penstock.PriorityLevel{Level: "low", Weight: 3}))
+	require.NoError(t, f.client.Priorities.SetLevel(ctx, penstock.PriorityLevel{Level: "low", Weight: 3}))
 	require.Equal(t, "low", level(1), "below the lowest level there is only that")
 }
 
@@ -104,13 +104,13 @@ func TestChangedLevelsHoldAtOnce(t *testing.T) {
 	f := newFixture(t)
 	ctx := t.Context()
 	before := f.enqueue(t, penstock.NewJob{Queue: "q", Name: "n", Priority: penstock.Critical})
-	require.NoError(t, f.client.SetPriorityLevel(ctx, penstock.PriorityLevel{Level: "critical", Weight: 50}))
-	require.NoError(t, f.client.SetPriorityLevel(ctx, penstock.PriorityLevel{Level: "panic", Weight: 99}))
+	require.NoError(t, f.client.Priorities.SetLevel(ctx, penstock.PriorityLevel{Level: "critical", Weight: 50}))
+	require.NoError(t, f.client.Priorities.SetLevel(ctx, penstock.PriorityLevel{Level: "panic", Weight: 99}))
 	require.Equal(t, 50, f.decide(t, "deploy-contract", `{"environment": "production"}`).Weight, "in the rules that name them")
 	require.Equal(t, 50, f.priorityOf(t, f.enqueue(t, penstock.NewJob{Queue: "q", Name: "n", Priority: penstock.Critical})))
 	require.Equal(t, 99, f.priorityOf(t, f.enqueue(t, penstock.NewJob{Queue: "q", Name: "n", Priority: "panic"})))
 	require.Equal(t, 20, f.priorityOf(t, before), "what waits keeps its weight")
-	levels, err := f.client.PriorityLevels(ctx)
+	levels, err := f.client.Priorities.Levels(ctx)
 	require.NoError(t, err)
 	var names []string
 	for _, level := range levels {
@@ -128,19 +128,19 @@ func TestChangedLevelsHoldAtOnce(t *testing.T) {
 		{"a name that is a weight", "12", 12, "a name that is not a number"},
 		{"a level that rules use", "critical", 0, "one that no rule uses"},
 	} {
-		err := f.client.SetPriorityLevel(ctx, penstock.PriorityLevel{Level: c.level, Weight: c.weight})
+		err := f.client.Priorities.SetLevel(ctx, penstock.PriorityLevel{Level: c.level, Weight: c.weight})
 		require.ErrorIs(t, err, penstock.ErrInvalidArgument, c.name)
 		require.ErrorContains(t, err, c.says, c.name)
 	}
-	require.NoError(t, f.client.SetPriorityLevel(ctx, penstock.PriorityLevel{Level: "panic", Weight: 0}))
+	require.NoError(t, f.client.Priorities.SetLevel(ctx, penstock.PriorityLevel{Level: "panic", Weight: 0}))
 	_, err = f.client.Enqueue(ctx, penstock.NewJob{Queue: "q", Name: "n", Priority: "panic"})
 	require.ErrorContains(t, err, "one of low, normal, high, critical, got panic")
 
 	f.exec(t, `DELETE FROM penstock.priority_rules`)
 	for _, level := range []string{"low", "normal", "high"} {
-		require.NoError(t, f.client.SetPriorityLevel(ctx, penstock.PriorityLevel{Level: level, Weight: 0}))
+		require.NoError(t, f.client.Priorities.SetLevel(ctx, penstock.PriorityLevel{Level: level, Weight: 0}))
 	}
-	require.ErrorContains(t, f.client.SetPriorityLevel(ctx, penstock.PriorityLevel{Level: "critical", Weight: 0}), "another than the last one")
+	require.ErrorContains(t, f.client.Priorities.SetLevel(ctx, penstock.PriorityLevel{Level: "critical", Weight: 0}), "another than the last one")
 }
 
 func TestDelayedJobsKeepTheirPriorityAndDelayNobody(t *testing.T) {
@@ -164,14 +164,14 @@ func TestDistributionCountsByWeightAndLevel(t *testing.T) {
 	f.enqueueN(t, 2, penstock.NewJob{Queue: "q", Name: "n", Priority: penstock.Weight(7), Delay: time.Hour})
 	f.enqueueN(t, 1, penstock.NewJob{Queue: "other", Name: "n", Priority: penstock.High})
 	f.claim(t, f.register(t), "q", 6)
-	shares, err := f.client.PriorityDistribution(t.Context(), "q")
+	shares, err := f.client.Priorities.Distribution(t.Context(), "q")
 	require.NoError(t, err)
 	require.Equal(t, []penstock.PriorityShare{
 		{Queue: "q", Level: "critical", Weight: 20, Running: 5},
 		{Queue: "q", Level: "normal", Weight: 7, Waiting: 2, Scheduled: 2, Running: 1},
 		{Queue: "q", Level: "low", Weight: 1, Waiting: 4},
 	}, shares)
-	all, err := f.client.PriorityDistribution(t.Context(), "")
+	all, err := f.client.Priorities.Distribution(t.Context(), "")
 	require.NoError(t, err)
 	require.Len(t, all, 4)
 }

@@ -15,7 +15,7 @@ import (
 // decide is what a job with this data is given.
 func (f *fixture) decide(t testing.TB, queue, data string, tags ...string) penstock.PriorityDecision {
 	t.Helper()
-	d, err := f.client.DecidePriority(t.Context(), queue, json.RawMessage(data), tags)
+	d, err := f.client.Priorities.Decide(t.Context(), queue, json.RawMessage(data), tags)
 	require.NoError(t, err)
 	return d
 }
@@ -123,7 +123,7 @@ func TestRulesMayLookBackByTheirVariables(t *testing.T) {
 	t.Parallel()
 	f := newFixture(t)
 	for position, variable := range []string{"ago_1m", "ago_5m", "ago_1h", "ago_1d"} {
-		require.NoError(t, f.client.SetPriorityRule(t.Context(), penstock.PriorityRule{
+		require.NoError(t, f.client.Priorities.SetRule(t.Context(), penstock.PriorityRule{
 			Queue: "q", Position: position + 1, Condition: "$.at >= $" + variable + " && $.at <= $now", Priority: penstock.Weight(90 - position),
 		}))
 	}
@@ -142,7 +142,7 @@ func TestTheFirstRuleThatHoldsDecidesByPosition(t *testing.T) {
 	f := newFixture(t)
 	ctx := t.Context()
 	set := func(position int, condition string, priority penstock.Priority) {
-		require.NoError(t, f.client.SetPriorityRule(ctx, penstock.PriorityRule{Queue: "q", Position: position, Condition: condition, Priority: priority}))
+		require.NoError(t, f.client.Priorities.SetRule(ctx, penstock.PriorityRule{Queue: "q", Position: position, Condition: condition, Priority: priority}))
 	}
 	set(1000, "$", penstock.Weight(2)) // finds something in any data
 	set(7, "$.vip", "critical")
@@ -153,11 +153,11 @@ func TestTheFirstRuleThatHoldsDecidesByPosition(t *testing.T) {
 	require.Equal(t, 42, f.decide(t, "q", `{"items": [1, 2, 3, 4]}`).Weight)
 	set(7, "$.vip == true", penstock.Weight(77))
 	require.Equal(t, 77, f.decide(t, "q", `{"vip": true}`).Weight, "a change holds at once")
-	require.NoError(t, f.client.RemovePriorityRule(ctx, "q", 7))
+	require.NoError(t, f.client.Priorities.RemoveRule(ctx, "q", 7))
 	require.Equal(t, 2, f.decide(t, "q", `{"vip": true}`).Weight)
 	require.Equal(t, 5, f.decide(t, "other", `{"vip": true}`).Weight, "another queue has its own")
 
-	require.NoError(t, f.client.SetQueue(ctx, "other", penstock.QueueChange{DefaultPriority: "high"}))
+	require.NoError(t, f.client.Queues.Set(ctx, "other", penstock.QueueChange{DefaultPriority: "high"}))
 	require.Equal(t, 10, f.decide(t, "other", `{}`).Weight, "the queue's default is where no rule holds")
 }
 
@@ -167,14 +167,14 @@ func TestARuleThatErrsIsPassedOverAndReported(t *testing.T) {
 	for position, condition := range map[int]string{
 		1: "strict $.missing.deeper", 2: "$.text.double()", 3: "$.text + 1", 4: "$.ok == true",
 	} {
-		require.NoError(t, f.client.SetPriorityRule(t.Context(), penstock.PriorityRule{
+		require.NoError(t, f.client.Priorities.SetRule(t.Context(), penstock.PriorityRule{
 			Queue: "q", Position: position, Condition: condition, Priority: "high",
 		}))
 	}
 	id := f.enqueue(t, penstock.NewJob{Queue: "q", Name: "n", Data: json.RawMessage(`{"ok": true, "text": "ten", "a": 1}`)})
 	require.EqualValues(t, 10, one[int16](t, f, `SELECT priority FROM penstock.pending WHERE job_id = $1`, id))
 
-	rules, err := f.client.PriorityRules(t.Context(), "q")
+	rules, err := f.client.Priorities.Rules(t.Context(), "q")
 	require.NoError(t, err)
 	require.Len(t, rules, 4)
 	for i, says := range []string{"does not contain key", "double", "not a single numeric value"} {
@@ -189,8 +189,8 @@ func TestARuleThatErrsIsPassedOverAndReported(t *testing.T) {
 	// It is noted once a minute, and forgotten when the rule is mended.
 	seen := rules[0].ErrorSeen
 	f.enqueue(t, penstock.NewJob{Queue: "q", Name: "n"})
-	require.NoError(t, f.client.SetPriorityRule(t.Context(), penstock.PriorityRule{Queue: "q", Position: 2, Condition: "$.text", Priority: "low"}))
-	rules, err = f.client.PriorityRules(t.Context(), "q")
+	require.NoError(t, f.client.Priorities.SetRule(t.Context(), penstock.PriorityRule{Queue: "q", Position: 2, Condition: "$.text", Priority: "low"}))
+	rules, err = f.client.Priorities.Rules(t.Context(), "q")
 	require.NoError(t, err)
 	require.Equal(t, seen, rules[0].ErrorSeen)
 	require.Empty(t, rules[1].Error)
@@ -232,7 +232,7 @@ func TestRulesThatCannotBeAreRefused(t *testing.T) {
 			if c.rule.Condition == "" && c.argument != "condition" {
 				c.rule.Condition = "$.a"
 			}
-			err := f.client.SetPriorityRule(t.Context(), c.rule)
+			err := f.client.Priorities.SetRule(t.Context(), c.rule)
 			var refused *penstock.ArgumentError
 			require.ErrorAs(t, err, &refused)
 			require.Equal(t, c.argument, refused.Argument)

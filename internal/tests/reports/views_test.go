@@ -180,7 +180,7 @@ func TestQueueStatsAgreeWithTheLibrary(t *testing.T) {
 	f := history(t)
 	ctx, cancel := soon()
 	defer cancel()
-	counts, err := f.client.Counts(ctx, "")
+	counts, err := f.client.Queues.Counts(ctx, "")
 	require.NoError(t, err)
 	require.Len(t, counts, 2)
 	for _, c := range counts {

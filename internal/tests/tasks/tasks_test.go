@@ -42,7 +42,7 @@ func (f *fixture) exec(t *testing.T, sql string, args ...any) {
 
 func (f *fixture) task(t *testing.T, name string) penstock.Task {
 	t.Helper()
-	task, err := f.client.Task(t.Context(), name)
+	task, err := f.client.Tasks.Get(t.Context(), name)
 	require.NoError(t, err)
 	return task
 }
@@ -67,9 +67,9 @@ func (f *fixture) runNow(t *testing.T, name string) penstock.TaskRun {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(t.Context(), patience)
 	defer cancel()
-	askedAt, err := f.client.RunTask(ctx, name)
+	askedAt, err := f.client.Tasks.Run(ctx, name)
 	require.NoError(t, err)
-	run, err := f.client.AwaitTaskRun(ctx, name, askedAt)
+	run, err := f.client.Tasks.Wait(ctx, name, askedAt)
 	require.NoError(t, err)
 	return run
 }
@@ -77,7 +77,7 @@ func (f *fixture) runNow(t *testing.T, name string) penstock.TaskRun {
 func TestTheSeedsTasksAreThereByDefault(t *testing.T) {
 	t.Parallel()
 	f := newFixture(t)
-	tasks, err := f.client.Tasks(t.Context())
+	tasks, err := f.client.Tasks.List(t.Context())
 	require.NoError(t, err)
 	schedules := map[string]string{}
 	for _, task := range tasks {
@@ -97,9 +97,9 @@ func TestTheSeedsTasksAreThereByDefault(t *testing.T) {
 func TestARunByHandTellsItsResultAndLeavesTheScheduleAlone(t *testing.T) {
 	t.Parallel()
 	f := newFixture(t)
-	require.NoError(t, f.client.PauseTask(t.Context(), "partitions"))
+	require.NoError(t, f.client.Tasks.Pause(t.Context(), "partitions"))
 	f.work(t)
-	require.NoError(t, f.client.SetTask(t.Context(), "partitions", penstock.TaskChange{Settings: map[string]int64{"daysAhead": 9}}))
+	require.NoError(t, f.client.Tasks.Set(t.Context(), "partitions", penstock.TaskChange{Settings: map[string]int64{"daysAhead": 9}}))
 	run := f.runNow(t, "partitions")
 	require.Equal(t, penstock.TaskCompleted, run.Outcome)
 	require.JSONEq(t, `{"made": 2, "dropped": 0}`, string(run.Result))
@@ -116,10 +116,10 @@ func TestARunByHandTellsItsResultAndLeavesTheScheduleAlone(t *testing.T) {
 
 	again := f.runNow(t, "partitions")
 	require.JSONEq(t, `{"made": 0, "dropped": 0}`, string(again.Result))
-	page, err := f.client.TaskRuns(t.Context(), "partitions", 1, "")
+	page, err := f.client.Tasks.Runs(t.Context(), penstock.TaskRunQuery{Task: "partitions", Limit: 1})
 	require.NoError(t, err)
 	require.Equal(t, []penstock.TaskRun{again}, page.Items)
-	page, err = f.client.TaskRuns(t.Context(), "partitions", 1, page.Next)
+	page, err = f.client.Tasks.Runs(t.Context(), penstock.TaskRunQuery{Task: "partitions", Limit: 1, Cursor: page.Next})
 	require.NoError(t, err)
 	require.Equal(t, []penstock.TaskRun{run}, page.Items)
 }
@@ -147,15 +147,15 @@ func TestAChangeOfATaskCountsFromNowOn(t *testing.T) {
 	f := newFixture(t)
 	ctx := t.Context()
 	f.exec(t, `UPDATE penstock.scheduled_tasks SET next_run_at = now() - interval '3 days' WHERE name = 'dlq-purge'`)
-	require.NoError(t, f.client.PauseTask(ctx, "dlq-purge"))
-	require.NoError(t, f.client.PauseTask(ctx, "dlq-purge"))
-	require.NoError(t, f.client.ResumeTask(ctx, "dlq-purge"))
+	require.NoError(t, f.client.Tasks.Pause(ctx, "dlq-purge"))
+	require.NoError(t, f.client.Tasks.Pause(ctx, "dlq-purge"))
+	require.NoError(t, f.client.Tasks.Resume(ctx, "dlq-purge"))
 	next := f.task(t, "dlq-purge").NextRunAt
 	require.Greater(t, *next, time.Now(), "what a pause kept back is not made up for")
 	require.Equal(t, "02:00", next.Format("15:04"))
-	require.NoError(t, f.client.ResumeTask(ctx, "dlq-purge"))
+	require.NoError(t, f.client.Tasks.Resume(ctx, "dlq-purge"))
 	require.Equal(t, next, f.task(t, "dlq-purge").NextRunAt)
-	require.NoError(t, f.client.SetTask(ctx, "dlq-purge", penstock.TaskChange{TimeZone: "Asia/Kathmandu"}))
+	require.NoError(t, f.client.Tasks.Set(ctx, "dlq-purge", penstock.TaskChange{TimeZone: "Asia/Kathmandu"}))
 	require.Equal(t, "20:15", f.task(t, "dlq-purge").NextRunAt.Format("15:04"))
 }
 
@@ -163,13 +163,13 @@ func TestEveryChangeOfATaskIsInTheAuditLogAndNoRunIs(t *testing.T) {
 	t.Parallel()
 	f := newFixture(t)
 	ann := f.client.As("ann")
-	require.NoError(t, ann.SetTask(t.Context(), "prune", penstock.TaskChange{Schedule: "@hourly", Settings: map[string]int64{"taskRuns": 7_200_000}}))
-	require.NoError(t, ann.PauseTask(t.Context(), "prune"))
-	_, err := ann.RunTask(t.Context(), "prune")
+	require.NoError(t, ann.Tasks.Set(t.Context(), "prune", penstock.TaskChange{Schedule: "@hourly", Settings: map[string]int64{"taskRuns": 7_200_000}}))
+	require.NoError(t, ann.Tasks.Pause(t.Context(), "prune"))
+	_, err := ann.Tasks.Run(t.Context(), "prune")
 	require.NoError(t, err)
 	f.work(t)
 	f.runNow(t, "dlq-retries")
-	page, err := f.client.AuditLog(t.Context(), "", 50, "")
+	page, err := f.client.Audit.List(t.Context(), penstock.AuditQuery{Limit: 50})
 	require.NoError(t, err)
 	var actions []string
 	for _, line := range page.Items {
@@ -207,7 +207,7 @@ func TestWhatATaskRefuses(t *testing.T) {
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			before := f.task(t, c.task)
-			err := f.client.SetTask(t.Context(), c.task, c.change)
+			err := f.client.Tasks.Set(t.Context(), c.task, c.change)
 			var refusal *penstock.ArgumentError
 			require.ErrorAs(t, err, &refusal)
 			require.Equal(t, c.argument, refusal.Argument, refusal.Message)
@@ -227,10 +227,10 @@ func TestWhatATaskRefuses(t *testing.T) {
 		require.ErrorContains(t, err, "PN400", sql)
 	}
 	for name, do := range map[string]func() error{
-		"get":   func() error { _, err := f.client.Task(t.Context(), "nope"); return err },
-		"set":   func() error { return f.client.SetTask(t.Context(), "nope", penstock.TaskChange{}) },
-		"pause": func() error { return f.client.PauseTask(t.Context(), "") },
-		"run":   func() error { _, err := f.client.RunTask(t.Context(), "nope"); return err },
+		"get":   func() error { _, err := f.client.Tasks.Get(t.Context(), "nope"); return err },
+		"set":   func() error { return f.client.Tasks.Set(t.Context(), "nope", penstock.TaskChange{}) },
+		"pause": func() error { return f.client.Tasks.Pause(t.Context(), "") },
+		"run":   func() error { _, err := f.client.Tasks.Run(t.Context(), "nope"); return err },
 	} {
 		require.ErrorIs(t, do(), penstock.ErrTaskNotFound, name)
 	}

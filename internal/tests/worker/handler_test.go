@@ -153,7 +153,7 @@ func TestDataThatDoesNotDecodeIsNotRetried(t *testing.T) {
 	})
 	id := f.enqueue(t, penstock.NewJob{Name: "typed", Data: json.RawMessage(`{"n":"a word"}`)})
 	require.Equal(t, "DataError", f.end(t, id, 1).ErrorClass)
-	page, err := f.client.DeadJobs(t.Context(), penstock.DeadQuery{})
+	page, err := f.client.DLQ.List(t.Context(), penstock.DeadQuery{})
 	require.NoError(t, err)
 	dead := page.Items
 	require.Len(t, dead, 1)

@@ -62,7 +62,7 @@ func TestTheThirdLossLaysTheJobInTheDLQ(t *testing.T) { // P1, P9
 	}
 	require.Equal(t, penstock.DeadState, f.job(t, id).State)
 	require.Equal(t, "lost lost lost", f.outcomes(t, id))
-	page, err := f.client.DeadJobs(t.Context(), penstock.DeadQuery{Queue: "q"})
+	page, err := f.client.DLQ.List(t.Context(), penstock.DeadQuery{Queue: "q"})
 	require.NoError(t, err)
 	dead := page.Items
 	require.Len(t, dead, 1)

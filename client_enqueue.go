@@ -216,7 +216,7 @@ func clip(text string, n int) string {
 // Errors: *ArgumentError; ErrOutcomeUnknown when the connection broke before the
 // reply and there is no idempotency key; ctx's, after which the job may exist.
 func (c *Client) Enqueue(ctx context.Context, job NewJob) (int64, error) {
-	if len(c.around) > 0 {
+	if len(c.middleware) > 0 {
 		return c.enqueueThrough(ctx, job)
 	}
 	return c.enqueueOne(ctx, &job)
@@ -248,7 +248,7 @@ func (c *Client) enqueueOne(ctx context.Context, job *NewJob) (int64, error) {
 // EnqueueMany adds jobs of any queues, all or none, and returns their ids in
 // order. Its errors are those of Enqueue, naming the job by its place.
 func (c *Client) EnqueueMany(ctx context.Context, jobs []NewJob) ([]int64, error) {
-	if len(c.around) > 0 {
+	if len(c.middleware) > 0 {
 		return c.through(c.enqueueMany)(ctx, jobs)
 	}
 	return c.enqueueMany(ctx, jobs)
@@ -309,7 +309,7 @@ func (c *Client) enqueueRows(ctx context.Context, rows []row) ([]int64, error) {
 	}
 	if c.pool != nil { // committed: a fetcher of this process need not wait for Postgres to say so
 		for _, call := range calls {
-			c.nudges.nudge(call.Queue)
+			c.wakeups.wake(call.Queue)
 		}
 	}
 	return ids, nil

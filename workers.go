@@ -7,6 +7,9 @@ import (
 	"github.com/penstock/penstock/db"
 )
 
+// WorkerClient reads which workers are registered: client.Workers.
+type WorkerClient struct{ *scope }
+
 // WorkerInfo is a running worker: one incarnation of one process.
 type WorkerInfo struct {
 	ID          int64     `json:"id,string"`
@@ -21,10 +24,10 @@ type WorkerInfo struct {
 	BeatAt      time.Time `json:"beatAt"` // its last heartbeat
 }
 
-// Workers lists the workers that are registered, those of one queue or, when queue
+// List lists the workers that are registered, those of one queue or, when queue
 // is "", all, by id: the longest running first. A dead one is listed until the
 // sweeper has buried it.
-func (c *Client) Workers(ctx context.Context, queue string) ([]WorkerInfo, error) {
+func (c WorkerClient) List(ctx context.Context, queue string) ([]WorkerInfo, error) {
 	rows, err := c.queries.ListWorkers(ctx, optional(queue))
 	if err != nil {
 		return nil, translate("list workers", err)

@@ -3,8 +3,6 @@ package penstock
 import (
 	"context"
 	"time"
-
-	"github.com/penstock/penstock/db"
 )
 
 // DeadStats sums up the dead letter queue of one queue or of all.
@@ -37,8 +35,8 @@ type DeadLeft struct {
 	Purged   int64     `json:"purged"`
 }
 
-// DeadStats reads every entry of the queue, or of every queue when queue is "".
-func (c *Client) DeadStats(ctx context.Context, queue string) (DeadStats, error) {
+// Stats reads every entry of the queue, or of every queue when queue is "".
+func (c DLQClient) Stats(ctx context.Context, queue string) (DeadStats, error) {
 	stats := DeadStats{ByReason: []Count{}, ByClass: []Count{}, ByName: []Count{}, Left: []DeadLeft{}}
 	totals, err := c.queries.DeadTotals(ctx, optional(queue))
 	if err != nil {
@@ -65,38 +63,4 @@ func (c *Client) DeadStats(ctx context.Context, queue string) (DeadStats, error)
 		stats.Left = append(stats.Left, DeadLeft{r.Day.UTC(), r.Redriven, r.Purged})
 	}
 	return stats, nil
-}
-
-// DeadPolicy is what becomes of a queue's dead jobs by themselves. Nil fields are
-// those of the policy for every queue (*).
-type DeadPolicy struct {
-	Queue          string        `json:"queueName"`
-	Delay          *Milliseconds `json:"delay,omitempty"`          // before the first redrive; 1 s to 366 days
-	Multiplier     *float64      `json:"multiplier,omitempty"`     // of the delay, with each generation; 1–1000
-	MaxGenerations *int          `json:"maxGenerations,omitempty"` // 0: never redriven by themselves
-	Retention      *Milliseconds `json:"retention,omitempty"`      // older ones are purged by the task dlq-purge; 1 h to 100 years
-}
-
-// DeadPolicy is a queue's policy with every field filled.
-func (c *Client) DeadPolicy(ctx context.Context, queue string) (DeadPolicy, error) {
-	r, err := c.queries.GetDeadPolicy(ctx, queue)
-	if err != nil {
-		return DeadPolicy{}, translate("get dead letter policy", err)
-	}
-	n := int(r.MaxGenerations)
-	return DeadPolicy{queue, (*Milliseconds)(&r.Delay), &r.Multiplier, &n, (*Milliseconds)(&r.Retention)}, nil
-}
-
-// SetDeadPolicy changes the fields that p has. It holds for what dies from now on, a
-// retention for everything.
-func (c *Client) SetDeadPolicy(ctx context.Context, p DeadPolicy) error {
-	params := db.SetDeadPolicyParams{
-		Queue: p.Queue, Delay: (*time.Duration)(p.Delay), Multiplier: p.Multiplier, Retention: (*time.Duration)(p.Retention),
-	}
-	if p.MaxGenerations != nil {
-		n := int32(min(max(*p.MaxGenerations, -1), 101))
-		params.MaxGenerations = &n
-	}
-	err := c.acting(ctx, func(q *db.Queries) error { return q.SetDeadPolicy(ctx, params) })
-	return translate("set dead letter policy", err)
 }

@@ -60,7 +60,7 @@ const (
 const bucketError = 0.01
 
 // Performance tells how long the attempts of a queue took. Errors: *ArgumentError.
-func (c *Client) Performance(ctx context.Context, q PerformanceQuery) (Performance, error) {
+func (c MetricsClient) Performance(ctx context.Context, q PerformanceQuery) (Performance, error) {
 	p := Performance{Queue: q.Queue, Name: q.Name}
 	switch {
 	case q.Queue == "":
@@ -100,12 +100,4 @@ func (c *Client) Performance(ctx context.Context, q PerformanceQuery) (Performan
 		p.Error = bucketError
 	}
 	return p, nil
-}
-
-// moment is a time for SQL, null for the zero one.
-func moment(t time.Time) *time.Time {
-	if t.IsZero() {
-		return nil
-	}
-	return &t
 }

@@ -10,6 +10,10 @@ import (
 	"github.com/penstock/penstock/db"
 )
 
+// QueueClient reads and changes queues: client.Queues. A queue needs no settings to be
+// used; enqueueing to it is enough.
+type QueueClient struct{ *scope }
+
 // QueueCounts is how many jobs of a queue are in each state but the finished ones.
 type QueueCounts struct {
 	Queue     string `json:"queueName"`
@@ -22,7 +26,7 @@ type QueueCounts struct {
 
 // Counts counts one queue's jobs, or every queue's when queue is "". A queue in
 // which nothing waits, runs or is dead has no row. It reads the rows it counts.
-func (c *Client) Counts(ctx context.Context, queue string) ([]QueueCounts, error) {
+func (c QueueClient) Counts(ctx context.Context, queue string) ([]QueueCounts, error) {
 	rows, err := c.queries.CountByState(ctx, optional(queue))
 	if err != nil {
 		return nil, translate("count jobs", err)
@@ -35,7 +39,7 @@ func (c *Client) Counts(ctx context.Context, queue string) ([]QueueCounts, error
 }
 
 // Depth is how many jobs wait in a queue, counted up to most (1–10,000,000).
-func (c *Client) Depth(ctx context.Context, queue string, most int) (int64, error) {
+func (c QueueClient) Depth(ctx context.Context, queue string, most int) (int64, error) {
 	if most < 1 || most > 10_000_000 {
 		return 0, refuse("most", "1 to 10000000", most)
 	}
@@ -51,9 +55,9 @@ type QueueSettings struct {
 	Aging           float64 `json:"aging"`           // weight a waiting job gains per second; 0: none
 }
 
-// QueueSettings tells the settings of a queue; one that nobody has set anything of
+// Settings tells the settings of a queue; one that nobody has set anything of
 // has the usual ones.
-func (c *Client) QueueSettings(ctx context.Context, queue string) (QueueSettings, error) {
+func (c QueueClient) Settings(ctx context.Context, queue string) (QueueSettings, error) {
 	r, err := c.queries.GetQueue(ctx, queue)
 	if err != nil {
 		return QueueSettings{}, translate("get queue", err)
@@ -61,8 +65,8 @@ func (c *Client) QueueSettings(ctx context.Context, queue string) (QueueSettings
 	return QueueSettings{r.Queue, r.Paused, int(r.DefaultPriority), r.Aging}, nil
 }
 
-// AllQueueSettings are those of the queues that have any of their own, by name.
-func (c *Client) AllQueueSettings(ctx context.Context) ([]QueueSettings, error) {
+// ListSettings are those of the queues that have any of their own, by name.
+func (c QueueClient) ListSettings(ctx context.Context) ([]QueueSettings, error) {
 	rows, err := c.queries.ListQueues(ctx)
 	if err != nil {
 		return nil, translate("list queues", err)
@@ -80,13 +84,13 @@ type QueueInfo struct {
 	Counts QueueCounts `json:"counts"`
 }
 
-// Queues lists the queues that hold jobs or have settings of their own, by name.
-func (c *Client) Queues(ctx context.Context) ([]QueueInfo, error) {
+// List lists the queues that hold jobs or have settings of their own, by name.
+func (c QueueClient) List(ctx context.Context) ([]QueueInfo, error) {
 	counts, err := c.Counts(ctx, "")
 	if err != nil {
 		return nil, err
 	}
-	settings, err := c.AllQueueSettings(ctx)
+	settings, err := c.ListSettings(ctx)
 	if err != nil {
 		return nil, err
 	}
@@ -104,10 +108,10 @@ func (c *Client) Queues(ctx context.Context) ([]QueueInfo, error) {
 	return list, nil
 }
 
-// Queue tells one queue's settings and counts; it need not hold anything, nor have
+// Get tells one queue's settings and counts; it need not hold anything, nor have
 // settings of its own.
-func (c *Client) Queue(ctx context.Context, queue string) (QueueInfo, error) {
-	settings, err := c.QueueSettings(ctx, queue)
+func (c QueueClient) Get(ctx context.Context, queue string) (QueueInfo, error) {
+	settings, err := c.Settings(ctx, queue)
 	if err != nil {
 		return QueueInfo{}, err
 	}
@@ -124,10 +128,10 @@ type QueueChange struct {
 	Aging           *float64 // 0, or 0.00001–1000; from the next claim on
 }
 
-// SetQueue changes settings of a queue. With aging, a waiting job is overtaken only
+// Set changes settings of a queue. With aging, a waiting job is overtaken only
 // by those enqueued less than (difference in weight / aging) seconds after it.
 // Errors: *ArgumentError.
-func (c *Client) SetQueue(ctx context.Context, queue string, change QueueChange) error {
+func (c QueueClient) Set(ctx context.Context, queue string, change QueueChange) error {
 	err := c.acting(ctx, func(q *db.Queries) error {
 		return q.SetQueue(ctx, db.SetQueueParams{
 			Queue: queue, DefaultPriority: optional(string(change.DefaultPriority)), Aging: change.Aging,
@@ -140,14 +144,14 @@ func (c *Client) SetQueue(ctx context.Context, queue string, change QueueChange)
 	return err
 }
 
-// PauseQueue stops claims of a queue: running jobs finish, enqueue goes on.
-func (c *Client) PauseQueue(ctx context.Context, queue string) error {
+// Pause stops claims of a queue: running jobs finish, enqueue goes on.
+func (c QueueClient) Pause(ctx context.Context, queue string) error {
 	err := c.acting(ctx, func(q *db.Queries) error { return q.PauseQueue(ctx, queue) })
 	return translate("pause queue", err)
 }
 
-// ResumeQueue lets a paused queue's jobs be claimed again, at once.
-func (c *Client) ResumeQueue(ctx context.Context, queue string) error {
+// Resume lets a paused queue's jobs be claimed again, at once.
+func (c QueueClient) Resume(ctx context.Context, queue string) error {
 	err := c.acting(ctx, func(q *db.Queries) error { return q.ResumeQueue(ctx, queue) })
 	return translate("resume queue", err)
 }

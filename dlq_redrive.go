@@ -17,7 +17,7 @@ import (
 // its origin, and returns the new id. data replaces the job's data; nil keeps it.
 // Repeating the call returns the same id.
 // Errors: ErrDeadJobNotFound; ErrConflict when the entry was purged.
-func (c *Client) RedriveJob(ctx context.Context, queue, entry string, data any) (int64, error) {
+func (c DLQClient) RedriveJob(ctx context.Context, queue, entry string, data any) (int64, error) {
 	var edited json.RawMessage
 	if data != nil {
 		var err error
@@ -36,7 +36,7 @@ func (c *Client) RedriveJob(ctx context.Context, queue, entry string, data any) 
 // ProcessScheduledRetries redrives the entries of a queue (of every queue when
 // queue is "") whose NextRetryAt has come, and returns the new jobs' ids. Any
 // number of callers may do it at once: each entry goes once.
-func (c *Client) ProcessScheduledRetries(ctx context.Context, queue string) ([]int64, error) {
+func (c DLQClient) ProcessScheduledRetries(ctx context.Context, queue string) ([]int64, error) {
 	ids := []int64{}
 	for {
 		var more []int64
@@ -86,9 +86,9 @@ type Redrive struct {
 	Note          string     `json:"note,omitempty"`
 }
 
-// StartRedrive begins the operation and returns its id.
+// Redrive begins the operation and returns its id.
 // Errors: *ArgumentError; ErrConflict while another of the queue is under way.
-func (c *Client) StartRedrive(ctx context.Context, r RedriveRequest) (int64, error) {
+func (c DLQClient) Redrive(ctx context.Context, r RedriveRequest) (int64, error) {
 	p := db.StartRedriveParams{
 		Queue: r.Queue, Filter: filterJSON(r.Filter), Rate: int32(cmp.Or(r.Rate, 1000)), Canary: int32(r.Canary),
 		CanaryShare: cmp.Or(r.CanaryShare, 0.5), MaxGeneration: int32(cmp.Or(r.MaxGeneration, 10)),
@@ -105,21 +105,21 @@ func (c *Client) StartRedrive(ctx context.Context, r RedriveRequest) (int64, err
 // state. Resuming one that its canary stopped goes on without a canary.
 // Errors: ErrRedriveNotFound; ErrConflict when it was stopped and another of its
 // queue is under way by now.
-func (c *Client) PauseRedrive(ctx context.Context, id int64) (string, error) {
+func (c DLQClient) PauseRedrive(ctx context.Context, id int64) (string, error) {
 	return c.steer(ctx, id, "pause")
 }
 
 // ResumeRedrive: see PauseRedrive.
-func (c *Client) ResumeRedrive(ctx context.Context, id int64) (string, error) {
+func (c DLQClient) ResumeRedrive(ctx context.Context, id int64) (string, error) {
 	return c.steer(ctx, id, "resume")
 }
 
 // CancelRedrive: see PauseRedrive. What was redriven stays so.
-func (c *Client) CancelRedrive(ctx context.Context, id int64) (string, error) {
+func (c DLQClient) CancelRedrive(ctx context.Context, id int64) (string, error) {
 	return c.steer(ctx, id, "cancel")
 }
 
-func (c *Client) steer(ctx context.Context, id int64, action string) (state string, err error) {
+func (c DLQClient) steer(ctx context.Context, id int64, action string) (state string, err error) {
 	err = c.acting(ctx, func(q *db.Queries) (err error) {
 		state, err = q.SteerRedrive(ctx, db.SteerRedriveParams{ID: id, Action: action})
 		return err
@@ -130,8 +130,8 @@ func (c *Client) steer(ctx context.Context, id int64, action string) (state stri
 	return state, translate(action+" redrive", err)
 }
 
-// Redrive tells how far an operation is. Errors: ErrRedriveNotFound.
-func (c *Client) Redrive(ctx context.Context, id int64) (Redrive, error) {
+// GetRedrive tells how far an operation is. Errors: ErrRedriveNotFound.
+func (c DLQClient) GetRedrive(ctx context.Context, id int64) (Redrive, error) {
 	r, err := c.queries.GetRedrive(ctx, id)
 	if errors.Is(err, pgx.ErrNoRows) {
 		return Redrive{}, fmt.Errorf("get redrive %d: %w", id, ErrRedriveNotFound)
@@ -141,8 +141,8 @@ func (c *Client) Redrive(ctx context.Context, id int64) (Redrive, error) {
 	return redrive(r)
 }
 
-// Redrives lists operations, the newest first; queue "" is every queue, limit 1–500.
-func (c *Client) Redrives(ctx context.Context, queue string, limit int) ([]Redrive, error) {
+// ListRedrives lists operations, the newest first; queue "" is every queue, limit 1–500.
+func (c DLQClient) ListRedrives(ctx context.Context, queue string, limit int) ([]Redrive, error) {
 	n, err := pageSize(limit)
 	if err != nil {
 		return nil, err
@@ -179,8 +179,8 @@ type DeadCount struct {
 	Sample IDs   `json:"sampleJobIds"`
 }
 
-// CountDead counts the entries a filter finds, up to a million, and names ten.
-func (c *Client) CountDead(ctx context.Context, queue string, filter DeadFilter) (DeadCount, error) {
+// Count counts the entries a filter finds, up to a million, and names ten.
+func (c DLQClient) Count(ctx context.Context, queue string, filter DeadFilter) (DeadCount, error) {
 	r, err := c.queries.CountDead(ctx, db.CountDeadParams{
 		Queue: optional(queue), Filter: filterJSON(filter), Most: 1_000_000,
 	})
@@ -190,10 +190,10 @@ func (c *Client) CountDead(ctx context.Context, queue string, filter DeadFilter)
 	return DeadCount{r.Jobs, r.Capped, r.Sample}, nil
 }
 
-// PurgeDead deletes entries of a queue (of every queue when queue is "") that died
+// Purge deletes entries of a queue (of every queue when queue is "") that died
 // longer ago than olderThan and satisfy the filter, in batches, each recorded, and
 // returns how many; progress, if given, hears the count after each batch.
-func (c *Client) PurgeDead(ctx context.Context, queue string, olderThan time.Duration, filter DeadFilter, progress func(int64)) (int64, error) {
+func (c DLQClient) Purge(ctx context.Context, queue string, olderThan time.Duration, filter DeadFilter, progress func(int64)) (int64, error) {
 	var total int64
 	for {
 		var n int32

@@ -46,7 +46,7 @@ const (
 // stop once drained.
 func (q *servedQueue) fetch(ctx context.Context) {
 	f := &fetcher{
-		q: q, woken: q.worker.listener.woken(q.name), local: q.worker.client.nudges.channel(q.name),
+		q: q, woken: q.worker.listener.woken(q.name), local: q.worker.client.wakeups.channel(q.name),
 		pollEvery: leastPoll, reconcileAt: time.Now().Add(reconcileEvery),
 	}
 	defer q.worker.listener.wish(q.name, false)

@@ -16,9 +16,9 @@ type QueueSample struct {
 	Age              time.Duration // since At, by the database's clock
 }
 
-// QueueSamples are the last samples of every queue, by name. It reads a small row for
+// Samples are the last samples of every queue, by name. It reads a small row for
 // each, so it may be asked often; Queues counts anew.
-func (c *Client) QueueSamples(ctx context.Context) ([]QueueSample, error) {
+func (c QueueClient) Samples(ctx context.Context) ([]QueueSample, error) {
 	rows, err := c.queries.ListQueueSamples(ctx)
 	if err != nil {
 		return nil, translate("list queue samples", err)

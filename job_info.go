@@ -214,18 +214,3 @@ func (c *Client) Cancel(ctx context.Context, id int64) (CancelResult, error) {
 	}
 	return CancelResult(word), nil
 }
-
-func value[T any](p *T) (v T) {
-	if p != nil {
-		v = *p
-	}
-	return v
-}
-
-func utc(t *time.Time) *time.Time {
-	if t == nil {
-		return nil
-	}
-	u := t.UTC()
-	return &u
-}

@@ -14,6 +14,11 @@ import (
 	"github.com/penstock/penstock/db"
 )
 
+// DLQClient works with the dead letter queue: client.DLQ. A job gets there when its
+// retries are used up, or when its error must not be retried. It leaves only by a
+// redrive or a purge, and both are recorded (P11).
+type DLQClient struct{ *scope }
+
 // DeadJob is an entry of the dead letter queue, with all that the job was.
 type DeadJob struct {
 	ID             string          `json:"id"` // dlq_<job>_<attempt>: one death
@@ -64,9 +69,9 @@ type DeadQuery struct {
 	Cursor string // Next of an earlier page of the same query
 }
 
-// DeadJobs lists the dead letter queue, the newest first; one page reads at most
+// List lists the dead letter queue, the newest first; one page reads at most
 // 10,000 entries.
-func (c *Client) DeadJobs(ctx context.Context, q DeadQuery) (Page[DeadJob], error) {
+func (c DLQClient) List(ctx context.Context, q DeadQuery) (Page[DeadJob], error) {
 	page := Page[DeadJob]{Items: []DeadJob{}}
 	limit, err := pageSize(q.Limit)
 	if err != nil {
@@ -112,8 +117,8 @@ func filterJSON(filter any) json.RawMessage {
 
 var entryPattern = regexp.MustCompile(`^dlq_(\d{1,18})_(\d{1,9})$`)
 
-// DeadJob tells one entry, by its id dlq_<job>_<attempt>. Errors: ErrDeadJobNotFound.
-func (c *Client) DeadJob(ctx context.Context, queue, entry string) (DeadJob, error) {
+// Get tells one entry, by its id dlq_<job>_<attempt>. Errors: ErrDeadJobNotFound.
+func (c DLQClient) Get(ctx context.Context, queue, entry string) (DeadJob, error) {
 	parts := entryPattern.FindStringSubmatch(entry)
 	if parts == nil {
 		return DeadJob{}, refuse("entry", "dlq_<job>_<attempt>", strconv.Quote(clip(entry, 60)))
@@ -161,9 +166,9 @@ type ErrorGroup struct {
 	ResolvedAt  *time.Time `json:"resolvedAt,omitempty"`
 }
 
-// ErrorGroups groups the dead letter queue by error, the most frequent first;
+// Groups groups the dead letter queue by error, the most frequent first;
 // queue "" is every queue, limit 1–500. It reads every entry.
-func (c *Client) ErrorGroups(ctx context.Context, queue string, limit int) ([]ErrorGroup, error) {
+func (c DLQClient) Groups(ctx context.Context, queue string, limit int) ([]ErrorGroup, error) {
 	if limit < 1 || limit > mostPage {
 		return nil, refuse("limit", "1 to 500", limit)
 	}
@@ -181,9 +186,9 @@ func (c *Client) ErrorGroups(ctx context.Context, queue string, limit int) ([]Er
 	return groups, nil
 }
 
-// ResolveError marks an error group resolved, or open again. One of which a job
+// ResolveGroup marks an error group resolved, or open again. One of which a job
 // dies later is open by itself. Errors: ErrDeadJobNotFound when no entry has it.
-func (c *Client) ResolveError(ctx context.Context, queue, fingerprint string, resolved bool) error {
+func (c DLQClient) ResolveGroup(ctx context.Context, queue, fingerprint string, resolved bool) error {
 	var known bool
 	err := c.acting(ctx, func(q *db.Queries) (err error) {
 		known, err = q.ResolveError(ctx, db.ResolveErrorParams{Queue: queue, Fingerprint: fingerprint, Resolved: resolved})
@@ -196,11 +201,4 @@ func (c *Client) ResolveError(ctx context.Context, queue, fingerprint string, re
 		return fmt.Errorf("resolve error %s: %w", clip(fingerprint, 40), ErrDeadJobNotFound)
 	}
 	return nil
-}
-
-func optional(text string) *string {
-	if text == "" {
-		return nil
-	}
-	return &text
 }

@@ -4,39 +4,12 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
-	"math"
-	"strconv"
-	"time"
 
 	"github.com/penstock/penstock/db"
 )
 
-// Milliseconds is a duration that JSON spells as a number of milliseconds.
-type Milliseconds time.Duration
-
-// MarshalJSON writes the milliseconds, with fractions where there are any.
-func (m Milliseconds) MarshalJSON() ([]byte, error) {
-	return strconv.AppendFloat(nil, float64(m)/float64(time.Millisecond), 'f', -1, 64), nil
-}
-
-// UnmarshalJSON reads what MarshalJSON writes. What is longer than a duration becomes
-// the longest one, which is refused for what it is.
-func (m *Milliseconds) UnmarshalJSON(text []byte) error {
-	var ms float64
-	if err := json.Unmarshal(text, &ms); err != nil {
-		return err
-	}
-	const most = float64(math.MaxInt64 / int64(time.Millisecond))
-	switch {
-	case ms >= most:
-		*m = math.MaxInt64
-	case ms <= -most:
-		*m = -math.MaxInt64
-	default:
-		*m = Milliseconds(ms * float64(time.Millisecond))
-	}
-	return nil
-}
+// PolicyClient reads and changes retry policies: client.Policies.
+type PolicyClient struct{ *scope }
 
 // Policy is how the failing jobs of a queue and name are retried. As a row, nil
 // fields are looked up in the next broader one: (queue, name), (queue, *), (*, *);
@@ -54,8 +27,8 @@ type Policy struct {
 	Retryable    []string      `json:"retryable,omitzero"`          // retried even if NonRetryable matches
 }
 
-// Policies lists the policy rows as they are, the broadest first.
-func (c *Client) Policies(ctx context.Context) ([]Policy, error) {
+// List lists the policy rows as they are, the broadest first.
+func (c PolicyClient) List(ctx context.Context) ([]Policy, error) {
 	rows, err := c.queries.ListPolicies(ctx)
 	if err != nil {
 		return nil, translate("list policies", err)
@@ -67,9 +40,9 @@ func (c *Client) Policies(ctx context.Context) ([]Policy, error) {
 	return policies, nil
 }
 
-// Policy is what a failing job of this queue and name is retried by, every field
+// Get is what a failing job of this queue and name is retried by, every field
 // filled; retry, if given, is what the job brought of its own.
-func (c *Client) Policy(ctx context.Context, queue, name string, retry *RetryStrategy) (Policy, error) {
+func (c PolicyClient) Get(ctx context.Context, queue, name string, retry *RetryStrategy) (Policy, error) {
 	own, err := retryText(retry)
 	if err != nil {
 		return Policy{}, err
@@ -81,10 +54,10 @@ func (c *Client) Policy(ctx context.Context, queue, name string, retry *RetryStr
 	return policy(row), nil
 }
 
-// SetPolicy changes the fields that p has, takes those that reset names (as in
+// Set changes the fields that p has, takes those that reset names (as in
 // JSON: delay, maxAttempts …) back to the broader row, and leaves the others. It
 // holds at once for every job that did not bring its own. Errors: *ArgumentError.
-func (c *Client) SetPolicy(ctx context.Context, p Policy, reset ...string) error {
+func (c PolicyClient) Set(ctx context.Context, p Policy, reset ...string) error {
 	fields := map[string]any{}
 	encoded, err := json.Marshal(p)
 	if err != nil {
@@ -104,15 +77,15 @@ func (c *Client) SetPolicy(ctx context.Context, p Policy, reset ...string) error
 	if encoded, err = json.Marshal(fields); err != nil {
 		return fmt.Errorf("set policy: %w", err)
 	}
-	return c.setPolicy(ctx, p.Queue, p.Name, encoded)
+	return c.set(ctx, p.Queue, p.Name, encoded)
 }
 
-// RemovePolicy takes a queue's or a name's row away, so that the broader one serves.
-func (c *Client) RemovePolicy(ctx context.Context, queue, name string) error {
-	return c.setPolicy(ctx, queue, name, nil)
+// Remove takes a queue's or a name's row away, so that the broader one serves.
+func (c PolicyClient) Remove(ctx context.Context, queue, name string) error {
+	return c.set(ctx, queue, name, nil)
 }
 
-func (c *Client) setPolicy(ctx context.Context, queue, name string, fields json.RawMessage) error {
+func (c PolicyClient) set(ctx context.Context, queue, name string, fields json.RawMessage) error {
 	err := c.acting(ctx, func(q *db.Queries) error {
 		return q.SetPolicy(ctx, db.SetPolicyParams{Queue: queue, Name: name, Policy: fields})
 	})
@@ -128,9 +101,9 @@ type RetryPreview struct {
 	UsualTotal Milliseconds `json:"usualTotal"` // from the first failure on
 }
 
-// PreviewPolicy is the schedule a job of this queue and name would see that keeps
+// Preview is the schedule a job of this queue and name would see that keeps
 // failing: an element per failure that is retried.
-func (c *Client) PreviewPolicy(ctx context.Context, queue, name string, retry *RetryStrategy) ([]RetryPreview, error) {
+func (c PolicyClient) Preview(ctx context.Context, queue, name string, retry *RetryStrategy) ([]RetryPreview, error) {
 	own, err := retryText(retry)
 	if err != nil {
 		return nil, err

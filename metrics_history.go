@@ -60,7 +60,7 @@ type Sample struct {
 // History lists the samples of a span of time, the oldest first. A time in which nothing
 // was seen has none: gaps are gaps. What ended in the last ten seconds may be missing.
 // Errors: *ArgumentError.
-func (c *Client) History(ctx context.Context, q HistoryQuery) ([]Sample, error) {
+func (c MetricsClient) History(ctx context.Context, q HistoryQuery) ([]Sample, error) {
 	if q.Step == "" {
 		q.Step = StepMinute
 	}

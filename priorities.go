@@ -1,7 +1,6 @@
 package penstock
 
 import (
-	"cmp"
 	"context"
 	"encoding/json"
 	"fmt"
@@ -9,6 +8,11 @@ import (
 
 	"github.com/penstock/penstock/db"
 )
+
+// PriorityClient reads and changes what gives a job without an explicit priority its
+// weight: client.Priorities. The first rule whose condition holds, or else the queue's
+// default, is the base; tags then shift it.
+type PriorityClient struct{ *scope }
 
 // PriorityRule gives jobs that state no priority their weight: the first rule of
 // the queue, by position, whose condition holds for the data decides.
@@ -21,8 +25,8 @@ type PriorityRule struct {
 	ErrorSeen *time.Time `json:"errorSeen,omitempty"` // when that was
 }
 
-// PriorityRules lists the rules of a queue, or of every queue when queue is "".
-func (c *Client) PriorityRules(ctx context.Context, queue string) ([]PriorityRule, error) {
+// Rules lists the rules of a queue, or of every queue when queue is "".
+func (c PriorityClient) Rules(ctx context.Context, queue string) ([]PriorityRule, error) {
 	rows, err := c.queries.ListRules(ctx, optional(queue))
 	if err != nil {
 		return nil, translate("list rules", err)
@@ -36,9 +40,9 @@ func (c *Client) PriorityRules(ctx context.Context, queue string) ([]PriorityRul
 	return rules, nil
 }
 
-// SetPriorityRule puts a rule at its position; it holds from the next enqueue on.
+// SetRule puts a rule at its position; it holds from the next enqueue on.
 // Errors: *ArgumentError, for a condition that is no jsonpath too.
-func (c *Client) SetPriorityRule(ctx context.Context, rule PriorityRule) error {
+func (c PriorityClient) SetRule(ctx context.Context, rule PriorityRule) error {
 	err := c.acting(ctx, func(q *db.Queries) error {
 		return q.SetRule(ctx, db.SetRuleParams{
 			Queue: rule.Queue, Position: int32(rule.Position), Condition: &rule.Condition, Priority: string(rule.Priority),
@@ -47,8 +51,8 @@ func (c *Client) SetPriorityRule(ctx context.Context, rule PriorityRule) error {
 	return translate("set rule", err)
 }
 
-// RemovePriorityRule takes a rule away.
-func (c *Client) RemovePriorityRule(ctx context.Context, queue string, position int) error {
+// RemoveRule takes a rule away.
+func (c PriorityClient) RemoveRule(ctx context.Context, queue string, position int) error {
 	err := c.acting(ctx, func(q *db.Queries) error {
 		return q.SetRule(ctx, db.SetRuleParams{Queue: queue, Position: int32(position)})
 	})
@@ -65,8 +69,8 @@ type PriorityDecision struct {
 	Errors map[int]string `json:"errors,omitempty"` // of rules that were passed over, by position
 }
 
-// DecidePriority tells what a job with this data and these tags would be given.
-func (c *Client) DecidePriority(ctx context.Context, queue string, data any, tags []string) (PriorityDecision, error) {
+// Decide tells what a job with this data and these tags would be given.
+func (c PriorityClient) Decide(ctx context.Context, queue string, data any, tags []string) (PriorityDecision, error) {
 	encoded, err := encodeData(data)
 	if err != nil {
 		return PriorityDecision{}, err
@@ -92,9 +96,9 @@ type PriorityShare struct {
 	Running   int64  `json:"running"`
 }
 
-// PriorityDistribution counts waiting, scheduled and running jobs by weight, the
+// Distribution counts waiting, scheduled and running jobs by weight, the
 // highest first, of one queue or of every queue when queue is "".
-func (c *Client) PriorityDistribution(ctx context.Context, queue string) ([]PriorityShare, error) {
+func (c PriorityClient) Distribution(ctx context.Context, queue string) ([]PriorityShare, error) {
 	rows, err := c.queries.PriorityDistribution(ctx, optional(queue))
 	if err != nil {
 		return nil, translate("read priority distribution", err)
@@ -118,8 +122,8 @@ type (
 	}
 )
 
-// PriorityLevels lists the levels by weight.
-func (c *Client) PriorityLevels(ctx context.Context) ([]PriorityLevel, error) {
+// Levels lists the levels by weight.
+func (c PriorityClient) Levels(ctx context.Context) ([]PriorityLevel, error) {
 	rows, err := c.queries.ListLevels(ctx)
 	if err != nil {
 		return nil, translate("list levels", err)
@@ -131,16 +135,16 @@ func (c *Client) PriorityLevels(ctx context.Context) ([]PriorityLevel, error) {
 	return levels, nil
 }
 
-// SetPriorityLevel adds a level or changes its weight; weight 0 removes it.
-func (c *Client) SetPriorityLevel(ctx context.Context, level PriorityLevel) error {
+// SetLevel adds a level or changes its weight; weight 0 removes it.
+func (c PriorityClient) SetLevel(ctx context.Context, level PriorityLevel) error {
 	err := c.acting(ctx, func(q *db.Queries) error {
 		return q.SetLevel(ctx, db.SetLevelParams{Level: level.Level, Weight: int32(level.Weight)})
 	})
 	return translate("set level", err)
 }
 
-// PriorityTags lists the tags that shift a weight.
-func (c *Client) PriorityTags(ctx context.Context) ([]PriorityTag, error) {
+// Tags lists the tags that shift a weight.
+func (c PriorityClient) Tags(ctx context.Context) ([]PriorityTag, error) {
 	rows, err := c.queries.ListTags(ctx)
 	if err != nil {
 		return nil, translate("list tags", err)
@@ -152,69 +156,10 @@ func (c *Client) PriorityTags(ctx context.Context) ([]PriorityTag, error) {
 	return tags, nil
 }
 
-// SetPriorityTag adds a tag or changes its shift; shift 0 removes it.
-func (c *Client) SetPriorityTag(ctx context.Context, tag PriorityTag) error {
+// SetTag adds a tag or changes its shift; shift 0 removes it.
+func (c PriorityClient) SetTag(ctx context.Context, tag PriorityTag) error {
 	err := c.acting(ctx, func(q *db.Queries) error {
 		return q.SetTag(ctx, db.SetTagParams{Tag: tag.Tag, Shift: int32(tag.Shift)})
 	})
 	return translate("set tag", err)
-}
-
-// Breaker is the circuit breaker of a queue and name, or, with name *, of each
-// name of the queue by itself.
-type Breaker struct {
-	Queue         string       `json:"queueName"`
-	Name          string       `json:"name"`
-	FailureShare  float64      `json:"failureShare"`  // opens at this share, above 0 up to 1; 0 takes 0.5
-	LeastAttempts int          `json:"leastAttempts"` // of at least so many attempts; 0 takes 20
-	Span          Milliseconds `json:"span"`          // within this time; 0 takes 30 s
-	CoolDown      Milliseconds `json:"coolDown"`      // between probes while open; 0 takes 30 s
-}
-
-// SetBreaker turns a breaker on or changes it.
-func (c *Client) SetBreaker(ctx context.Context, b Breaker) error {
-	p := db.SetBreakerParams{
-		Queue: b.Queue, Name: b.Name, Enabled: true, FailureShare: b.FailureShare, LeastAttempts: int32(b.LeastAttempts),
-		Span: time.Duration(b.Span), CoolDown: time.Duration(b.CoolDown),
-	}
-	p.FailureShare, p.LeastAttempts = cmp.Or(p.FailureShare, 0.5), cmp.Or(p.LeastAttempts, 20)
-	p.Span, p.CoolDown = cmp.Or(p.Span, 30*time.Second), cmp.Or(p.CoolDown, 30*time.Second)
-	return translate("set breaker", c.acting(ctx, func(q *db.Queries) error { return q.SetBreaker(ctx, p) }))
-}
-
-// RemoveBreaker turns a breaker off. What it has put off runs by the moment its next
-// probe would have.
-func (c *Client) RemoveBreaker(ctx context.Context, queue, name string) error {
-	err := c.acting(ctx, func(q *db.Queries) error { return q.SetBreaker(ctx, db.SetBreakerParams{Queue: queue, Name: name}) })
-	return translate("remove breaker", err)
-}
-
-// BreakerState is a name whose breaker is open, or has been.
-type BreakerState struct {
-	Name        string     `json:"name"`
-	Open        bool       `json:"open"`
-	ChangedAt   time.Time  `json:"changedAt"`
-	NextProbeAt *time.Time `json:"nextProbeAt,omitempty"`
-	Attempts    int64      `json:"attempts"` // of those that opened it
-	Failures    int64      `json:"failures"`
-}
-
-// Breakers tells a queue's breaker settings and the states of its names.
-func (c *Client) Breakers(ctx context.Context, queue string) ([]Breaker, []BreakerState, error) {
-	rows, err := c.queries.ListBreakerSettings(ctx, queue)
-	if err != nil {
-		return nil, nil, translate("list breakers", err)
-	}
-	states, err := c.queries.ListBreakers(ctx, queue)
-	if err != nil {
-		return nil, nil, translate("list breakers", err)
-	}
-	breakers, seen := make([]Breaker, len(rows)), make([]BreakerState, len(states))
-	for i, r := range rows {
-		breakers[i] = Breaker{r.Queue, r.Name, r.FailureShare, int(r.LeastAttempts), Milliseconds(r.Span), Milliseconds(r.CoolDown)}
-	}
-	for i, s := range states {
-		seen[i] = BreakerState{s.Name, s.IsOpen, s.ChangedAt.UTC(), utc(s.NextProbeAt), s.Attempts, s.Failures}
-	}
-	return breakers, seen, nil
 }

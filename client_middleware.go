@@ -17,7 +17,7 @@ type EnqueueMiddleware func(next EnqueueFunc) EnqueueFunc
 
 // through is enqueue inside the middleware, of which there is some.
 func (c *Client) through(enqueue EnqueueFunc) EnqueueFunc {
-	for _, m := range slices.Backward(c.around) {
+	for _, m := range slices.Backward(c.middleware) {
 		enqueue = m(enqueue)
 	}
 	return func(ctx context.Context, jobs []NewJob) ([]int64, error) {

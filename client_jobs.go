@@ -68,19 +68,25 @@ func (c *Client) Jobs(ctx context.Context, q JobQuery) (Page[JobInfo], error) {
 	return page, nil
 }
 
-// CountJobs counts the jobs a filter finds and stops at most (1–100,000); capped
-// says that there are more, or that it stopped reading first.
-func (c *Client) CountJobs(ctx context.Context, filter JobFilter, most int) (count int, capped bool, err error) {
+// JobCount is how many jobs a filter finds.
+type JobCount struct {
+	Jobs   int
+	Capped bool // there may be more: counting stopped at its limit
+}
+
+// CountJobs counts the jobs that a filter finds, up to most (1–100,000). It reads at
+// most a million rows. Errors: *ArgumentError.
+func (c *Client) CountJobs(ctx context.Context, filter JobFilter, most int) (JobCount, error) {
 	if most < 1 || most > 100_000 {
-		return 0, false, refuse("most", "1 to 100000", most)
+		return JobCount{}, refuse("most", "1 to 100000", most)
 	}
 	found, err := c.queries.FindJobs(ctx, db.FindJobsParams{
 		Filter: filterJSON(filter), MaxRows: int32(most), MaxScanned: 1_000_000,
 	})
 	if err != nil {
-		return 0, false, translate("count jobs", err)
+		return JobCount{}, translate("count jobs", err)
 	}
-	return len(found.IDs), found.More, nil
+	return JobCount{len(found.IDs), found.More}, nil
 }
 
 // Reprioritize changes the priority of a waiting job; false when it is not waiting.
@@ -89,9 +95,9 @@ func (c *Client) Reprioritize(ctx context.Context, id int64, priority Priority) 
 	return changed, translate("reprioritize job", err)
 }
 
-// DeadLetter lays a waiting job in the dead letter queue by hand, with a word about
+// Add lays a waiting job in the dead letter queue by hand, with a word about
 // why; false when it is not waiting. It can be redriven, but not by itself.
-func (c *Client) DeadLetter(ctx context.Context, id int64, message string) (bool, error) {
+func (c DLQClient) Add(ctx context.Context, id int64, message string) (bool, error) {
 	var changed bool
 	err := c.acting(ctx, func(q *db.Queries) (err error) {
 		changed, err = q.DeadLetter(ctx, db.DeadLetterParams{JobID: id, Message: cleanText(message, 2000)})
