@@ -2,9 +2,9 @@ package bench
 
 import "slices"
 
-// inTurns measures two ways of doing the same in pairs and returns what the second did
-// of the first, in ascending order. Who goes first changes from pair to pair, since the
-// first has the cleaner tables; and pairs, since a machine has slow moments.
+// alternate measures two ways of doing the same in pairs, and returns the ratios of the
+// second to the first in ascending order. Pairs, because a machine has slow moments.
+// The order changes from pair to pair, because the first finds cleaner tables.
 func alternate(pairs int, measure func(way int) (float64, error)) (ratios []float64, err error) {
 	for pair := range pairs {
 		var measured [2]float64
@@ -20,7 +20,7 @@ func alternate(pairs int, measure func(way int) (float64, error)) (ratios []floa
 	return ratios, nil
 }
 
-// median is the middle of sorted figures, of which there is at least one.
+// median returns the middle of sorted figures. REQUIRES: at least one.
 func median(sorted []float64) float64 {
 	return mean(sorted[(len(sorted)-1)/2], sorted[len(sorted)/2])
 }

@@ -15,28 +15,28 @@ import (
 var backlogScenario = Scenario{
 	Name:  "backlog",
 	Short: "Claim with nothing waiting, with a long backlog, and with much scheduled",
-	Long: `Three times, in turns, works off 100,000 jobs (or a tenth of --jobs, if that is less) in
-a database of their own, on a queue where --jobs wait, and on one where --jobs are
-scheduled for tomorrow, which share another database. Before each round, what has just
-been loaded is vacuumed, written back and counted, as it would be in a backlog that has
-grown for minutes. What is compared is how long claims took, the median of the rounds,
-since a machine has slow moments.`,
+	Long: `Works off 100,000 jobs (or a tenth of --jobs, if that is less) three times in each of
+three queues, alternating: a queue in an empty database; a queue where --jobs wait; and
+a queue where --jobs are scheduled for tomorrow. The last two share a database. Before
+each round the loaded tables are vacuumed, checkpointed and counted, as they would be in
+a backlog that has grown for minutes. The result is the median duration of claims,
+because a machine has slow moments.`,
 	Usual: Load{Jobs: 1_000_000, Concurrency: 100, PayloadBytes: 100},
 	run:   (*bench).backlog,
 }
 
 const (
-	probeJobs   = 100_000 // are worked off at a time beside the backlog
+	probeJobs   = 100_000 // are worked off at a time while the backlog waits
 	probeRounds = 3
 )
 
-// probed is a queue that is worked off a piece at a time.
+// probed is a queue whose jobs are worked off in parts.
 type probed struct {
 	in                  *bench
 	name, queue         string
 	enqueued, completed int64
 	took                time.Duration
-	micros              []float64 // that claims took for a job, by round
+	micros              []float64 // of claims per job, by round
 }
 
 func (b *bench) backlog(ctx context.Context) (err error) {
@@ -84,7 +84,7 @@ func (b *bench) backlog(ctx context.Context) (err error) {
 	return nil
 }
 
-// probes adds as many jobs to each queue as it then works off there, one queue after another.
+// probes adds jobs to each queue and then works off as many, one queue after another.
 func probes(ctx context.Context, jobs int, queues []*probed) error {
 	for _, q := range queues {
 		if err := q.add(ctx, jobs, nil); err != nil {
@@ -104,13 +104,13 @@ func probes(ctx context.Context, jobs int, queues []*probed) error {
 	return nil
 }
 
-func (q *probed) add(ctx context.Context, jobs int, shape func(*penstock.NewJob)) error {
+func (q *probed) add(ctx context.Context, jobs int, modify func(*penstock.NewJob)) error {
 	q.enqueued += int64(jobs)
-	_, err := q.in.enqueueBulk(ctx, q.queue, jobs, 1, shape)
+	_, err := q.in.enqueueBulk(ctx, q.queue, jobs, 1, modify)
 	return err
 }
 
-// settle does what Postgres and the sampler would do in the minutes after a bulk load.
+// vacuum does what Postgres and the sampler would do in the minutes after a bulk load.
 func (b *bench) vacuum(ctx context.Context) error {
 	for _, statement := range []string{
 		"VACUUM (ANALYZE) penstock.jobs, penstock.pending, penstock.running, penstock.attempts, penstock.tallies",
@@ -118,12 +118,12 @@ func (b *bench) vacuum(ctx context.Context) error {
 		"UPDATE penstock.sampling SET next_look_at = clock_timestamp() + interval '1 minute'",
 	} {
 		if _, err := b.pool.Exec(ctx, statement); err != nil {
-			return fmt.Errorf("settle: %w", err)
+			return fmt.Errorf("vacuum: %w", err)
 		}
 	}
 	_, err := b.pool.Exec(ctx, "CHECKPOINT")
 	if pg, ok := errors.AsType[*pgconn.PgError](err); ok && pg.Code == "42501" {
-		return nil // the role may not: then it is settled less
+		return nil // the role has no right to CHECKPOINT
 	}
 	return err
 }

@@ -1,11 +1,11 @@
-// Package bench measures Penstock on the machine it runs on, through the public Go
-// API and with production settings only: what a scenario gets, every user gets. The
-// figures of a shared machine drift, so each run also measures what the same server
-// does for plain SQL (limit.go), and reports how much of that is left.
+// Package bench measures Penstock on this machine, through the public Go API and with
+// production settings only. The speed of a shared machine varies, so each run also
+// measures plain SQL on the same server (limit.go) and reports its figures relative to
+// that.
 //
-// A run works in a database of its own, on a fresh private cluster with full
-// durability or on the server of Options.URL, and drops it at the end. Afterwards
-// the rows are counted: a figure whose jobs are not all accounted for is an error.
+// A run uses a database of its own, on a fresh private cluster with full durability or
+// on the server of Options.URL, and drops it at the end. It counts the rows afterwards:
+// if a job is missing or doubled, the run is an error.
 package bench
 
 import (
@@ -18,8 +18,8 @@ import (
 	"go.uber.org/zap"
 )
 
-// Load is what a scenario is put under. Of Scenario.Usual, a zero field says that the
-// scenario has no such thing; Workers and Rate may also be zero by choice.
+// Load is the load of a scenario. In Scenario.Usual a zero field means that the
+// scenario does not use it; Workers and Rate may also be zero by choice.
 type Load struct {
 	Jobs         int           // how many to enqueue, or how long the backlog is
 	Concurrency  int           // handlers at once, 1–10,000
@@ -36,41 +36,41 @@ type Options struct {
 	Version string // of the library, for the setup
 	Load    Load
 
-	Log      *zap.Logger    // what the library warns of; nil: silent
-	Progress func(Progress) // called ten times a second while something long goes on; nil: never
+	Log      *zap.Logger    // the library's warnings; nil: none
+	Progress func(Progress) // called ten times a second during long stages; may be nil
 }
 
-// Progress is how far the present stage is.
+// Progress says how far the present stage is.
 type Progress struct {
 	Stage       string
 	Done, Total int64 // jobs, or milliseconds of a stage that lasts a set time
 }
 
-// Scenario is one thing to measure.
+// Scenario is one measurement.
 type Scenario struct {
 	Name  string
 	Short string // one line
 	Long  string // what is measured, and how
-	Usual Load   // what it is put under unless told otherwise
+	Usual Load   // the load unless the user changes it
 
 	run func(*bench, context.Context) error // a method of bench
 }
 
-// Scenarios are all there are, in the order to show them.
+// Scenarios are all scenarios, in the order to show them.
 var Scenarios = []Scenario{
 	drainScenario, enqueueScenario, steadyScenario, latencyScenario, backlogScenario, pinnedScenario, notifyScenario,
 	workersScenario, memoryScenario, idleScenario, ceilingScenario, httpScenario, httpWorkScenario,
 }
 
-// Report is what a run found. Its JSON is one object: the figures of the headline row
-// (jobs_per_second, or p50_ms p95_ms p99_ms max_ms) beside every row, the machine's
-// limit and the setup.
+// Report is the result of a run. Its JSON is one object: the figures of the headline
+// row (jobs_per_second, or p50_ms p95_ms p99_ms max_ms), every row, the machine's limit
+// and the setup.
 type Report struct {
 	Scenario string `json:"scenario"`
 	*Speed
 	*Latency
 	Rows     []Row    `json:"rows"`
-	Findings []string `json:"findings,omitempty"` // sentences: comparisons between rows, and what was counted
+	Findings []string `json:"findings,omitempty"` // sentences: comparisons between rows, and counts
 	Limit    Limits   `json:"limit"`
 	Setup    Setup    `json:"setup"`
 }
@@ -81,12 +81,12 @@ type Row struct {
 	*Speed
 	*Latency
 	*Amount
-	// OfLimit is jobs_per_second over what plain SQL did in the same run: rows in bulk,
-	// or single commits when Against says "commits".
+	// OfLimit is jobs_per_second divided by the speed of plain SQL in the same run:
+	// rows in bulk, or single commits when Against is "commits".
 	OfLimit float64 `json:"of_limit,omitempty"`
 	Against string  `json:"against,omitempty"`
-	// Ceiling is what the same SQL functions did just before and after, called by a loop
-	// without the library (verbs.go), and OfCeiling is jobs_per_second over that.
+	// Ceiling is the speed of the same SQL functions just before and after, called by a
+	// loop without the library (verbs.go). OfCeiling is jobs_per_second divided by it.
 	Ceiling   float64 `json:"ceiling_jobs_per_second,omitempty"`
 	OfCeiling float64 `json:"of_ceiling,omitempty"`
 	WALBytes  float64 `json:"wal_bytes_per_job,omitempty"` // from a job's enqueue to its end
@@ -123,9 +123,8 @@ type bench struct {
 	queues int // made by fresh
 }
 
-// Run measures the scenario and returns what it found. It leaves nothing behind, also
-// when ctx ends. Errors: ErrMiscounted when rows are missing or too many; what the
-// server or the library said.
+// Run measures the scenario. It removes everything it made, also when ctx ends. Errors:
+// ErrMiscounted when rows are missing or doubled; errors of the server or the library.
 func (s *Scenario) Run(ctx context.Context, opts Options) (_ *Report, err error) {
 	if opts.Log == nil {
 		opts.Log = zap.NewNop()
@@ -156,7 +155,8 @@ func (s *Scenario) Run(ctx context.Context, opts Options) (_ *Report, err error)
 	return b.report, nil
 }
 
-// elsewhere is the same bench in one more database on the same server. The caller closes it.
+// inAnotherDatabase returns the same bench in a second database on the same server. The
+// caller closes it.
 func (b *bench) inAnotherDatabase(ctx context.Context) (*bench, error) {
 	defer b.stage("preparing another database", 0, nil)()
 	opts := b.opts
@@ -170,9 +170,9 @@ func (b *bench) inAnotherDatabase(ctx context.Context) (*bench, error) {
 	return &other, nil
 }
 
-// stage shows progress until the returned function is called, once or more often; one
-// stage ends before the next begins. count says how much of
-// total is done; with a nil count the time passed is, in milliseconds.
+// stage reports progress until end is called, which may be repeated. One stage ends
+// before the next begins. count returns how much of total is done; nil counts the
+// milliseconds passed.
 func (b *bench) stage(name string, total int64, count func() int64) (end func()) {
 	if b.opts.Progress == nil {
 		return func() {}

@@ -22,8 +22,8 @@ func TestMain(m *testing.M) {
 	testkit.Main(m)
 }
 
-// little is a load that any machine bears in a second, with what the scenario has no
-// use for left out.
+// smallLoad is a load that any machine handles in a second; fields that the scenario
+// does not use stay zero.
 func smallLoad(usual Load) Load {
 	l := Load{PayloadBytes: 64}
 	if usual.Jobs > 0 {
@@ -44,7 +44,7 @@ func smallLoad(usual Load) Load {
 	return l
 }
 
-// started opens a database with the schema as a run does.
+// newTestBench opens a database with the schema, as a run does.
 func newTestBench(t *testing.T) *bench {
 	t.Helper()
 	opts := Options{URL: testkit.New(t).URL, Load: Load{Jobs: 200, Concurrency: 10, PayloadBytes: 64}}
@@ -57,7 +57,7 @@ func newTestBench(t *testing.T) *bench {
 func TestEveryScenarioHasFiguresAndLeavesNothingBehind(t *testing.T) {
 	for _, s := range Scenarios {
 		if s.Name == httpScenario.Name || s.Name == httpWorkScenario.Name {
-			continue // they start the program that they are in: the command's own test runs them
+			continue // they start their own executable; the command's test runs them
 		}
 		t.Run(s.Name, func(t *testing.T) {
 			db := testkit.New(t)
@@ -90,7 +90,7 @@ func TestEveryScenarioHasFiguresAndLeavesNothingBehind(t *testing.T) {
 	}
 }
 
-// requireGoals judges a report as the table of goals does.
+// requireGoals checks a report against the goals.
 func requireGoals(t *testing.T, s *Scenario, report *Report) {
 	t.Helper()
 	for _, step := range goalSteps {
@@ -105,8 +105,8 @@ func requireGoals(t *testing.T, s *Scenario, report *Report) {
 	}
 }
 
-// requireNothingLeft looks for a database of this process's runs, and for jobs in the
-// one that was given.
+// requireNothingLeft checks that no database of this process is left, and no job in the
+// given one.
 func requireNothingLeft(t *testing.T, db *testkit.DB) {
 	t.Helper()
 	left := 0

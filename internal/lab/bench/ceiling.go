@@ -9,12 +9,12 @@ import (
 var ceilingScenario = Scenario{
 	Name:  "ceiling",
 	Short: "The same SQL functions in a loop, without the library",
-	Long: `Calls the SQL functions that the library calls, from loops with no runtime around them:
-no handlers, no decoding, arguments made once. Enqueues 1,000 to a call from one and from
-four connections, and in calls as small as group commit's for each number of callers (two
-calls at a time, each with half of them); claims and finishes 1,000 at a time from two
-connections; and both at once. What drain, enqueue and steady reach of it, each in one
-run with its own, is their column OF CEILING.`,
+	Long: `Calls the SQL functions that the library calls, from loops without handlers or decoding
+and with prepared arguments. It enqueues 1,000 per call on one and on four connections,
+and in calls as small as those of group commit for each number of callers (two calls at
+a time, each with half of them). It claims and finishes 1,000 at a time on two
+connections. Finally it does both at once. Drain, enqueue and steady measure their own
+ceiling in the same run and show it in the column OF CEILING.`,
 	Usual: Load{Jobs: 200_000, PayloadBytes: 100, Callers: []int{32, 256}, Duration: 10 * time.Second},
 	run:   (*bench).ceiling,
 }
@@ -59,20 +59,20 @@ func connectionsText(n int) string {
 	return fmt.Sprintf("%d connections", n)
 }
 
-// bulkVerb is the ceiling of enqueueing in bulk.
+// bulkVerb is the ceiling for enqueueing in bulk.
 func (b *bench) bulkVerb(ctx context.Context, connections, jobs int) (*Speed, error) {
 	return b.enqueueVerb(ctx, "ceiling-bulk", jobs, connections, bulkBatch)
 }
 
-// callersVerb is the ceiling of callers who each wait for the commit of one job: two
-// calls at a time, each with the jobs of half of them.
+// callersVerb is the ceiling for callers that each wait for the commit of one job: two
+// calls at a time, each with the jobs of half the callers.
 func (b *bench) callersVerb(ctx context.Context, callers, jobs int) (*Speed, error) {
 	return b.enqueueVerb(ctx, "ceiling-callers", jobs, 2, half(callers))
 }
 
 func half(n int) int { return max(1, n/2) }
 
-// beside measures ours between two measurements of its ceiling.
+// betweenCeilings measures ours between two measurements of its ceiling.
 func betweenCeilings(ceiling, ours func() (*Speed, error)) (row Row, err error) {
 	before, err := ceiling()
 	if err != nil {

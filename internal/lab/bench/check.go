@@ -6,21 +6,21 @@ import (
 	"fmt"
 )
 
-// ErrMiscounted: the rows do not account for every job, so no figure is worth anything.
+// ErrMiscounted: the rows do not account for every job, so the figures are worthless.
 var ErrMiscounted = errors.New("the jobs do not add up")
 
-// tally is what the tables say of one queue.
+// rowCounts is what the tables hold for one queue.
 type rowCounts struct {
 	jobs          int64 // rows of jobs
 	completed     int64 // attempts that completed
 	distinct      int64 // jobs with one
-	otherOutcomes int64 // attempts that ended in another way than completed or released
+	otherOutcomes int64 // attempts that ended neither completed nor released
 	waiting       int64
 	running       int64
 }
 
-// check counts a queue's rows: each of the jobs has exactly one completed attempt, or
-// waits. completed is how many ends the worker was told of.
+// check counts a queue's rows: each job has exactly one completed attempt, or waits.
+// completed is how many ends the worker reported.
 func (b *bench) check(ctx context.Context, queue string, jobs, completed int64) error {
 	defer b.stage("counting rows", 0, nil)()
 	var t rowCounts

@@ -12,18 +12,17 @@ import (
 	"time"
 )
 
-// Peer is another job queue that can be measured beside Penstock: a program in a folder
-// of its own, which gets a database, a number of jobs and their size, and answers with
-// a line of JSON.
+// Peer is another job queue to measure: a program in a folder of its own. It gets a
+// database URL, a number of jobs and their size, and prints one line of JSON.
 type Peer struct {
 	Name    string
-	Folder  string     // below that of the peers
-	prepare [][]string // commands to run there once
+	Folder  string     // relative to Comparison.Folder
+	prepare [][]string // commands to run once in the folder
 	command []string
-	needs   string // what has to be on PATH
+	needs   string // a program that must be on PATH
 }
 
-// Peers are those that there are programs for.
+// Peers are the queues that have programs.
 var Peers = []Peer{
 	{
 		Name: "river", Folder: "river", needs: "go",
@@ -35,7 +34,7 @@ var Peers = []Peer{
 	},
 }
 
-// peerPatience bounds a peer's program: one that waits for a job that it lost ends.
+// peerTimeout bounds a peer's program; one that lost a job would wait for ever.
 const peerTimeout = 10 * time.Minute
 
 // peerAnswer is what a peer's program prints.
@@ -43,24 +42,25 @@ type peerAnswer struct {
 	Peer     string  `json:"peer"`
 	Enqueued float64 `json:"enqueued_per_second"`
 	Drained  float64 `json:"drained_per_second"`
-	Singly   float64 `json:"transactions_per_second"` // with one job each
-	wal      int64   // bytes meanwhile
+	Singly   float64 `json:"transactions_per_second"` // one job each
+	wal      int64   // bytes during the run
 }
 
-// Comparison is what Compare measures and where the peers are.
+// Comparison says which peers to measure, and where their programs are.
 type Comparison struct {
 	Peers  []Peer
-	Folder string // that holds the peers' folders
-	Rounds int    // of each, in turns
+	Folder string // contains the peers' folders
+	Rounds int    // of each, alternating
 }
 
-// transactionWriters commit a tenth as many jobs, in a transaction each, in every program.
+// transactionWriters is how many writers commit single-job transactions, in every
+// program. They commit a tenth of the jobs.
 const transactionWriters = 16
 
-// Compare enqueues and works off opts.Load.Jobs by Penstock and by each peer in turns, A
-// B A B, on one cluster, each in a database of its own, then enqueues a tenth of them in
-// transactions of one each, and reports every round and the ratios with their spread. A peer whose tools are not on this machine is left out, and
-// a finding says so.
+// Compare enqueues and works off opts.Load.Jobs with Penstock and with each peer,
+// alternating, on one cluster, each in a database of its own. Then each enqueues a
+// tenth of the jobs in single-job transactions. It reports every round, and the ratios
+// with their spread. A peer whose tools are missing is left out, and a finding says so.
 func Compare(ctx context.Context, opts Options, c Comparison) (*Report, error) {
 	scenario := Scenario{Name: "compare", run: func(b *bench, ctx context.Context) error { return b.compare(ctx, c) }}
 	return scenario.Run(ctx, opts)
@@ -74,7 +74,7 @@ func (b *bench) compare(ctx context.Context, c Comparison) error {
 		}
 		folder := filepath.Join(c.Folder, peer.Folder)
 		if _, err := os.Stat(folder); err != nil {
-			return fmt.Errorf("%s's program: %w: run this in Penstock's source, or say with --peers where its internal/lab/bench/peers is", peer.Name, err)
+			return fmt.Errorf("%s's program: %w: run this in Penstock's source tree, or name its internal/lab/bench/peers with --peers", peer.Name, err)
 		}
 		end := b.stage("preparing "+peer.Name, 0, nil)
 		for _, command := range peer.prepare {
@@ -91,7 +91,7 @@ func (b *bench) compare(ctx context.Context, c Comparison) error {
 	return nil
 }
 
-// rounds measures Penstock and a peer in turns.
+// rounds measures Penstock and a peer alternately.
 func (b *bench) rounds(ctx context.Context, peer Peer, folder string, rounds int) error {
 	var enqueue, drain, singly, wal spread
 	name := peer.Name
@@ -140,12 +140,12 @@ func (b *bench) rounds(ctx context.Context, peer Peer, folder string, rounds int
 		drain.add(drained.JobsPerSecond / answer.Drained)
 		wal.add(float64(answer.wal) / float64(end-start))
 	}
-	b.report.addFinding("Against %s: drain %s, enqueue in bulk %s, in a transaction a job from %d writers %s. It writes %s of our WAL, its schema's creation included.",
+	b.report.addFinding("Against %s: drain %s, enqueue in bulk %s, in a transaction a job from %d writers %s. It writes %s of Penstock's WAL, including the creation of its schema.",
 		name, drain, enqueue, transactionWriters, singly, wal)
 	return nil
 }
 
-// askPeer runs a peer's program on a database of its own.
+// runPeer runs a peer's program on a database of its own.
 func (b *bench) runPeer(ctx context.Context, peer Peer, folder string) (answer peerAnswer, err error) {
 	defer b.stage("measuring "+peer.Name, 0, nil)()
 	ctx, cancel := context.WithTimeout(ctx, peerTimeout)
@@ -168,7 +168,7 @@ func (b *bench) runPeer(ctx context.Context, peer Peer, folder string) (answer p
 		return answer, err
 	}
 	if err := json.Unmarshal(out, &answer); err != nil || min(answer.Enqueued, answer.Drained, answer.Singly) <= 0 {
-		return answer, fmt.Errorf("%s did not answer with its figures: %s", peer.Name, clipText(string(out)))
+		return answer, fmt.Errorf("%s did not print its figures: %s", peer.Name, clipText(string(out)))
 	}
 	end, err := b.walPosition(ctx)
 	answer.wal = end - start
@@ -191,7 +191,7 @@ func clipText(text string) string {
 	return text[:min(len(text), 500)]
 }
 
-// spread is how far apart the ratios of several rounds are.
+// spread is the ratios of several rounds.
 type spread []float64
 
 func (s *spread) add(ratio float64) { *s = append(*s, ratio) }

@@ -16,34 +16,33 @@ import (
 	"github.com/penstock/penstock/internal/postgres"
 )
 
-// ErrRemote: the server is on another machine, and nobody said that this is meant. A
-// benchmark takes all that a server has, and DATABASE_URL may well name a busy one.
-var ErrRemote = errors.New("the server of DATABASE_URL is not on this machine: a benchmark would take all it has; " +
-	"add --remote if that is what you want, or unset DATABASE_URL to use a private server")
+// ErrRemote: the server is on another machine and --remote was not given. A benchmark
+// uses everything a server has, and DATABASE_URL may name a busy one.
+var ErrRemote = errors.New("the server of DATABASE_URL is not on this machine: a benchmark would load it fully; " +
+	"add --remote to allow that, or unset DATABASE_URL to use a private server")
 
 // databasePrefix begins the name of a run's own database. Process id and time follow,
-// so that one left by a run that was killed tells whose it was.
+// so that the owner of a leftover database can be found.
 const databasePrefix = "penstock_bench_"
 
-// cleanupPatience bounds dropping the database and stopping the server.
+// cleanupTimeout bounds dropping the database and stopping the server.
 const cleanupTimeout = time.Minute
 
-// durable is what `penstock serve` runs its server with, on a server that is as
-// temporary as the run.
+// durableSettings are those of `penstock serve`, for a temporary server.
 var durableSettings = map[string]string{
 	"fsync": "on", "synchronous_commit": "on", "full_page_writes": "on", "max_connections": "100",
 }
 
-// place is the run's database and what there is around it.
+// runDatabase is the run's database and its server.
 type runDatabase struct {
 	server *postgres.Server // nil on a given URL
 	url    string           // of the server
 	name   string           // of the database, once it is made
 	config *pgxpool.Config  // of the database
-	pool   *pgxpool.Pool    // for looking, never for enqueueing or working
+	pool   *pgxpool.Pool    // for reading counts, never for enqueueing or working
 }
 
-// open makes a database of its own on the server of opts, with the schema in it.
+// openDatabase makes a database with the schema on the server of opts.
 func openDatabase(ctx context.Context, opts Options) (_ *runDatabase, err error) {
 	p := &runDatabase{url: opts.URL}
 	defer func() {
@@ -91,7 +90,7 @@ func (p *runDatabase) create(ctx context.Context) error {
 	return nil
 }
 
-// databaseURL names the run's database as any program understands it.
+// databaseURL returns the URL of the run's database, for another program.
 func (p *runDatabase) databaseURL() (string, error) {
 	u, err := url.Parse(p.url)
 	if err != nil || u.Scheme == "" {
@@ -111,7 +110,7 @@ func (p *runDatabase) administer(ctx context.Context, statement string) error {
 	return err
 }
 
-// close drops the database and stops the server, whatever of them there is.
+// close drops the database and stops the server, as far as they exist.
 func (p *runDatabase) close() error {
 	ctx, cancel := context.WithTimeout(context.Background(), cleanupTimeout)
 	defer cancel()

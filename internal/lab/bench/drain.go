@@ -9,10 +9,10 @@ import (
 var drainScenario = Scenario{
 	Name:  "drain",
 	Short: "Work off waiting jobs with one worker",
-	Long: `Enqueues the jobs in bulk, and then one worker works them off and stops. Its time
-runs from its start, before it has a connection, until Postgres has recorded the last
-end. The handlers decode their data and do nothing. Before and after, half as many jobs
-are worked off by SQL alone: the ceiling.`,
+	Long: `Enqueues the jobs in bulk; then one worker works them off and stops. The time runs from
+the worker's start, before it has a connection, until Postgres has recorded the last
+end. The handlers decode their data and do nothing. Before and after, SQL alone works
+off half as many jobs: the ceiling.`,
 	Usual: Load{Jobs: 200_000, Concurrency: 100, PayloadBytes: 100},
 	run:   (*bench).drain,
 }
@@ -47,7 +47,7 @@ func (b *bench) drain(ctx context.Context) error {
 	row.Name, row.WALBytes = queue, wal
 	b.report.setHeadline(row)
 	b.report.Rows = []Row{row, {Name: "bulk enqueue before it", Speed: bulk}}
-	if cpu > 0 { // else this system does not tell
+	if cpu > 0 { // zero where the system does not report it
 		b.report.addFinding("Working off took %.1f µs of this process's processor time a job, its data's decoding included.", cpu)
 	}
 	b.report.addFinding("A job writes %.0f bytes of WAL from its enqueue to its end.", wal)
@@ -55,7 +55,7 @@ func (b *bench) drain(ctx context.Context) error {
 	return nil
 }
 
-// walPosition is how many bytes of WAL the server has written ever.
+// walPosition returns how many bytes of WAL the server has ever written.
 func (b *bench) walPosition(ctx context.Context) (bytes int64, err error) {
 	err = b.pool.QueryRow(ctx, "SELECT (pg_current_wal_insert_lsn() - '0/0')::bigint").Scan(&bytes)
 	if err != nil {
@@ -64,7 +64,7 @@ func (b *bench) walPosition(ctx context.Context) (bytes int64, err error) {
 	return bytes, err
 }
 
-// drainQueue works off the jobs that wait and checks that all of them completed.
+// drainQueue works off the waiting jobs and checks that all completed.
 func (b *bench) drainQueue(ctx context.Context, queue string, jobs int64) (*Speed, error) {
 	start := time.Now()
 	c, err := b.startWorker(ctx, workerLoad{queue: queue, concurrency: b.load.Concurrency, target: jobs, untilEmpty: true})
@@ -78,7 +78,7 @@ func (b *bench) drainQueue(ctx context.Context, queue string, jobs int64) (*Spee
 	if err != nil {
 		return nil, c.abort(err)
 	}
-	if err := <-c.result; err != nil { // by itself: nothing is left
+	if err := <-c.result; err != nil { // it stopped by itself: no job is left
 		return nil, err
 	}
 	return speed(jobs, last.Sub(start)), b.check(ctx, queue, jobs, c.completed.Load())

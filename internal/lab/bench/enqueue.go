@@ -8,10 +8,10 @@ import (
 var enqueueScenario = Scenario{
 	Name:  "enqueue",
 	Short: "Enqueue in bulk, and one by one from many callers",
-	Long: `Enqueues the jobs with EnqueueMany, 1,000 to a call, from one goroutine and then from
-four; and then as many again with Enqueue from each number of callers, each of whom gets
-its id after its job is committed. Nobody works them. Before and after each, half as many
-are enqueued by SQL alone: the ceiling.`,
+	Long: `Enqueues the jobs with EnqueueMany, 1,000 per call, from one goroutine and then from
+four. Then enqueues as many again with Enqueue from each number of callers; each caller
+gets its id after its job is committed. No worker runs. Before and after each, SQL alone
+enqueues half as many: the ceiling.`,
 	Usual: Load{Jobs: 200_000, PayloadBytes: 100, Callers: []int{32, 256}},
 	run:   (*bench).enqueue,
 }

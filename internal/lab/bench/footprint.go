@@ -13,9 +13,9 @@ import (
 var memoryScenario = Scenario{
 	Name:  "memory",
 	Short: "Memory of a process whose worker runs many handlers at once",
-	Long: `Starts a worker with room for --concurrency handlers on as many jobs, and reads how much
-memory the process has when all of them run and wait. Everything counts that is in this
-process: the Go runtime and the benchmark too.`,
+	Long: `Starts a worker with room for --concurrency handlers on as many jobs, and reads the
+memory of the process while all of them run. It counts the whole process, including the
+Go runtime and the benchmark.`,
 	Usual: Load{Concurrency: 10_000, PayloadBytes: 100},
 	run:   (*bench).memory,
 }
@@ -73,9 +73,8 @@ func (b *bench) memory(ctx context.Context) error {
 var idleScenario = Scenario{
 	Name:  "idle",
 	Short: "What a worker costs whose queues are empty",
-	Long: `Runs a worker on 50 empty queues for --duration, after two seconds in which it settles,
-and reads how much processor time the process took, and how many transactions the server
-had because of it.`,
+	Long: `Runs a worker on 50 empty queues for --duration, after two seconds of warm-up, and
+reads the processor time of the process and the number of transactions on the server.`,
 	Usual: Load{PayloadBytes: 100, Duration: 10 * time.Second},
 	run:   (*bench).idle,
 }
@@ -117,8 +116,8 @@ func (b *bench) idle(ctx context.Context) error {
 	return c.drainAndWait()
 }
 
-// transactions is how many of the run's database have ended; the server's other
-// processes report theirs about once a second.
+// transactions returns how many transactions of this database have ended. Backends
+// report them about once a second.
 func (b *bench) transactions(ctx context.Context) (n int64, err error) {
 	err = b.pool.QueryRow(ctx, `SELECT xact_commit + xact_rollback FROM pg_stat_database WHERE datname = current_database()`).Scan(&n)
 	if err != nil {

@@ -7,8 +7,8 @@ import (
 	"time"
 )
 
-// Goal is one line of what Penstock wants to do on two cores that client and server
-// share: what was asked for, what this run measured, and whether that is met.
+// Goal is one performance goal on two cores shared by client and server: the goal, the
+// measured figure, and the verdict.
 type Goal struct {
 	What     string `json:"what"`
 	Goal     string `json:"goal"`
@@ -16,8 +16,8 @@ type Goal struct {
 	Verdict  string `json:"verdict"` // met, met by ratio, missed
 }
 
-// The verdicts. A figure that the machine may be too slow or too busy for is also met
-// by reaching most of what the same SQL functions do there without the library.
+// The verdicts. On a slow or busy machine a goal is also met by reaching most of what
+// the same SQL functions do there without the library.
 const (
 	Met        = "met"
 	MetByRatio = "met by ratio"
@@ -25,10 +25,10 @@ const (
 	leastShare = 0.6
 )
 
-// step is one scenario of the table, and what it is put under.
+// goalStep is one scenario with goals, and its loads.
 type goalStep struct {
 	scenario    *Scenario
-	quick, full Load // fields that are zero are the scenario's usual ones
+	quick, full Load // zero fields take the scenario's usual load
 	judge       func(*Report) []Goal
 }
 
@@ -93,7 +93,7 @@ var goalSteps = []goalStep{
 	}},
 }
 
-// amounts are the report's rows that are neither rates nor latencies.
+// amounts returns the rows that are neither rates nor latencies.
 func (r *Report) amounts() (rows []Row) {
 	for _, row := range r.Rows {
 		if row.Amount != nil {
@@ -104,7 +104,7 @@ func (r *Report) amounts() (rows []Row) {
 }
 
 // Goals runs every scenario that has a goal, quickly (about four minutes) or in full
-// (half an hour). opts.Load is not used: each scenario has its own.
+// (half an hour). It ignores opts.Load: each scenario has its own.
 func Goals(ctx context.Context, opts Options, full bool) (goals []Goal, setup Setup, err error) {
 	for _, s := range goalSteps {
 		load := s.quick
@@ -124,7 +124,7 @@ func Goals(ctx context.Context, opts Options, full bool) (goals []Goal, setup Se
 	return goals, setup, nil
 }
 
-// over is the usual load with what l has in its place.
+// withDefaults returns usual with the non-zero fields of l.
 func (l Load) withDefaults(usual Load) Load {
 	if l.Jobs != 0 {
 		usual.Jobs = l.Jobs

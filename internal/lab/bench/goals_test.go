@@ -58,9 +58,9 @@ func TestAPeerIsMeasuredInTurnsOnADatabaseOfItsOwn(t *testing.T) {
 	requireNothingLeft(t, db)
 
 	_, err = compare(`echo '{"peer":"Fake 1.0","enqueued_per_second":100,"drained_per_second":200}'`)
-	require.ErrorContains(t, err, "did not answer with its figures")
+	require.ErrorContains(t, err, "did not print its figures")
 	_, err = compare("echo not json")
-	require.ErrorContains(t, err, "fake did not answer with its figures: not json")
+	require.ErrorContains(t, err, "fake did not print its figures: not json")
 	_, err = compare("echo it broke >&2; exit 1")
 	require.ErrorContains(t, err, "it broke")
 	requireNothingLeft(t, db)

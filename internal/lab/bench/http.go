@@ -19,13 +19,12 @@ import (
 var httpScenario = Scenario{
 	Name:  "http",
 	Short: "Enqueue over HTTP, one by one and in batches",
-	Long: `Starts "penstock serve" with a token as a process of its own, and enqueues with POST
-…/jobs from 64 connections that stay open, each of which sends its next request when its
-job is committed; then as many with POST …/jobs/batch, 1,000 to a request, from four. Every
-request is authenticated and held to openapi.yaml. Beside each, half as many are enqueued
-by the library in this process: the ceiling. Meanwhile one more connection asks for the
-queue's metrics fifty times a second. The machine's cores are shared by client, server and
-PostgreSQL.`,
+	Long: `Starts "penstock serve" with a token as a separate process. Enqueues with POST …/jobs on
+64 open connections, each sending its next request when its job is committed; then as
+many jobs with POST …/jobs/batch, 1,000 per request, on four. Every request is
+authenticated and checked against openapi.yaml. Around each, the library in this process
+enqueues half as many: the ceiling. One more connection requests the queue's metrics
+fifty times a second. Client, server and PostgreSQL share the machine's cores.`,
 	Usual: Load{Jobs: 100_000, PayloadBytes: 100},
 	run:   (*bench).http,
 }
@@ -37,7 +36,7 @@ const (
 	httpPollEvery    = 20 * time.Millisecond
 	httpStartWithin  = 20 * time.Second
 	httpStopWithin   = 20 * time.Second
-	httpServerMemory = "VmHWM:" // of /proc/PID/status: the most that it was
+	httpServerMemory = "VmHWM:" // of /proc/PID/status: peak resident memory
 )
 
 func (b *bench) http(ctx context.Context) (err error) {
@@ -61,7 +60,7 @@ func (b *bench) http(ctx context.Context) (err error) {
 	single, err := betweenCeilings(
 		func() (*Speed, error) { return b.enqueueSingly(ctx, "direct-single", jobs/2, httpConnections) },
 		func() (*Speed, error) {
-			return watched("GET …/metrics beside single POSTs", "http-single", func() (*Speed, error) { return b.postSingly(ctx, server, "http-single", jobs) })
+			return watched("GET …/metrics during single POSTs", "http-single", func() (*Speed, error) { return b.postSingly(ctx, server, "http-single", jobs) })
 		})
 	if err != nil {
 		return err
@@ -70,7 +69,7 @@ func (b *bench) http(ctx context.Context) (err error) {
 	batch, err := betweenCeilings(
 		func() (*Speed, error) { return b.enqueueBulk(ctx, "direct-batch", jobs/2, httpBatchers, nil) },
 		func() (*Speed, error) {
-			return watched("GET …/metrics beside batches", "http-batch", func() (*Speed, error) { return b.postBatches(ctx, server, "http-batch", jobs) })
+			return watched("GET …/metrics during batches", "http-batch", func() (*Speed, error) { return b.postBatches(ctx, server, "http-batch", jobs) })
 		})
 	if err != nil {
 		return err
@@ -91,7 +90,7 @@ func (b *bench) http(ctx context.Context) (err error) {
 	return nil
 }
 
-// httpServer is a penstock serve and how to speak to it.
+// httpServer is a running penstock serve and its address.
 type httpServer struct {
 	process *exec.Cmd
 	ended   chan error
@@ -187,7 +186,7 @@ func (s *httpServer) stop() error {
 	}
 }
 
-// peakMemory is the most memory the server had, in MiB, where the system tells.
+// peakMemory returns the server's peak memory in MiB, where the system reports it.
 func (s *httpServer) peakMemory() (mib float64, ok bool) {
 	text, err := os.ReadFile(fmt.Sprintf("/proc/%d/status", s.process.Process.Pid))
 	if err != nil {
@@ -250,8 +249,8 @@ func (s *httpServer) getMetrics(conn *httpConn, queue string) error {
 	return conn.expect(200, s.request("GET", "/api/v1/queues/"+queue+"/metrics", s.token, nil))
 }
 
-// warm asks for metrics from many connections at once, so that the server has opened its
-// own to Postgres and each has planned the question: as after a minute of service.
+// warm requests metrics on many connections, so that the server has opened its own
+// connections and each has planned the statement, as after a minute of service.
 func (s *httpServer) warm(ctx context.Context, queue string) error {
 	return together(ctx, httpWarmers, func(ctx context.Context) error {
 		asked := 0
@@ -262,8 +261,8 @@ func (s *httpServer) warm(ctx context.Context, queue string) error {
 	})
 }
 
-// look asks for a queue's metrics now and then until the returned function is called, which tells
-// how long the answers took.
+// pollMetrics requests a queue's metrics periodically until end is called, which
+// returns how long the answers took.
 func (s *httpServer) pollMetrics(ctx context.Context, queue string) (end func() (*Latency, error)) {
 	ctx, cancel := context.WithCancel(ctx)
 	took, failed := newTimes(), make(chan error, 1)
@@ -274,7 +273,8 @@ func (s *httpServer) pollMetrics(ctx context.Context, queue string) (end func() 
 			if !waitUntil(ctx, next) {
 				return false, nil
 			}
-			// From when it was due, so that a slow answer does not hide those behind it.
+			// Measured from when it was due, so that a slow answer does not hide those
+			// behind it.
 			err := s.getMetrics(conn, queue)
 			took.record(time.Since(next))
 			return err == nil, err

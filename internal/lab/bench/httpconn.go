@@ -10,8 +10,8 @@ import (
 	"strings"
 )
 
-// httpConn is a connection that stays open and asks one thing at a time. It writes what
-// it sends itself, without a transport's goroutines: the measuring shall cost little of
+// httpConn is a connection that stays open and sends one request at a time. It writes
+// requests itself, without the goroutines of a transport: the client must use little of
 // the cores that are measured.
 type httpConn struct {
 	net.Conn
@@ -26,8 +26,9 @@ func (s *httpServer) dial(ctx context.Context) (*httpConn, error) {
 	return &httpConn{conn, bufio.NewReaderSize(conn, 64<<10)}, nil
 }
 
-// each opens a connection and calls ask on it until it says no more, or ctx ends.
-func (s *httpServer) onConnection(ctx context.Context, ask func(*httpConn) (more bool, err error)) error {
+// onConnection opens a connection and calls send on it until that returns false, or ctx
+// ends.
+func (s *httpServer) onConnection(ctx context.Context, send func(*httpConn) (more bool, err error)) error {
 	conn, err := s.dial(ctx)
 	if err != nil {
 		return err
@@ -35,7 +36,7 @@ func (s *httpServer) onConnection(ctx context.Context, ask func(*httpConn) (more
 	defer conn.close()
 	defer context.AfterFunc(ctx, conn.close)() // a request under way ends too
 	for {
-		more, err := ask(conn)
+		more, err := send(conn)
 		if err != nil && ctx.Err() != nil {
 			return nil
 		}
@@ -47,7 +48,7 @@ func (s *httpServer) onConnection(ctx context.Context, ask func(*httpConn) (more
 
 func (c *httpConn) close() { _ = c.Close() }
 
-// request is one as it goes over the wire.
+// request returns a request as it is sent.
 func (s *httpServer) request(method, path, token string, body []byte) []byte {
 	text := fmt.Appendf(nil, "%s %s HTTP/1.1\r\nHost: %s\r\n", method, path, s.address)
 	if token != "" {
@@ -59,7 +60,7 @@ func (s *httpServer) request(method, path, token string, body []byte) []byte {
 	return append(append(text, "\r\n"...), body...)
 }
 
-// expect sends a request, whose answer must have the status.
+// expect sends a request whose answer must have the status.
 func (c *httpConn) expect(status int, request []byte) error {
 	got, err := c.do(request)
 	if err == nil && got != status {
@@ -74,7 +75,7 @@ func (c *httpConn) do(request []byte) (status int, err error) {
 	return c.roundTrip(request, io.Discard)
 }
 
-// exchange sends a request and copies the answer's body.
+// roundTrip sends a request and copies the answer's body.
 func (c *httpConn) roundTrip(request []byte, body io.Writer) (status int, err error) {
 	if _, err := c.Write(request); err != nil {
 		return 0, fmt.Errorf("send a request: %w", err)

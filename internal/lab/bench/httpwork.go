@@ -16,10 +16,10 @@ import (
 var httpWorkScenario = Scenario{
 	Name:  "http-work",
 	Short: "Claim and finish over HTTP, and what waiting claims cost",
-	Long: `Starts "penstock serve" as a process of its own and works waiting no-op jobs down over
-HTTP: four workers, each of which claims up to 100 jobs, finishes them and claims again.
-Then 500 workers wait for a job that does not come, each with a claim open, for --duration,
-and the processor time of the server and its connections that listen are read.`,
+	Long: `Starts "penstock serve" as a separate process and works off no-op jobs over HTTP: four
+workers, each of which claims up to 100 jobs, finishes them and claims again. Then 500
+workers keep a claim open for --duration while no job comes, and the server's processor
+time and the number of listening connections are read.`,
 	Usual: Load{Jobs: 100_000, PayloadBytes: 100, Duration: 10 * time.Second},
 	run:   (*bench).httpWork,
 }
@@ -58,7 +58,7 @@ func (b *bench) httpWork(ctx context.Context) (err error) {
 	return b.check(ctx, queue, int64(jobs), int64(jobs))
 }
 
-// workOverHTTP works the queue down and tells how fast.
+// workOverHTTP works off the queue and returns the speed.
 func (b *bench) workOverHTTP(ctx context.Context, s *httpServer, queue string, jobs int) (*Speed, error) {
 	var done atomic.Int64
 	defer b.stage("claim and finish over HTTP", int64(jobs), done.Load)()
@@ -110,7 +110,7 @@ func (s *httpServer) register(conn *httpConn, queue string) (path string, err er
 	return "/api/v1/workers/" + registered.ID, err
 }
 
-// waitOverHTTP reads what claims cost that wait for nothing.
+// waitOverHTTP measures the cost of claims that wait for jobs that do not come.
 func (b *bench) waitOverHTTP(ctx context.Context, s *httpServer) error {
 	var waiting atomic.Int64
 	defer b.stage("claims wait", httpWaiting, waiting.Load)()
@@ -134,7 +134,7 @@ func (b *bench) waitOverHTTP(ctx context.Context, s *httpServer) error {
 	}()
 	for waiting.Load() < httpWaiting && waitUntil(ctx, time.Now().Add(50*time.Millisecond)) {
 	}
-	waitUntil(ctx, time.Now().Add(2*time.Second)) // they settle
+	waitUntil(ctx, time.Now().Add(2*time.Second)) // until the load is stable
 	before, read := s.processorTime()
 	start := time.Now()
 	waitUntil(ctx, start.Add(b.load.Duration))
@@ -155,10 +155,10 @@ func (b *bench) waitOverHTTP(ctx context.Context, s *httpServer) error {
 	return err
 }
 
-// clockTick is what Linux counts processor time in, on every architecture of Go's.
+// clockTick is Linux' unit of processor time, on every architecture that Go supports.
 const clockTick = 10 * time.Millisecond
 
-// processorTime is what the server has used, where the system tells.
+// processorTime returns the server's processor time, where the system reports it.
 func (s *httpServer) processorTime() (used time.Duration, ok bool) {
 	text, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", s.process.Process.Pid))
 	if err != nil {
@@ -175,7 +175,8 @@ func (s *httpServer) processorTime() (used time.Duration, ok bool) {
 	return used, true
 }
 
-// ask sends a request that must succeed and reads its answer into v; nil reads past it.
+// call sends a request that must succeed, and decodes the answer into v if v is not
+// nil.
 func (c *httpConn) call(v any, request []byte) error {
 	var text bytes.Buffer
 	status, err := c.roundTrip(request, &text)

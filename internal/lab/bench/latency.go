@@ -14,14 +14,13 @@ import (
 var latencyScenario = Scenario{
 	Name:  "latency",
 	Short: "How soon an idle worker picks a job up",
-	Long: `Enqueues jobs at random moments, as many a second as --rate says on average, and times
-each from Enqueue's return to the first line of its handler. The worker has the library's
-default settings, and another client enqueues than the worker's own, as another process
-would: only Postgres tells the worker. More rows: two jobs at a time, 5, 20 and 50 ms
-apart, and nothing else for a fifth of a second; jobs scheduled for a moment, from that
-to their start, by the clock that worker and server share; and at the last rate with the
-worker's own client, which wakes it directly. The figures of the whole are those of the
-row with the highest p99 but that one.`,
+	Long: `Enqueues jobs at random moments, --rate a second on average, and measures the time from
+Enqueue's return to the first line of the handler. The worker has the default settings.
+The enqueuing client is not the worker's, as in another process, so only Postgres can
+wake the worker. Further rows: pairs of jobs 5, 20 and 50 ms apart, then a fifth of a
+second of silence; scheduled jobs, from run_at to their start, by the clock that worker
+and server share; and the last rate with the worker's own client, which wakes it
+directly. The headline is the row with the highest p99, except the last.`,
 	Usual: Load{PayloadBytes: 100, Duration: 15 * time.Second, Rates: []int{2, 20, 100, 300}},
 	run:   (*bench).latency,
 }
@@ -59,24 +58,24 @@ func (b *bench) latency(ctx context.Context) error {
 	return nil
 }
 
-// pickupKind is one row's load.
+// pickupKind is the load of one row.
 type pickupKind struct {
 	name      string
 	moments   []time.Duration // when jobs are enqueued
-	scheduled bool            // for a second or two later, and timed from then
+	scheduled bool            // due one or two seconds later; timed from then
 	own       bool            // the enqueuing client is the worker's
 }
 
-// pickups has both ends of every job's way, by number, in nanoseconds since the start;
-// each is written once, by whoever was there.
+// pickups holds the time of each job's enqueue and of its start, by number, in
+// nanoseconds since the run's start. Each value is written once.
 type pickups struct {
 	start             time.Time
 	returned, started []atomic.Int64
 }
 
-func (p *pickups) now() int64 { return int64(time.Since(p.start)) + 1 } // 0 means not yet
+func (p *pickups) now() int64 { return int64(time.Since(p.start)) + 1 } // 0 means unset
 
-// warmUp is how many jobs go before those that count.
+// warmUp is how many jobs run before those that are measured.
 const warmUp = 5
 
 // pickup measures one kind.
@@ -135,7 +134,8 @@ func (b *bench) pickup(ctx context.Context, kind pickupKind) (row Row, err error
 	return Row{Name: kind.name, Latency: distribution.latency()}, b.check(ctx, queue, total, c.completed.Load())
 }
 
-// pairs has the moments of two jobs a gap apart, and of the next two 200 ms later.
+// pairs returns moments two by two: two jobs a gap apart, and the next two 200 ms
+// later.
 func pairs(gap, duration time.Duration) (moments []time.Duration) {
 	for at := time.Duration(0); at < duration; at += gap + 200*time.Millisecond {
 		moments = append(moments, at, at+gap)
@@ -143,8 +143,8 @@ func pairs(gap, duration time.Duration) (moments []time.Duration) {
 	return moments
 }
 
-// schedule has the moments at which jobs are enqueued: random and independent, so
-// that every distance between two occurs, and the same in each run.
+// schedule returns random, independent moments, so that every distance occurs. They are
+// the same in each run.
 func schedule(rate int, duration time.Duration) (moments []time.Duration) {
 	random := rand.New(rand.NewPCG(1, uint64(rate)))
 	for at := time.Duration(0); ; {
@@ -156,8 +156,9 @@ func schedule(rate int, duration time.Duration) (moments []time.Duration) {
 	}
 }
 
-// onSchedule enqueues the warm-up's jobs one after another, each when the one before
-// is done, and the others at their moments, whether or not earlier calls have returned.
+// onSchedule enqueues the warm-up jobs one after another, each when the previous is
+// done. Then it enqueues the others at their moments, without waiting for earlier
+// calls.
 func onSchedule(ctx context.Context, c *benchWorker, moments []time.Duration, enqueue func(n int) error) error {
 	for n := range warmUp {
 		if err := enqueue(n); err != nil {

@@ -9,9 +9,9 @@ import (
 	"github.com/jackc/pgx/v5"
 )
 
-// Limit is what this machine and server do for plain SQL on a table with a primary
-// key and nothing else, with data of the same size: no queue can be faster at the
-// same thing, and where they drift, everything does.
+// Limit is the speed of plain SQL on a table with a primary key and nothing else, with
+// data of the same size. No queue can be faster at the same task; when the machine
+// slows down, both do.
 type Limit struct {
 	RowsPerSecond    float64 `json:"rows_per_second"`    // 1,000 to an INSERT and commit, one connection
 	CommitsPerSecond float64 `json:"commits_per_second"` // one row each, one connection
@@ -19,7 +19,7 @@ type Limit struct {
 	CommitP99        float64 `json:"commit_p99_ms"`
 }
 
-// Limits are from just before and just after the scenario.
+// Limits were measured just before and just after the scenario.
 type Limits struct {
 	Before Limit `json:"before"`
 	After  Limit `json:"after"`
@@ -27,7 +27,7 @@ type Limits struct {
 
 const limitBatch = 1000
 
-// Tests, whose figures nobody reads, take a tenth of these times.
+// Tests use a tenth of these times; their figures are not read.
 var (
 	limitRowsFor    = 600 * time.Millisecond
 	limitCommitsFor = 400 * time.Millisecond
@@ -35,7 +35,7 @@ var (
 	idleWarmUp      = 2 * time.Second // of idle's worker
 )
 
-// measureLimit takes a second.
+// measureLimit takes about a second.
 func (b *bench) measureLimit(ctx context.Context) (l Limit, err error) {
 	defer b.stage("measuring the machine's limit", (limitRowsFor + limitCommitsFor).Milliseconds(), nil)()
 	defer func() {

@@ -16,20 +16,20 @@ import (
 	"github.com/penstock/penstock"
 )
 
-// payload is a job's data: a number, and padding up to the size asked for. It goes
-// through encoding/json like any application's.
+// payload is a job's data: a number, and padding up to the requested size. It is
+// encoded by encoding/json like any application's data.
 type payload struct {
 	N   int    `json:"n"`
 	Pad string `json:"pad"`
 }
 
-// A job's data takes at least MinPayload, and a job may have no more than MaxPayload.
+// Bounds of the size of a job's data.
 const (
 	MinPayload = 30
 	MaxPayload = 1 << 20
 )
 
-// newPayload is size bytes of JSON for any n of up to 13 digits.
+// newPayload returns size bytes of JSON for any n of up to 13 digits.
 func newPayload(n, size int) payload {
 	const empty = len(`{"n":,"pad":""}`)
 	return payload{n, padding(size - empty - len(fmt.Sprint(n)))}
@@ -49,13 +49,13 @@ const (
 	bulkBatch = 1000 // jobs of one EnqueueMany
 )
 
-// newJob is the n-th job of a queue.
+// newJob returns the n-th job of a queue.
 func (b *bench) newJob(queue string, n int) penstock.NewJob {
 	return penstock.NewJob{Queue: queue, Name: jobName, Data: newPayload(n, b.load.PayloadBytes)}
 }
 
-// client is one application's: a pool of so many connections (0: pgx's default) and a
-// client on it.
+// client returns a client on a pool of its own, with so many connections (0: pgx's
+// default).
 func (b *bench) client(ctx context.Context, connections int) (*penstock.Client, *pgxpool.Pool, error) {
 	config := b.config.Copy()
 	if connections > 0 {
@@ -73,9 +73,9 @@ func (b *bench) client(ctx context.Context, connections int) (*penstock.Client, 
 	return client, pool, nil
 }
 
-// enqueueBulk enqueues jobs from so many goroutines, 1,000 to a call, each job changed
-// by shape if that is not nil.
-func (b *bench) enqueueBulk(ctx context.Context, queue string, jobs, goroutines int, shape func(*penstock.NewJob)) (*Speed, error) {
+// enqueueBulk enqueues jobs from so many goroutines, 1,000 per call. modify, if not
+// nil, changes each job.
+func (b *bench) enqueueBulk(ctx context.Context, queue string, jobs, goroutines int, modify func(*penstock.NewJob)) (*Speed, error) {
 	client, pool, err := b.client(ctx, goroutines)
 	if err != nil {
 		return nil, err
@@ -93,8 +93,8 @@ func (b *bench) enqueueBulk(ctx context.Context, queue string, jobs, goroutines 
 			batch := make([]penstock.NewJob, min(bulkBatch, jobs-n))
 			for i := range batch {
 				batch[i] = b.newJob(queue, n+i)
-				if shape != nil {
-					shape(&batch[i])
+				if modify != nil {
+					modify(&batch[i])
 				}
 			}
 			if _, err := client.EnqueueMany(ctx, batch); err != nil {
@@ -106,8 +106,8 @@ func (b *bench) enqueueBulk(ctx context.Context, queue string, jobs, goroutines 
 	return speed(int64(jobs), time.Since(start)), err
 }
 
-// enqueueSingly enqueues jobs one by one from callers goroutines, each of which waits
-// for its commit.
+// enqueueSingly enqueues jobs one by one from callers goroutines. Each waits for its
+// commit.
 func (b *bench) enqueueSingly(ctx context.Context, queue string, jobs, callers int) (*Speed, error) {
 	client, pool, err := b.client(ctx, 0)
 	if err != nil {
@@ -120,8 +120,8 @@ func (b *bench) enqueueSingly(ctx context.Context, queue string, jobs, callers i
 	})
 }
 
-// enqueueInTransactions commits jobs from writers goroutines, each in a transaction of
-// its own, as an application does that also writes something else there.
+// enqueueInTransactions commits jobs from writers goroutines, each job in a transaction
+// of its own, as an application does that also writes its own rows.
 func (b *bench) enqueueInTransactions(ctx context.Context, queue string, jobs, writers int) (*Speed, error) {
 	client, pool, err := b.client(ctx, writers)
 	if err != nil {
@@ -136,7 +136,7 @@ func (b *bench) enqueueInTransactions(ctx context.Context, queue string, jobs, w
 	})
 }
 
-// oneByOne has goroutines enqueue jobs, each by a call of enqueue with its number from 1.
+// oneByOne makes goroutines call enqueue with the numbers from 1 to jobs.
 func (b *bench) oneByOne(
 	ctx context.Context, stage string, jobs, goroutines int, enqueue func(ctx context.Context, n int) error,
 ) (*Speed, error) {
@@ -155,12 +155,12 @@ func (b *bench) oneByOne(
 	return speed(int64(jobs), time.Since(start)), err
 }
 
-// together runs n of f and returns the first error, which ends the others' context.
+// together runs n of f and returns the first error, which cancels the others.
 func together(ctx context.Context, n int, f func(context.Context) error) error {
 	return allOf(ctx, slices.Repeat([]func(context.Context) error{f}, n)...)
 }
 
-// allOf runs all of f and returns the first error, which ends the others' context.
+// allOf runs all of f and returns the first error, which cancels the others.
 func allOf(ctx context.Context, f ...func(context.Context) error) error {
 	ctx, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)

@@ -11,19 +11,19 @@ import (
 var notifyScenario = Scenario{
 	Name:  "notify",
 	Short: "What waking workers costs transactions that enqueue",
-	Long: `Commits transactions with one enqueue each from --callers writers at once, while a worker
-works the queue: with the wake-up and without it (SkipNotify) in turns, an eighth of
---duration each, eight times. What it costs is the median of the pairs, since a machine
-has slow moments. Postgres lets transactions that notify commit one after another, so waking
-is to be rare.`,
+	Long: `Commits transactions with one enqueue each from --callers writers while a worker works
+the queue: with the wake-up and without it (SkipNotify) alternately, an eighth of
+--duration each, eight times. The result is the median of the pairs, because a machine
+has slow moments. Postgres serializes the commits of transactions that notify, so
+wake-ups must be rare.`,
 	Usual: Load{PayloadBytes: 100, Concurrency: 100, Callers: []int{64}, Duration: 10 * time.Second},
 	run:   (*bench).notify,
 }
 
 const (
 	notifyTurns = 8
-	// notifyWarmUp is not counted: connections open, and a worker takes half a second to
-	// see that it is kept awake.
+	// notifyWarmUp is not measured: connections open, and a worker needs half a second
+	// to detect that it is kept busy.
 	notifyWarmUp = time.Second
 )
 
@@ -45,7 +45,7 @@ func (b *bench) notify(ctx context.Context) error {
 	return nil
 }
 
-// writers commits transactions of one enqueue for one turn.
+// writers commits single-job transactions for one turn.
 func (b *bench) writers(ctx context.Context, queue string, writers int, skip bool) (row Row, err error) {
 	client, pool, err := b.client(ctx, writers)
 	if err != nil {

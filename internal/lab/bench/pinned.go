@@ -11,15 +11,15 @@ import (
 var pinnedScenario = Scenario{
 	Name:  "pinned",
 	Short: "Throughput while a snapshot is held, against without",
-	Long: `Enqueues and works at once, as steady does, three times on queues of their own: without
-a snapshot, with one that a transaction holds throughout, and without again, for two
-minutes at most each. A held snapshot, such as a long report's or a backup's, keeps
-Postgres from cleaning up.`,
+	Long: `Enqueues and works at the same time, as steady does, three times on separate queues:
+without a snapshot, with a snapshot that a transaction holds throughout, and without
+again, for at most two minutes each. A held snapshot, for instance of a long report or a
+backup, keeps Postgres from cleaning up.`,
 	Usual: Load{Concurrency: 100, PayloadBytes: 100, Duration: 20 * time.Second},
 	run:   (*bench).pinned,
 }
 
-const withoutSnapshot = 2 * time.Minute // at most; longer tells no more
+const withoutSnapshot = 2 * time.Minute // at most; longer adds no information
 
 func (b *bench) pinned(ctx context.Context) error {
 	usual := b.load.Duration

@@ -9,7 +9,7 @@ import (
 	"strconv"
 )
 
-// residentBytes is the memory that this process has: what Linux counts as resident,
+// residentBytes returns the memory of this process: what Linux counts as resident;
 // elsewhere what the Go runtime has from the system.
 func residentBytes() (uint64, error) {
 	text, err := os.ReadFile("/proc/self/statm")

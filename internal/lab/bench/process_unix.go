@@ -8,7 +8,7 @@ import (
 	"time"
 )
 
-// processorTime is what this process has used, in its own code and in the system's.
+// processorTime returns the user and system time of this process.
 func processorTime() (time.Duration, error) {
 	var u syscall.Rusage
 	if err := syscall.Getrusage(syscall.RUSAGE_SELF, &u); err != nil {

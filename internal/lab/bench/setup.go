@@ -8,7 +8,7 @@ import (
 	"github.com/jackc/pgx/v5"
 )
 
-// Setup is what the figures were measured with.
+// Setup is the environment of the measurements.
 type Setup struct {
 	Penstock          string `json:"penstock"`
 	Go                string `json:"go"`
@@ -28,7 +28,7 @@ type Setup struct {
 	Rates             []int  `json:"rates,omitempty"`
 }
 
-// setup asks the server what it runs with.
+// setup reads the server's settings.
 func (b *bench) setup(ctx context.Context) (Setup, error) {
 	s := Setup{
 		Penstock: b.opts.Version, Go: runtime.Version(), Cores: runtime.NumCPU(),

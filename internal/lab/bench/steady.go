@@ -14,12 +14,13 @@ import (
 var steadyScenario = Scenario{
 	Name:  "steady",
 	Short: "Enqueue and work at once",
-	Long: `Enqueues and works at once, on an empty queue at first. With --rate, that many jobs a
-second are enqueued whatever waits; without it, as many as the machine takes while fewer
-than 20,000 wait, as an application does that minds its backlog. They go in bulk from one
-goroutine, or one by one from --callers. The backlog grew if more waits at the end than
-half-way, by over 1% of what was enqueued between. What is left then is worked off too.
-Before and after, SQL alone does the same for up to four seconds: the ceiling.`,
+	Long: `Enqueues and works at the same time, starting with an empty queue. With --rate, that
+many jobs a second are enqueued, however many wait. Without it, as many as possible while
+fewer than 20,000 wait, like an application that watches its backlog. They are enqueued
+in bulk by one goroutine, or one by one by --callers. The backlog counts as growing if
+more jobs wait at the end than at half time, by over 1% of those enqueued in between.
+The rest is then worked off too. Before and after, SQL alone does the same for up to four
+seconds: the ceiling.`,
 	Usual: Load{Concurrency: 100, PayloadBytes: 100, Callers: []int{0}, Duration: 30 * time.Second, Rates: []int{0}},
 	run:   (*bench).steady,
 }
@@ -59,14 +60,14 @@ func (b *bench) steady(ctx context.Context) error {
 	return nil
 }
 
-// flow is what went in and out of a queue within took.
+// throughput is what went into and out of a queue during took.
 type throughput struct {
 	took                      time.Duration
 	enqueued, completed       int64
 	halfEnqueued, halfWaiting int64
 }
 
-// grew is by how many the backlog grew in the second half.
+// growth is by how much the backlog grew in the second half.
 func (f throughput) growth() int64 { return f.enqueued - f.completed - f.halfWaiting }
 
 func (f throughput) backlog(suffix string) string {
@@ -77,19 +78,20 @@ func (f throughput) backlog(suffix string) string {
 	return fmt.Sprintf("The backlog%s %s: %d jobs half-way, %d at the end.", suffix, verdict, f.halfWaiting, f.enqueued-f.completed)
 }
 
-// producer is what enqueues while a crew works.
+// loadProducer enqueues while a benchWorker works.
 type loadProducer struct {
 	b        *bench
 	client   *penstock.Client
 	worker   *benchWorker
 	queue    string
-	rate     int // jobs a second; 0: as backpressure lets it
+	rate     int // jobs a second; 0: as many as backpressure allows
 	started  time.Time
 	taken    atomic.Int64 // numbers given to jobs
 	enqueued atomic.Int64
 }
 
-// flow enqueues and works for the load's duration, and then works off the rest.
+// produceAndWork enqueues and works for the load's duration, and then works off the
+// rest.
 func (b *bench) produceAndWork(ctx context.Context, queue string, callers, rate int) (f throughput, err error) {
 	client, pool, err := b.client(ctx, 0)
 	if err != nil {
@@ -117,7 +119,7 @@ func (b *bench) produceAndWork(ctx context.Context, queue string, callers, rate 
 	return f, b.check(ctx, queue, p.enqueued.Load(), c.completed.Load())
 }
 
-// measure enqueues for the load's duration and counts what went in and out meanwhile.
+// measure enqueues for the load's duration and counts both directions.
 func (p *loadProducer) measure(ctx context.Context, callers int) (f throughput, err error) {
 	duration := p.b.load.Duration
 	defer p.b.stage("enqueueing and working", duration.Milliseconds(), nil)()
@@ -142,13 +144,13 @@ func (p *loadProducer) measure(ctx context.Context, callers int) (f throughput, 
 	cancel()
 	counting.Wait()
 	if ctx.Err() == nil && errors.Is(err, context.DeadlineExceeded) {
-		err = nil // that is how it ends
+		err = nil // the expected end
 	}
 	return f, err
 }
 
-// bulk enqueues 1,000 jobs to a call until within ends. A call under way then is
-// finished, so that what was enqueued is known.
+// bulk enqueues 1,000 jobs per call until within ends. It completes the last call, so
+// that the count is exact.
 func (p *loadProducer) bulk(ctx, within context.Context) error {
 	for p.admitted(within) {
 		n := int(p.taken.Add(bulkBatch)) - bulkBatch

@@ -10,18 +10,18 @@ import (
 	"github.com/jackc/pgx/v5"
 )
 
-// The ceiling: the same SQL functions that the library calls, called by a loop that has
-// no runtime around it. It makes its arguments once, looks at nothing but the ids and
-// keeps the server as busy as it can; a scenario's figure over that of its ceiling is
-// what the library costs.
+// The ceiling: the same SQL functions that the library calls, called by a loop without
+// the library. The loop prepares its arguments once, reads only the ids, and keeps the
+// server as busy as it can. A scenario's figure divided by its ceiling shows the cost
+// of the library.
 
 const (
 	verbWorkers = 2 // connections that claim and finish; more are slower on two cores
 	verbClaim   = 1000
 )
 
-// enqueueVerb calls enqueue_many from so many connections at once, batch jobs to a
-// call and commit, until jobs are enqueued.
+// enqueueVerb calls enqueue_many on so many connections, batch jobs per call and
+// commit, until jobs are enqueued.
 func (b *bench) enqueueVerb(ctx context.Context, queue string, jobs, connections, batch int) (*Speed, error) {
 	var enqueued, taken atomic.Int64
 	defer b.stage("enqueueing by SQL alone", int64(jobs), enqueued.Load)()
@@ -45,7 +45,7 @@ func (b *bench) enqueueVerb(ctx context.Context, queue string, jobs, connections
 	return speed(int64(jobs), time.Since(start)), nil
 }
 
-// bulkCall is the arguments of an enqueue_many.
+// bulkCall holds the arguments of enqueue_many.
 type bulkCall struct {
 	queue string
 	names []string
@@ -66,8 +66,8 @@ func (c *bulkCall) send(ctx context.Context, conn *pgx.Conn, n int) error {
 	return err
 }
 
-// workVerbs claims and finishes from two connections until a claim brings nothing and
-// done says so; completed counts the ends. The last batch's end and the next claim
+// workVerbs claims and finishes on two connections until a claim returns nothing and
+// done is true. completed counts the ends. The end of the last batch and the next claim
 // share a round trip and a commit.
 func (b *bench) workVerbs(ctx context.Context, queue string, completed *atomic.Int64, done func() bool) error {
 	err := b.onConnections(ctx, verbWorkers, func(ctx context.Context, conn *pgx.Conn) error {
@@ -98,7 +98,7 @@ func (b *bench) workVerbs(ctx context.Context, queue string, completed *atomic.I
 	return nil
 }
 
-// leased is what a claim brought.
+// leased is the result of a claim.
 type leased struct {
 	ids      []int64
 	attempts []int32
@@ -179,7 +179,7 @@ func (b *bench) steadyVerbs(ctx context.Context, queue string, duration time.Dur
 	return speed(within, duration), b.check(ctx, queue, enqueued.Load(), completed.Load())
 }
 
-// fresh is a queue of that name that no earlier measurement of this run has used.
+// freshQueue returns a queue name that this run has not used yet.
 func (b *bench) freshQueue(queue string) string {
 	b.queues++
 	return fmt.Sprintf("%s-%d", queue, b.queues)

@@ -12,37 +12,37 @@ import (
 	"github.com/penstock/penstock"
 )
 
-// crew is one worker on one queue, on a pool and a client of its own so that what
-// enqueues cannot wake it without Postgres, and the counts of what it did.
+// benchWorker is one worker on one queue, with counters. It has its own pool and
+// client, so the enqueuing client can wake it through Postgres only.
 type benchWorker struct {
 	client *penstock.Client // the worker's own
 
-	completed      atomic.Int64 // ends that Postgres has recorded
+	completed      atomic.Int64 // ends recorded by Postgres
 	claimed        atomic.Int64
-	claimNanos     atomic.Int64  // nanoseconds spent in claims that brought something
-	claimsWithWork atomic.Int64  // claims answered while jobs waited
-	emptyClaims    atomic.Int64  // those of them that brought nothing
-	waiting        *atomic.Int64 // jobs that nobody has claimed; nil: not counted
+	claimNanos     atomic.Int64  // duration of claims that returned jobs
+	claimsWithWork atomic.Int64  // claims made while jobs waited
+	emptyClaims    atomic.Int64  // those of them that returned nothing
+	waiting        *atomic.Int64 // jobs not claimed yet; nil: not counted
 
 	target  int64
-	reached chan time.Time // gets the moment when target ends were recorded
-	more    chan struct{}  // one signal: more ends are recorded
+	reached chan time.Time // receives the moment when target ends were recorded
+	more    chan struct{}  // signals that more ends are recorded
 	stop    context.CancelFunc
-	result  chan error // what Run returned
+	result  chan error // receives what Run returned
 }
 
-// work is what a crew is to do.
+// workerLoad says what a benchWorker does.
 type workerLoad struct {
 	queue       string
 	concurrency int                              // 0: the library's default
 	target      int64                            // ends to wait for; 0: none
 	untilEmpty  bool                             // StopWhenDrained
-	otherQueues []string                         // more queues to serve
-	waiting     *atomic.Int64                    // jobs that wait, counted down by the workers who share it
+	otherQueues []string                         // further queues to serve
+	waiting     *atomic.Int64                    // waiting jobs, shared and counted down by several workers
 	handle      func(job *penstock.Job[payload]) // nil does nothing
 }
 
-// start runs a worker. Its error, and that of what it runs on, comes from wait.
+// startWorker runs a worker. Its error arrives on result.
 func (b *bench) startWorker(ctx context.Context, w workerLoad) (*benchWorker, error) {
 	c := &benchWorker{target: w.target, waiting: w.waiting, reached: make(chan time.Time, 1), more: make(chan struct{}, 1), result: make(chan error, 1)}
 	pool, err := pgxpool.NewWithConfig(ctx, b.config.Copy())
@@ -92,7 +92,7 @@ func (c *benchWorker) onEnd(e penstock.EndEvent) {
 	}
 }
 
-// awaitTotal waits until as many ends are recorded.
+// waitForTotal waits until total ends are recorded.
 func (c *benchWorker) waitForTotal(ctx context.Context, total int64) error {
 	for c.completed.Load() < total {
 		select {
@@ -106,11 +106,11 @@ func (c *benchWorker) waitForTotal(ctx context.Context, total int64) error {
 	return nil
 }
 
-// early is the error of a worker that stopped too soon, of which err is what it said.
+// stoppedEarly returns the error for a worker that stopped too soon with err.
 func (c *benchWorker) stoppedEarly(err error, total int64) error {
-	c.result <- err // dismiss and abandon still want it
+	c.result <- err // drainAndWait and abort still receive it
 	if err == nil {
-		err = errors.New("it found nothing left to do")
+		err = errors.New("no job was left")
 	}
 	return fmt.Errorf("%w: the worker stopped after %d of %d jobs (%v)", ErrMiscounted, c.completed.Load(), total, err)
 }
@@ -128,7 +128,7 @@ func (c *benchWorker) onClaim(e penstock.ClaimEvent) {
 	}
 }
 
-// await waits until the target is reached and returns when that was.
+// waitForTarget waits until the target is reached and returns the moment.
 func (c *benchWorker) waitForTarget(ctx context.Context) (time.Time, error) {
 	select {
 	case at := <-c.reached:
@@ -138,7 +138,7 @@ func (c *benchWorker) waitForTarget(ctx context.Context) (time.Time, error) {
 	case err := <-c.result:
 		early := c.stoppedEarly(err, c.target)
 		select {
-		case at := <-c.reached: // just now
+		case at := <-c.reached: // reached at the last moment
 			return at, nil
 		default:
 			return time.Time{}, early
@@ -146,7 +146,7 @@ func (c *benchWorker) waitForTarget(ctx context.Context) (time.Time, error) {
 	}
 }
 
-// dismiss lets the worker drain and returns when it has.
+// drainAndWait stops the worker and returns when it has drained.
 func (c *benchWorker) drainAndWait() error {
 	c.stop()
 	if err := <-c.result; err != nil {
@@ -155,7 +155,7 @@ func (c *benchWorker) drainAndWait() error {
 	return nil
 }
 
-// abandon ends the worker after err, which is what the caller says.
+// abort stops the worker after err, and returns err.
 func (c *benchWorker) abort(err error) error {
 	c.stop()
 	<-c.result

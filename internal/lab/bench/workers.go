@@ -10,11 +10,11 @@ import (
 var workersScenario = Scenario{
 	Name:  "workers",
 	Short: "Four workers on one queue, against one",
-	Long: `Works off the jobs with one worker and with four in turns, --jobs each time and four
-times over, and counts the claims that brought nothing while there was work. The result is the
-median of the pairs. The workers work off a thousand jobs each before, and the queue is paused
-until the others are there, so that neither starting nor planning is in the time. The four are workers of one process, each with
-connections of its own.`,
+	Long: `Works off --jobs with one worker and with four alternately, four times each, and counts
+the claims that returned nothing while jobs waited. The result is the median of the
+pairs. Each worker first works off a thousand jobs, and the queue is paused until all
+workers are ready, so the time includes neither start nor planning. The four workers are
+in one process, each with its own connections.`,
 	Usual: Load{Jobs: 100_000, Concurrency: 100, PayloadBytes: 100},
 	run:   (*bench).compareWorkers,
 }

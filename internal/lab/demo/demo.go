@@ -1,16 +1,16 @@
 // Package demo is what `penstock serve --demo` runs: an application that indexes a tree
-// of Go sources, by default the one Go itself is built from, with a job per file and a
-// job per package. It shows on real input what a queue is for, and owns the schema
-// penstock_demo; nothing else reads it.
+// of Go sources, by default that of the Go installation, with one job per file and one
+// job per package. It shows on real input what a queue is for. It owns the schema
+// penstock_demo.
 //
 //   - One transaction writes the application's rows and enqueues their jobs (P2).
-//   - What a job found and its completion commit together (P6), so killing the demo at
-//     any moment leaves no file counted twice and none forgotten: the next run finishes
-//     what was left.
-//   - A package is summed up once its files are parsed. Until then its job fails, and
-//     is retried by a strategy it brought along.
-//   - Files that do not parse, of which Go's own tests have over a hundred, are dead at
-//     once: no retry mends them.
+//   - A job's result and its completion commit together (P6). So a kill at any
+//     moment neither counts a file twice nor forgets one: the next run finishes
+//     the remaining jobs.
+//   - A package is summed up when its files are parsed. Until then its job fails and
+//     is retried with its own retry strategy.
+//   - A file that does not parse is dead at once, because a retry cannot help. Go's
+//     own tests have over a hundred such files.
 package demo
 
 import (
@@ -26,14 +26,14 @@ import (
 	"github.com/penstock/penstock"
 )
 
-// Options say what to index and what to tell. The zero value works.
+// Options say what to index and what to print. The zero value works.
 type Options struct {
 	Source string     // the tree; empty: GOROOT, as the go command says, else as this binary was built
-	Width  func() int // cells of the terminal that out is, asked at every redraw; 0: it does not tell; nil: out is none
+	Width  func() int // width of the terminal in cells, read at every redraw; 0: unknown; nil: out is no terminal
 
-	// What the commands to type next are spelled with.
+	// How to spell the commands that the report suggests.
 	Command     string // this program; empty: penstock
-	Setup       string // a shell line that must come first, such as an export; empty: none
+	Setup       string // a shell line to run first, such as an export; empty: none
 	BaseURL     string // where it serves HTTP, http://127.0.0.1:8080; empty: no curl
 	DatabaseURL string // for psql; empty: no psql
 }
@@ -47,15 +47,15 @@ type demo struct {
 	root   string
 }
 
-// Run indexes the tree and shows how it goes on out: a line of progress, redrawn on a
-// terminal and printed now and then elsewhere, and when every job has ended the
-// largest packages, the dead letter queue, and what to type next. It works only the
-// queue index-go-source, and can be repeated: each run indexes anew, finishes what an
-// earlier one left, and lets that one's dead jobs lie.
+// Run indexes the tree and shows its progress on out: a line that is redrawn on a
+// terminal and printed periodically elsewhere. When every job has ended it prints the
+// largest packages, the dead letter queue, and suggested commands. It works only the
+// queue index-go-source. It can be repeated: each run indexes the tree again, finishes
+// the remaining jobs of earlier runs, and leaves their dead jobs alone.
 //
-// When ctx ends, Run lets the running jobs finish, says how many are left, and returns
-// nil. Errors: there is no tree (naming --demo-source), the tables cannot be made, or
-// Postgres failed outside the jobs.
+// When ctx ends, Run lets the running jobs finish, prints how many are left, and
+// returns nil. Errors: there is no tree (names --demo-source), the tables cannot be
+// created, or Postgres failed outside the jobs.
 func Run(ctx context.Context, pool *pgxpool.Pool, client *penstock.Client, opts Options, out io.Writer) error {
 	if opts.Command == "" {
 		opts.Command = "penstock"
@@ -91,7 +91,7 @@ func (d *demo) run(ctx context.Context) error {
 		return err
 	}
 	if n := unfinished(before); n > 0 {
-		fmt.Fprintf(d.out, "An earlier run was cut short: its %s are finished too.\n", plural(n, "job"))
+		fmt.Fprintf(d.out, "An earlier run was interrupted: its %s are finished too.\n", plural(n, "job"))
 		if before.Running > 0 {
 			fmt.Fprintf(d.out, "Its worker held %s, which may take 20 s to come back.\n", number(before.Running))
 		}
@@ -111,8 +111,8 @@ func (d *demo) run(ctx context.Context) error {
 	return d.report(ctx, p, time.Since(began))
 }
 
-// enqueue writes the application's rows and their jobs in one transaction: there is no
-// moment at which a file is listed and nobody will parse it, or the other way round.
+// enqueue writes the application's rows and their jobs in one transaction: a listed
+// file always has a job, and a job always has a listed file.
 func (d *demo) enqueue(ctx context.Context, folders []folder, jobs []penstock.NewJob) error {
 	err := pgx.BeginFunc(ctx, d.pool, func(tx pgx.Tx) error {
 		if err := replaceTree(ctx, tx, folders); err != nil {
@@ -127,9 +127,9 @@ func (d *demo) enqueue(ctx context.Context, folders []folder, jobs []penstock.Ne
 	return nil
 }
 
-// work runs jobs until the queue holds none, and shows how it goes. It waits for jobs
-// that run elsewhere too: those of a run that was killed come back when its worker is
-// found dead, which takes some 15 seconds.
+// work runs jobs until the queue is empty, and shows the progress. It also waits for
+// jobs that run elsewhere: the jobs of a killed run come back about 15 seconds after
+// its death.
 func (d *demo) work(ctx context.Context, p *progress) error {
 	w, err := d.worker(p)
 	if err != nil {
@@ -148,7 +148,7 @@ func (d *demo) work(ctx context.Context, p *progress) error {
 	return err
 }
 
-// interrupted says what an interrupt left behind, if Postgres is still there to ask.
+// interrupted prints how many jobs are left after an interrupt, if Postgres answers.
 func (d *demo) interrupted(ctx context.Context) error {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), time.Second)
 	defer cancel()

@@ -16,7 +16,8 @@ import (
 
 func TestMain(m *testing.M) { testkit.Main(m) }
 
-// smallTree has what matters about Go's: good files, a broken one, the compiler, testdata.
+// smallTree has every kind of file that matters: good files, a broken one, the
+// compiler, testdata.
 var smallTree = map[string]string{
 	"src/fmt/print.go":                "package fmt\n\nimport \"os\"\n\nfunc Print() { os.Exit(1) }\n",
 	"src/fmt/scan.go":                 "package fmt\n\ntype Scanner interface{}\n\nconst a, b = 1, 2\n",
@@ -33,7 +34,7 @@ const (
 	smallJobs     = smallFiles + smallPackages
 )
 
-// stage is a demo's surroundings: a database, a client and a tree.
+// stage is what a demo needs: a database, a client and a tree.
 type stage struct {
 	*testkit.DB
 	client *penstock.Client
@@ -48,7 +49,7 @@ func newStage(t *testing.T) *stage {
 	return &stage{db, client, plant(t, smallTree)}
 }
 
-// run runs the demo to its end and returns what it said.
+// run runs the demo to its end and returns its output.
 func (s *stage) run(t *testing.T, ctx context.Context, opts Options) string {
 	t.Helper()
 	var out strings.Builder
@@ -123,8 +124,8 @@ func TestPrioritiesRankTheCompilerHighAndTestdataLow(t *testing.T) {
 	}
 }
 
-// enqueued lists the tree, enqueues its jobs, and returns a worker for them with a
-// middleware of the test's.
+// enqueued lists the tree, enqueues its jobs, and returns a worker for them with the
+// given middleware.
 func (s *stage) enqueued(t *testing.T, ctx context.Context, concurrency int, m penstock.Middleware) *penstock.Worker {
 	t.Helper()
 	d := &demo{pool: s.Pool, client: s.client, root: s.root}

@@ -26,7 +26,7 @@ func TestWhatAnInterruptedRunLeftIsFinishedByTheNext(t *testing.T) { // P1
 	require.EqualValues(t, 1, s.one(t, `SELECT count(*) FROM penstock_demo.files WHERE parsed_at IS NOT NULL`))
 
 	said := s.run(t, t.Context(), Options{})
-	require.Contains(t, said, "An earlier run was cut short: its 9 jobs are finished too.\n")
+	require.Contains(t, said, "An earlier run was interrupted: its 9 jobs are finished too.\n")
 	require.Contains(t, said, "19 jobs in ")
 	require.EqualValues(t, smallPackages, s.one(t, `SELECT count(*) FROM penstock_demo.packages WHERE summed_at IS NOT NULL`))
 	requireNothingLeft(t, s)
@@ -51,7 +51,7 @@ func TestTheDemoWaitsForAJobThatIsHeldElsewhere(t *testing.T) {
 	require.NoError(t, err)
 	require.NoError(t, d.enqueue(t.Context(), folders, jobsFor(folders)))
 
-	// Another worker, which may be dead, holds the only file and the sum of one package.
+	// Another worker, possibly dead, holds the only file and one package's sum.
 	elsewhere := s.one(t, `SELECT penstock.register_worker(ARRAY[$1], 'elsewhere', 1, 'v0', 2)`, queue)
 	require.EqualValues(t, 2, s.one(t, `SELECT count(*) FROM penstock.claim($1, $2, 2)`, queue, elsewhere))
 	done := make(chan error, 1)

@@ -18,8 +18,8 @@ type counts struct {
 	lines, funcs, types, vars, consts, imports int64
 }
 
-// fileError is a fault of the file itself, which no retry mends. Its class is what
-// the dead letter queue shows, and its detail what `penstock job get` adds.
+// fileError is a fault of the file itself; a retry cannot help. The dead letter queue
+// shows its class, `penstock job get` its detail.
 type fileError struct {
 	class, message, detail string
 }
@@ -28,8 +28,8 @@ func (e *fileError) Error() string       { return e.message }
 func (e *fileError) ErrorClass() string  { return e.class }
 func (e *fileError) ErrorDetail() string { return e.detail }
 
-// PackageIncomplete says that a package cannot be summed up yet. Its class is its
-// type's name, and it is retried.
+// PackageIncomplete: some files of the package are not parsed yet. It is retried; its
+// error class is the name of this type.
 type PackageIncomplete struct {
 	Missing, Files int64
 }
@@ -38,8 +38,8 @@ func (e *PackageIncomplete) Error() string {
 	return fmt.Sprintf("%d of %d files are not parsed yet", e.Missing, e.Files)
 }
 
-// parseFile counts what the file at name declares. A *fileError means that it never
-// will; anything else, such as too many open files, may pass.
+// parseFile counts what a file declares. A *fileError is permanent; any other error,
+// such as too many open files, may pass.
 func parseFile(tree fs.FS, name string) (counts, error) {
 	source, err := fs.ReadFile(tree, name)
 	if errors.Is(err, fs.ErrNotExist) || errors.Is(err, fs.ErrInvalid) {
@@ -83,9 +83,9 @@ func count(parsed *ast.File) counts {
 	return found
 }
 
-// syntaxError keeps the first error and its place, without the path, as the message,
-// so that errors of one kind have one fingerprint: numbers and quoted text do not
-// count there. The detail has all errors, a line each.
+// syntaxError uses the first error and its position, without the path, as the message.
+// So errors of one kind share a fingerprint, which ignores numbers and quoted text. The
+// detail has all errors, one per line.
 func syntaxError(err error) *fileError {
 	var list scanner.ErrorList
 	if !errors.As(err, &list) || len(list) == 0 {
@@ -99,8 +99,8 @@ func syntaxError(err error) *fileError {
 	return &fileError{"SyntaxError", message, strings.Join(detail, "\n")}
 }
 
-// printable replaces what neither a terminal nor Postgres takes: the parser quotes the
-// file's own bytes.
+// printable replaces characters that a terminal or Postgres cannot take. The parser
+// quotes bytes of the file.
 func printable(text string) string {
 	return strings.Map(func(r rune) rune {
 		if r == unicode.ReplacementChar || !unicode.IsPrint(r) {

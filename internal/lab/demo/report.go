@@ -15,7 +15,7 @@ const (
 	groupsCounted = 500 // the most that ErrorGroups returns
 )
 
-// report says how the run went, what it found, what died, and what to type next.
+// report prints the run's result, what was found, what died, and suggested commands.
 func (d *demo) report(ctx context.Context, p *progress, took time.Duration) error {
 	counts, err := queueCounts(ctx, d.client)
 	if err != nil {
@@ -62,8 +62,8 @@ func (d *demo) reportPackages(ctx context.Context) error {
 	return writeTable(d.out, d.width(), columns, rows)
 }
 
-// reportDead groups the dead letter queue by error. Earlier runs' dead jobs are in it
-// too: a dead job leaves only when someone redrives or purges it (P11).
+// reportDead groups the dead letter queue by error. It includes dead jobs of earlier
+// runs: a dead job leaves only by a redrive or a purge (P11).
 func (d *demo) reportDead(ctx context.Context, dead, earlier int64) error {
 	groups, err := d.client.DLQ.Groups(ctx, queue, groupsCounted)
 	if err != nil {
@@ -91,7 +91,7 @@ func (d *demo) reportDead(ctx context.Context, dead, earlier int64) error {
 	return nil
 }
 
-// reportNext names commands that work as they stand.
+// reportNext prints commands that work as shown.
 func (d *demo) reportNext(ctx context.Context) error {
 	dead, err := d.client.DLQ.List(ctx, penstock.DeadQuery{Queue: queue, Limit: 1})
 	if err != nil {
@@ -109,7 +109,7 @@ func (d *demo) reportNext(ctx context.Context) error {
 		[2]string{"a job of your own", d.opts.Command + ` enqueue hello greet '{"name":"you"}' --priority high`},
 		[2]string{"a worker in shell, until no job is left", d.opts.Command + " work --queue hello --drain -- cat"})
 	if d.opts.BaseURL != "" {
-		next = append(next, [2]string{"is the server well", "curl " + d.opts.BaseURL + "/healthz"})
+		next = append(next, [2]string{"is the server healthy", "curl " + d.opts.BaseURL + "/healthz"})
 	}
 	if d.opts.DatabaseURL != "" {
 		next = append(next, [2]string{
@@ -127,7 +127,7 @@ func (d *demo) reportNext(ctx context.Context) error {
 // quote protects text from a POSIX shell.
 func quote(text string) string { return "'" + strings.ReplaceAll(text, "'", `'\''`) + "'" }
 
-// width is the terminal's, for tables; 0 when out is none.
+// width is the width for tables; 0 if out is no terminal.
 func (d *demo) width() int {
 	if d.opts.Width == nil {
 		return 0

@@ -14,21 +14,21 @@ import (
 	"unicode/utf8"
 )
 
-// file is a .go file as the scan found it. Paths are slash-separated and relative to
-// the tree, so what is stored does not depend on where the tree lies.
+// file is a .go file. Paths are slash-separated and relative to the tree, so that the
+// stored paths do not depend on the tree's location.
 type file struct {
 	path string
 	size int64 // bytes
 }
 
-// folder is a directory with .go files in it, which is what Go calls a package.
+// folder is a directory with .go files: a package.
 type folder struct {
 	dir   string // "." is the tree's own root
 	files []file
 }
 
-// findSource returns the directory to index: given, else what the go command says,
-// else the tree this binary was built from.
+// findSource returns the directory to index: the given one, else GOROOT by the go
+// command, else the GOROOT of this build.
 func findSource(ctx context.Context, given string) (string, error) {
 	root := given
 	if root == "" {
@@ -52,9 +52,9 @@ func findSource(ctx context.Context, given string) (string, error) {
 	return root, nil
 }
 
-// scan lists the tree's .go files by folder, in the order of their paths. Links to
-// directories are followed, because some distributions keep GOROOT/src behind one, but
-// each directory is listed once, so links that form a circle do no harm.
+// scan lists the tree's .go files by folder, in order of paths. It follows links to
+// directories, because some distributions link GOROOT/src. It lists each directory
+// once, so circular links do no harm.
 func scan(root string) ([]folder, error) {
 	s := walker{seen: map[string]bool{}}
 	if err := s.walk(root, "."); err != nil {
@@ -87,7 +87,7 @@ func (s *walker) walk(at, dir string) error {
 		info, err := os.Stat(filepath.Join(at, entry.Name()))
 		switch {
 		case errors.Is(err, fs.ErrNotExist) || !utf8.ValidString(entry.Name()):
-			// A link to nothing, gone meanwhile, or a name that Postgres cannot store.
+			// A dangling link, a file just removed, or a name that Postgres cannot store.
 		case err != nil:
 			return err
 		case info.IsDir():

@@ -9,8 +9,8 @@ import (
 	"github.com/jackc/pgx/v5/pgxpool"
 )
 
-// The application's own tables. They are no business of migrations/: Penstock shares
-// the database, and the transaction, with whatever an application keeps there.
+// The application's own tables are not part of Penstock's migrations: Penstock shares
+// the database and the transaction with the application.
 const createTablesSQL = `
 CREATE SCHEMA IF NOT EXISTS penstock_demo;
 CREATE TABLE IF NOT EXISTS penstock_demo.packages (
@@ -40,11 +40,11 @@ CREATE TABLE IF NOT EXISTS penstock_demo.files (
 );
 CREATE INDEX IF NOT EXISTS files_by_dir ON penstock_demo.files (dir);`
 
-// lockTables makes demos in one database take turns at replacing the tree. It holds
-// until the transaction ends.
+// lockTablesSQL makes demos in one database replace the tree one after another. The
+// lock lasts until the transaction ends.
 const lockTablesSQL = `SELECT pg_advisory_xact_lock(hashtext('penstock_demo'))`
 
-// ensureTables creates the tables unless they are there.
+// ensureTables creates the tables if they are missing.
 func ensureTables(ctx context.Context, pool *pgxpool.Pool) error {
 	err := pgx.BeginFunc(ctx, pool, func(tx pgx.Tx) error {
 		if _, err := tx.Exec(ctx, lockTablesSQL); err != nil {
@@ -59,7 +59,8 @@ func ensureTables(ctx context.Context, pool *pgxpool.Pool) error {
 	return nil
 }
 
-// replaceTree writes a row per file and per package in place of an earlier run's.
+// replaceTree replaces the rows of an earlier run with one row per file and per
+// package.
 func replaceTree(ctx context.Context, tx pgx.Tx, folders []folder) error {
 	if _, err := tx.Exec(ctx, lockTablesSQL); err != nil {
 		return err
@@ -95,8 +96,9 @@ type executor interface {
 	Exec(ctx context.Context, sql string, args ...any) (pgconn.CommandTag, error)
 }
 
-// recordFile notes what a file declares, or why it does not parse; fault is nil when
-// it does. It reports whether the file is listed: a later run may have another tree.
+// recordFile stores what a file declares, or why it does not parse. fault is nil if it
+// parses. recordFile reports whether the file is listed: a later run may have replaced
+// the tree.
 func recordFile(ctx context.Context, in executor, path string, found counts, fault *string) (listed bool, err error) {
 	tag, err := in.Exec(ctx, `UPDATE penstock_demo.files SET lines = $2, funcs = $3, types = $4, vars = $5, consts = $6,
 		imports = $7, error = $8, parsed_at = clock_timestamp() WHERE path = $1`,
@@ -107,7 +109,7 @@ func recordFile(ctx context.Context, in executor, path string, found counts, fau
 	return tag.RowsAffected() > 0, nil
 }
 
-// recordPackage sums up a package's files, or says how many are not parsed yet.
+// recordPackage sums up a package's files, or returns PackageIncomplete.
 func recordPackage(ctx context.Context, tx pgx.Tx, dir string) error {
 	var missing, files int64
 	err := tx.QueryRow(ctx, `SELECT count(*) FILTER (WHERE parsed_at IS NULL), count(*)

@@ -19,7 +19,7 @@ const (
 	sumPackage = "sum-package"
 )
 
-// fileArgs and packageArgs are the jobs' data.
+// fileArgs and packageArgs are the data of the jobs.
 type fileArgs struct {
 	Path string `json:"path"`
 }
@@ -28,15 +28,15 @@ type packageArgs struct {
 	Dir string `json:"dir"`
 }
 
-// patience is how a package waits for its files. Most need one second; a file that
-// went back to the end of its lane because its worker was killed may take minutes.
+// retryWhileIncomplete makes a package wait for its files. Most need one second. A file
+// whose worker was killed goes to the end of its lane and may take minutes.
 var retryWhileIncomplete = penstock.RetryStrategy{
 	Type: penstock.Linear, Delay: 500 * time.Millisecond, MaxDelay: 10 * time.Second, MaxAttempts: 60,
 }
 
-// jobsFor returns a job per file and one per package that sums it up. A sum stands
-// behind the next package's files, when its own are mostly done. Mostly: jobs of one
-// batch run at once, and where some file takes longer the sum fails and is retried.
+// jobsFor returns a job per file, and one per package that sums it up. A package's sum
+// is placed after the next package's files, when its own files are mostly parsed. If
+// one takes longer, the sum fails and is retried.
 func jobsFor(folders []folder) []penstock.NewJob {
 	var jobs []penstock.NewJob
 	sum := func(folder folder) {
@@ -58,10 +58,10 @@ func jobsFor(folders []folder) []penstock.NewJob {
 	return jobs
 }
 
-// priorityOf ranks a package: input of tests low, whose files are many, odd and in
-// nobody's way; the compiler high, so that there is something to see in the order of
-// things; everything else as the queue decides. A package's sum ranks with its files,
-// or it would be claimed long before them, or long after.
+// priorityOf ranks a package: test data low, because its many files are not urgent; the
+// compiler high, so that the effect is visible; all others as the queue decides. A
+// package's sum has the priority of its files, or it would be claimed long before or
+// long after them.
 func priorityOf(dir string) penstock.Priority {
 	switch within := "/" + dir + "/"; {
 	case strings.Contains(within, "/testdata/"):
@@ -86,8 +86,9 @@ func (d *demo) worker(p *progress) (*penstock.Worker, error) {
 	return w, nil
 }
 
-// concurrency is more than there are processors, because half of a job is waiting for
-// Postgres, and leaves the pool a connection for the progress and one for the server.
+// concurrency is higher than the number of processors, because jobs wait for Postgres
+// half of the time. It leaves a connection of the pool for the progress and one for the
+// server.
 func (d *demo) concurrency() int {
 	return max(1, min(4*runtime.GOMAXPROCS(0), int(d.pool.Config().MaxConns)-2))
 }
@@ -96,12 +97,12 @@ func (d *demo) indexFile(ctx context.Context, job *penstock.Job[fileArgs]) error
 	found, err := parseFile(os.DirFS(d.root), job.Data.Path)
 	var fault *fileError
 	if errors.As(err, &fault) {
-		// The file is dealt with, if not parsed, and its package must not wait for it.
-		// That is noted in a transaction of its own, before the failure is: should
-		// this process die in between, the job runs again and notes the same.
+		// The broken file is recorded first, in a transaction of its own: its package
+		// must not wait for it. If this process dies before the failure is recorded,
+		// the job runs again and records the same.
 		listed, err := recordFile(ctx, d.pool, job.Data.Path, found, &fault.message)
 		if err != nil || !listed {
-			return err // nil when the job is of a tree that another run replaced
+			return err // nil if another run has replaced the tree
 		}
 		return penstock.Dead(fault)
 	}

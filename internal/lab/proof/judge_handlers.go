@@ -82,7 +82,7 @@ func (f *jobHistory) matchAnswer(n *handlerEvent) {
 	case n.kind == OK && !is:
 		f.report("P5", "stale write accepted", fmt.Sprintf("process %d got the answer that its attempt %d is recorded as %s", n.process, n.attempt, n.outcome))
 	case n.kind == Fail && is && n.outcome == "completed":
-		f.report("P8", "told wrongly", fmt.Sprintf("process %d got the answer that its attempt %d lost its lease, but it is recorded as %s", n.process, n.attempt, end.Outcome))
+		f.report("P8", "wrong answer", fmt.Sprintf("process %d got the answer that its attempt %d lost its lease, but it is recorded as %s", n.process, n.attempt, end.Outcome))
 	}
 }
 
@@ -96,7 +96,7 @@ func (f *jobHistory) matchEnd(attempt int32, end *Step, w *attemptEvents) {
 		return
 	}
 	if w == nil || w.start == nil {
-		f.report("P3", "ended unrun", fmt.Sprintf("attempt %d is recorded as %s, but no handler ran it", attempt, end.Outcome))
+		f.report("P3", "ended without running", fmt.Sprintf("attempt %d is recorded as %s, but no handler ran it", attempt, end.Outcome))
 		return
 	}
 	if !slices.ContainsFunc(w.intents, func(n *handlerEvent) bool {

@@ -29,17 +29,17 @@ func (f *jobHistory) timeline() []string {
 	const stamp = "15:04:05.000000"
 	var lines []string
 	notes := f.notes
-	tell := func(n handlerEvent) string {
+	line := func(n handlerEvent) string {
 		return fmt.Sprintf("%s  process %d  %s %s attempt %d %s", n.at.Format(stamp), n.process, n.op, n.kind, n.attempt, n.outcome)
 	}
 	for _, s := range f.steps {
 		for len(notes) > 0 && notes[0].at.Before(s.At) {
-			lines, notes = append(lines, tell(notes[0])), notes[1:]
+			lines, notes = append(lines, line(notes[0])), notes[1:]
 		}
 		lines = append(lines, fmt.Sprintf("%s  transaction %d  %s attempt %d worker %d %s", s.At.Format(stamp), s.Tx, s.What, s.Attempt, s.Worker, s.Outcome))
 	}
 	for _, n := range notes {
-		lines = append(lines, tell(n))
+		lines = append(lines, line(n))
 	}
 	return lines
 }

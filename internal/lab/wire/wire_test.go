@@ -158,7 +158,7 @@ func TestAProxyTurnsToAnotherServer(t *testing.T) {
 	require.Equal(t, 1, other.CutAll())
 	b.proxy.SetTarget(t.TempDir())
 	_, err := pgx.ConnectConfig(t.Context(), b.cfg.Copy())
-	require.Error(t, err, "nobody is there")
+	require.Error(t, err, "the server does not exist")
 }
 
 func TestMessagesAreCutOffWhole(t *testing.T) {

@@ -1,8 +1,8 @@
-// River enqueues jobs in bulk, works them off, and enqueues a tenth in a transaction each,
-// with github.com/riverqueue/river, for `penstock bench compare`. It is a module of its own, so that the library's
-// dependencies stay the library's.
+// River enqueues jobs in bulk, works them off, and enqueues a tenth of them in single-
+// job transactions, with github.com/riverqueue/river, for the bench's compare command.
+// It is a module of its own, so that Penstock does not depend on River.
 //
-// Usage: river URL JOBS PAYLOAD_BYTES. The database is empty; the answer is one line of
+// Usage: river URL JOBS PAYLOAD_BYTES. The database is empty. The result is one line of
 // JSON on standard output.
 package main
 
@@ -82,7 +82,8 @@ func run(ctx context.Context, args []string) error {
 	w := &worker{}
 	workers := river.NewWorkers()
 	river.AddWorker(workers, w)
-	// The settings that were fastest here: many handlers, and no rest between fetches.
+	// The fastest settings on the test machine: many handlers, no pause between
+	// fetches.
 	client, err := river.NewClient(driver, &river.Config{
 		Workers: workers, Logger: slog.New(slog.DiscardHandler),
 		Queues:            map[string]river.QueueConfig{river.QueueDefault: {MaxWorkers: 2000}},
@@ -110,7 +111,7 @@ func run(ctx context.Context, args []string) error {
 	})
 }
 
-// enqueue inserts 1,000 jobs to a call, by COPY.
+// enqueue inserts 1,000 jobs per call, by COPY.
 func enqueue(ctx context.Context, client *river.Client[pgx.Tx], jobs, size int) (time.Duration, error) {
 	start := time.Now()
 	for n := 0; n < jobs; n += 1000 {
@@ -130,7 +131,7 @@ func job(n, size int) noop {
 	return noop{n, strings.Repeat("x", max(0, size-text))}
 }
 
-// enqueueSingly commits jobs in a transaction each, from 16 goroutines.
+// enqueueSingly commits single-job transactions from 16 goroutines.
 func enqueueSingly(ctx context.Context, client *river.Client[pgx.Tx], pool *pgxpool.Pool, jobs, size int) (time.Duration, error) {
 	var taken atomic.Int64
 	failed := make(chan error, 16)
@@ -157,7 +158,7 @@ func enqueueSingly(ctx context.Context, client *river.Client[pgx.Tx], pool *pgxp
 	return time.Since(start), nil
 }
 
-// drain works the jobs off; the clock stops when every row says completed.
+// drain works off the jobs; the clock stops when every row is completed.
 func drain(ctx context.Context, client *river.Client[pgx.Tx], pool *pgxpool.Pool, w *worker, jobs int) (time.Duration, error) {
 	start := time.Now()
 	if err := client.Start(ctx); err != nil {
