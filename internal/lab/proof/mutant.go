@@ -54,15 +54,15 @@ var Mutants = []Mutant{
 			CREATE TRIGGER forget BEFORE INSERT ON penstock.departures FOR EACH ROW EXECUTE FUNCTION proof.forget()`,
 	},
 	{
-		Name: "reconciliation after a lost claim", Nemesis: "drop reply", File: "reconcile.go",
+		Name: "reconciliation after a lost claim", Nemesis: "drop reply", File: "worker_reconcile.go",
 		Guard: "if !f.unsure && time.Now().Before(f.reconcileAt) {", Instead: "if f.unsure || true {",
 	},
 	{
-		Name: "completion retry", Nemesis: "crash", File: "flush.go",
+		Name: "completion retry", Nemesis: "crash", File: "worker_flush.go",
 		Guard:   "pause(ctx, jitter(min(20*time.Millisecond<<min(tries, 6), time.Second)))",
 		Instead: "q.answered(ends)\n\t\treturn",
 	},
-	{Name: "poll fallback", File: "fetch.go", Guard: "fallbackPoll   = time.Second", Instead: "fallbackPoll   = time.Hour"},
+	{Name: "poll fallback", File: "worker_fetch.go", Guard: "fallbackPoll   = time.Second", Instead: "fallbackPoll   = time.Hour"},
 }
 
 // applyMutants removes guards from the proof's own database.
