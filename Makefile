@@ -51,7 +51,9 @@ test-long: ## the same and the tests that take long: proof, bench, other languag
 test-race: ## the same as test, with Go's race detector, which needs a C compiler
 	@cc=$$(scripts/prepare --compiler) && $(TESTS) env CGO_ENABLED=1 CC="$$cc" go test -race -vet=off $(TESTFLAGS) ./...
 
-gen: ## write db/ from queries/ and internal/httpapi/openapi/ from openapi.yaml
+gen: ## write db/ from queries/ and migrations/, what is generated in migrations/, and internal/httpapi/openapi/ from openapi.yaml
+	@scripts/prepare
+	go run ./internal/schemafiles
 	go tool sqlc generate
 	go tool oapi-codegen -config internal/httpapi/openapi/config.yaml -o internal/httpapi/openapi/openapi.gen.go openapi.yaml
 
@@ -63,6 +65,7 @@ lint: ## gofumpt, vet, staticcheck
 
 verify: ## generated code fresh, every query prepares, modules tidy, imports as designed
 	@scripts/prepare
+	@go run ./internal/schemafiles -check
 	@go tool sqlc diff || { echo "verify: db/ is stale; mend with: make gen"; exit 1; }
 	@go tool oapi-codegen -config internal/httpapi/openapi/config.yaml openapi.yaml \
 		| diff -u internal/httpapi/openapi/openapi.gen.go - \

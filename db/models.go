@@ -96,7 +96,6 @@ type Ending struct {
 	RunAt   *time.Time
 }
 
-// The dead letter queue by error: one row per queue, class, reason and message but for numbers, ids and quoted text. Reads every entry.
 type ErrorGroup struct {
 	// The queue.
 	Queue string

@@ -6,10 +6,12 @@ import (
 	"fmt"
 	"strings"
 
+	"github.com/jackc/pgx/v5/pgxpool"
 	"github.com/spf13/cobra"
 
 	"github.com/penstock/penstock/internal/config"
 	"github.com/penstock/penstock/internal/doctor"
+	"github.com/penstock/penstock/internal/grants"
 	"github.com/penstock/penstock/internal/postgres"
 )
 
@@ -49,6 +51,7 @@ func runDoctor(ctx context.Context, d *deps, cfg config.Config, asJSON bool) err
 	defer pool.Close()
 	chart, err := doctor.Examine(ctx, doctor.Patient{
 		Pool: pool, Duties: duties(), Schema: func(ctx context.Context) error { return postgres.Check(ctx, pool) },
+		Drift: func(ctx context.Context) ([]doctor.Object, error) { return drift(ctx, pool) },
 	})
 	if err != nil {
 		return err
@@ -64,13 +67,24 @@ func runDoctor(ctx context.Context, d *deps, cfg config.Config, asJSON bool) err
 	return err
 }
 
+// drift lists the objects of the schema that are not as this program has them.
+func drift(ctx context.Context, pool *pgxpool.Pool) (different []doctor.Object, err error) {
+	objects, err := postgres.Migrator{Pool: pool}.Objects(ctx)
+	for _, o := range objects {
+		if o.State != postgres.InStep {
+			different = append(different, doctor.Object{Signature: o.Signature, State: string(o.State)})
+		}
+	}
+	return different, err
+}
+
 // duties are the grants' tables by duty, for roles that need functions at all.
 func duties() (all []doctor.Duty) {
-	for _, named := range dutyNames {
-		duty := doctor.Duty{Name: named.name}
-		for _, f := range functions {
-			if f.to&named.duty != 0 {
-				duty.Functions = append(duty.Functions, f.signature)
+	for _, named := range grants.Duties {
+		duty := doctor.Duty{Name: named.Name}
+		for _, f := range grants.Functions {
+			if f.To&named.Duty != 0 {
+				duty.Functions = append(duty.Functions, f.Signature)
 			}
 		}
 		if len(duty.Functions) > 0 {

@@ -8,35 +8,19 @@ import (
 
 	"github.com/jackc/pgx/v5"
 	"github.com/spf13/cobra"
+
+	"github.com/penstock/penstock/internal/grants"
 )
-
-// duty is a set of what a database role is there for.
-type duty uint8
-
-const (
-	producer duty = 1 << iota // enqueues
-	worker                    // claims, finishes, and keeps the house (internal/maintain)
-	operator                  // reads everything, cancels, sets policy
-	reporter                  // counts and times; never sees what jobs or their errors say
-
-	everyone = producer | worker | operator | reporter
-	nobody   = duty(0) // called by other functions, which run as the schema's owner
-)
-
-var dutyNames = []struct {
-	name string
-	duty duty
-}{{"producer", producer}, {"worker", worker}, {"operator", operator}, {"reporter", reporter}}
 
 const dutyList = "producer, worker, operator or reporter"
 
-func parseDuties(names []string) (duty, error) {
-	var all duty
+func parseDuties(names []string) (grants.Duty, error) {
+	var all grants.Duty
 next:
 	for _, name := range names {
-		for _, known := range dutyNames {
-			if name == known.name {
-				all |= known.duty
+		for _, known := range grants.Duties {
+			if name == known.Name {
+				all |= known.Duty
 				continue next
 			}
 		}
@@ -68,7 +52,7 @@ owner of the schema, after each migration: it may be repeated.
 	return cmd
 }
 
-// runGrants needs no database: the tables in grants_table.go are this binary's schema.
+// runGrants needs no database: the tables in internal/grants are this binary's schema.
 func runGrants(out io.Writer, role string, as []string) error {
 	duties, err := parseDuties(as)
 	if err != nil {
@@ -84,16 +68,16 @@ func runGrants(out io.Writer, role string, as []string) error {
 	var b strings.Builder
 	fmt.Fprintf(&b, "-- What role %s needs as %s of Penstock. Run it as the schema's owner.\nBEGIN;\n", quoted, strings.Join(as, " and "))
 	fmt.Fprintf(&b, "GRANT USAGE ON SCHEMA penstock TO %s;\n", quoted)
-	for _, r := range relations {
-		for _, g := range r.grants {
-			if g.to&duties != 0 {
-				fmt.Fprintf(&b, "GRANT %s ON penstock.%s TO %s;\n", g.privileges, r.name, quoted)
+	for _, r := range grants.Relations {
+		for _, g := range r.Grants {
+			if g.To&duties != 0 {
+				fmt.Fprintf(&b, "GRANT %s ON penstock.%s TO %s;\n", g.Privileges, r.Name, quoted)
 			}
 		}
 	}
-	for _, f := range functions {
-		if f.to&duties != 0 {
-			fmt.Fprintf(&b, "GRANT EXECUTE ON FUNCTION penstock.%s TO %s;\n", f.signature, quoted)
+	for _, f := range grants.Functions {
+		if f.To&duties != 0 {
+			fmt.Fprintf(&b, "GRANT EXECUTE ON FUNCTION penstock.%s TO %s;\n", f.Signature, quoted)
 		}
 	}
 	b.WriteString("COMMIT;\n")

@@ -14,6 +14,7 @@ import (
 	"github.com/jackc/pgx/v5/pgxpool"
 	"github.com/stretchr/testify/require"
 
+	"github.com/penstock/penstock/internal/grants"
 	"github.com/penstock/penstock/internal/testkit"
 )
 
@@ -29,23 +30,23 @@ func catalog(t *testing.T, db *testkit.DB, query string) []string {
 func TestEveryFunctionHasARowInTheGrants(t *testing.T) {
 	t.Parallel()
 	var listed []string
-	for _, f := range functions {
-		listed = append(listed, f.signature)
+	for _, f := range grants.Functions {
+		listed = append(listed, f.Signature)
 	}
 	require.ElementsMatch(t, catalog(t, testkit.New(t), `SELECT p.proname || '(' || oidvectortypes(p.proargtypes) || ')'
 		FROM pg_proc p WHERE p.pronamespace = 'penstock'::regnamespace`), listed,
-		"decide in grants_table.go who may call a new function")
+		"decide in internal/grants who may call a new function")
 }
 
 func TestEveryTableAndViewHasARowInTheGrants(t *testing.T) {
 	t.Parallel()
 	var listed []string
-	for _, r := range relations {
-		listed = append(listed, r.name)
+	for _, r := range grants.Relations {
+		listed = append(listed, r.Name)
 	}
 	require.ElementsMatch(t, catalog(t, testkit.New(t), `SELECT c.relname FROM pg_class c
 		WHERE c.relnamespace = 'penstock'::regnamespace AND c.relkind IN ('r', 'p', 'v', 'm') AND NOT c.relispartition`), listed,
-		"decide in grants_table.go who may read a new table or view")
+		"decide in internal/grants who may read a new table or view")
 }
 
 // A function that an ordinary role may call must run as the owner with a pinned path,
@@ -56,9 +57,9 @@ func TestGrantedFunctionsThatWriteRunAsTheirOwner(t *testing.T) {
 		FROM pg_proc p WHERE p.pronamespace = 'penstock'::regnamespace
 		AND NOT (p.prosecdef AND EXISTS (SELECT FROM unnest(p.proconfig) c WHERE c LIKE 'search_path=penstock, pg_temp'))
 		AND p.provolatile = 'v'`)
-	for _, f := range functions {
-		if f.to != nobody {
-			require.NotContains(t, unsafe, f.signature)
+	for _, f := range grants.Functions {
+		if f.To != grants.Internal {
+			require.NotContains(t, unsafe, f.Signature)
 		}
 	}
 }
@@ -93,8 +94,8 @@ func TestEachRoleDoesItsWorkThroughTheCommands(t *testing.T) {
 	t.Parallel()
 	db := testkit.New(t)
 	as := map[string][]string{}
-	for _, known := range dutyNames {
-		as[known.name] = []string{"DATABASE_URL=" + roleURL(t, db, known.name), "PATH=/usr/bin:/bin"}
+	for _, known := range grants.Duties {
+		as[known.Name] = []string{"DATABASE_URL=" + roleURL(t, db, known.Name), "PATH=/usr/bin:/bin"}
 	}
 
 	enqueued := command(t, as["producer"], "", "enqueue", "q", "n", `"data"`, "--tag", "t", "--idempotency-key", "k", "--max-attempts", "2")
@@ -179,11 +180,11 @@ func TestEachRoleMayCallItsVerbsAndNoOthers(t *testing.T) {
 	ctx := context.Background()
 	db := testkit.New(t)
 	pools := map[string]*pgxpool.Pool{}
-	for _, known := range dutyNames {
-		pool, err := pgxpool.New(ctx, roleURL(t, db, known.name))
+	for _, known := range grants.Duties {
+		pool, err := pgxpool.New(ctx, roleURL(t, db, known.Name))
 		require.NoError(t, err)
 		t.Cleanup(pool.Close)
-		pools[known.name] = pool
+		pools[known.Name] = pool
 	}
 	for _, c := range []struct {
 		statement string

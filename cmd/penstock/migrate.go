@@ -4,7 +4,6 @@ import (
 	"context"
 	"fmt"
 	"io"
-	"io/fs"
 	"strconv"
 	"strings"
 	"time"
@@ -13,12 +12,11 @@ import (
 
 	"github.com/penstock/penstock/internal/config"
 	"github.com/penstock/penstock/internal/postgres"
-	"github.com/penstock/penstock/migrations"
 )
 
 func newMigrate(d *deps) *cobra.Command {
-	return group("migrate", "Bring the database's schema to another version, or say where it is",
-		newMigrateUp(d), newMigrateDown(d), newMigrateStatus(d), newMigrateVersion(d), newMigrateSQL(d))
+	return group("migrate", "Bring the database's schema to another version, or show its version",
+		newMigrateUp(d), newMigrateDown(d), newMigrateFunctions(d), newMigrateStatus(d), newMigrateVersion(d), newMigrateSQL(d))
 }
 
 // migrating makes a command that gets a Migrator on the database of the settings.
@@ -98,13 +96,15 @@ func runMigrateDown(ctx context.Context, m postgres.Migrator, out io.Writer, to 
 	if err != nil {
 		return err
 	}
-	_, err = fmt.Fprintf(out, "Took back %s; the schema is at version %d.\n", joinVersions(undone), to)
+	if _, err = fmt.Fprintf(out, "Took back %s; the schema is at version %d.\n", joinVersions(undone), to); err == nil && to > 0 {
+		_, err = fmt.Fprintln(out, "Now run `penstock migrate functions` with the program of that version: it brings its own functions.")
+	}
 	return err
 }
 
 func newMigrateStatus(d *deps) *cobra.Command {
 	var asJSON bool
-	cmd := migrating(d, "status", "List every migration and when it was applied",
+	cmd := migrating(d, "status", "List every migration, and the functions that are not as this program has them",
 		func(ctx context.Context, m postgres.Migrator) error {
 			return runMigrateStatus(ctx, d, m, d.stdout, asJSON)
 		})
@@ -119,30 +119,78 @@ type migrationLine struct {
 	AppliedAt *time.Time `json:"appliedAt,omitempty"`
 }
 
+type functionLine struct {
+	Kind      string               `json:"kind"` // function, type or view
+	Signature string               `json:"signature"`
+	File      string               `json:"file"`
+	State     postgres.ObjectState `json:"state"`
+	Stamp     int64                `json:"stamp,omitempty"` // the migration that applied it
+}
+
+// migrateReport is what `migrate status --json` prints.
+type migrateReport struct {
+	Migrations []migrationLine `json:"migrations"`
+	Functions  []functionLine  `json:"functions"`
+}
+
 func runMigrateStatus(ctx context.Context, d *deps, m postgres.Migrator, out io.Writer, asJSON bool) error {
 	all, err := m.Status(ctx)
 	if err != nil {
 		return err
 	}
-	lines := make([]migrationLine, len(all))
+	objects, err := m.Objects(ctx)
+	if err != nil {
+		return err
+	}
+	report := migrateReport{make([]migrationLine, len(all)), make([]functionLine, len(objects))}
 	list := table{heads: []string{"VERSION", "NAME", "STATE", "APPLIED"}}
 	for i, s := range all {
-		lines[i] = migrationLine{s.Version, strings.TrimSuffix(s.Name, ".sql"), "pending", s.AppliedAt}
+		line := migrationLine{s.Version, strings.TrimSuffix(s.Name, ".sql"), "pending", s.AppliedAt}
 		when := ""
 		if s.AppliedAt != nil {
-			lines[i].State, when = "applied", ago(*s.AppliedAt, d.now())
+			line.State, when = "applied", ago(*s.AppliedAt, d.now())
 		}
 		if s.Name == "" {
-			lines[i].State = "unknown"
+			line.State = "unknown"
 		}
-		list.add(number(s.Version), text(lines[i].Name), text(lines[i].State), dimmed(when))
+		report.Migrations[i] = line
+		list.add(number(s.Version), text(line.Name), text(line.State), dimmed(when))
+	}
+	different := table{heads: []string{"FUNCTION", "STATE", "FILE"}}
+	for i, o := range objects {
+		report.Functions[i] = functionLine{o.Kind, o.Signature, o.File, o.State, o.Stamp}
+		if o.State != postgres.InStep {
+			different.add(text(o.Signature), text(string(o.State)), dimmed(o.File))
+		}
 	}
 	if asJSON {
-		return writeJSON(out, struct {
-			Migrations []migrationLine `json:"migrations"`
-		}{lines})
+		return writeJSON(out, report)
 	}
-	return list.write(out, d.screen)
+	if err := list.write(out, d.screen); err != nil {
+		return err
+	}
+	if n := len(different.rows); n > 0 {
+		fmt.Fprintf(out, "\n%d of %d functions, types and views are not as this program has them:\n\n", n, len(objects))
+		return different.write(out, d.screen)
+	}
+	_, err = fmt.Fprintf(out, "\nAll %d functions, types and views are as this program has them.\n", len(objects))
+	return err
+}
+
+func newMigrateFunctions(d *deps) *cobra.Command {
+	cmd := migrating(d, "functions", "Bring the database's functions to those of this program, without touching tables",
+		func(ctx context.Context, m postgres.Migrator) error {
+			changed, err := m.Functions(ctx)
+			if err == nil {
+				_, err = fmt.Fprintf(d.stdout, "%s changed; the functions, types and views are those of this program.\n", counted(changed, "object"))
+			}
+			return err
+		})
+	cmd.Long = `Bring the database's functions, types and views to those of this program, without
+touching tables. Use it to go back to an older release: that release's program puts its
+own functions back, and the tables stay as the newer release left them. Use it also to
+undo changes that were made by hand; migrate status lists them. Grants are kept.`
+	return cmd
 }
 
 func newMigrateVersion(d *deps) *cobra.Command {
@@ -172,7 +220,7 @@ func newMigrateSQL(d *deps) *cobra.Command {
 func runMigrateSQL(out io.Writer, from, to int64) error {
 	if to == -1 {
 		var err error
-		if to, err = newestMigration(); err != nil {
+		if to, err = postgres.Newest(); err != nil {
 			return err
 		}
 	}
@@ -182,16 +230,6 @@ func runMigrateSQL(out io.Writer, from, to int64) error {
 	}
 	_, err = io.WriteString(out, script)
 	return err
-}
-
-// newestMigration is the schema version that this binary brings.
-func newestMigration() (int64, error) {
-	names, err := fs.Glob(migrations.FS, "*.sql")
-	if err != nil || len(names) == 0 {
-		return 0, fmt.Errorf("read the migrations of this binary: %w", err)
-	}
-	digits, _, _ := strings.Cut(names[len(names)-1], "_") // zero-padded, so sorted by number
-	return strconv.ParseInt(digits, 10, 64)
 }
 
 func joinVersions(versions []int64) string {

@@ -7,6 +7,8 @@ import (
 	"runtime/debug"
 
 	"github.com/spf13/cobra"
+
+	"github.com/penstock/penstock/internal/postgres"
 )
 
 // release is set by the linker: -ldflags "-X main.release=v1.2.3".
@@ -45,7 +47,7 @@ func newVersion(d *deps) *cobra.Command {
 }
 
 func runVersion(out io.Writer, asJSON bool) error {
-	newest, err := newestMigration()
+	newest, err := postgres.Newest()
 	if err != nil {
 		return err
 	}

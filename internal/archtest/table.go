@@ -22,7 +22,7 @@ type Row struct {
 // new package may lean on is decided here first.
 var Table = []Row{
 	{
-		[]string{"db", "migrations", "internal/config", "internal/archtest", "internal/lab/wire", "internal/doctor", "internal/documents"},
+		[]string{"db", "migrations", "internal/grants", "internal/config", "internal/archtest", "internal/lab/wire", "internal/doctor", "internal/documents"},
 		nil,
 		"it is a leaf, which everything else may stand on",
 	},
@@ -161,9 +161,14 @@ var Table = []Row{
 		[]string{"internal/testkit/testdb"},
 		"it starts a server for another command and needs no more",
 	},
+	{
+		[]string{"internal/schemafiles"},
+		[]string{"internal/grants", "internal/postgres", "migrations"},
+		"it writes what is generated from the schema, and uses nothing that stands on it",
+	},
 	{[]string{"cmd/penstock"}, []string{
 		Root, "db", "migrations", "internal/httpapi", "internal/httpapi/openapi", "internal/lab/bench", "internal/bull", "internal/config",
-		"internal/lab/demo", "internal/doctor", "internal/lab/failpoint", "internal/maintain", "internal/metrics", "internal/postgres",
+		"internal/lab/demo", "internal/doctor", "internal/grants", "internal/lab/failpoint", "internal/maintain", "internal/metrics", "internal/postgres",
 		"internal/lab/proof", "internal/top", "penstockotel",
 	}, "the command line joins all that ships, and what serves tests does not ship"},
 }

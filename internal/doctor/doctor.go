@@ -43,12 +43,20 @@ type Duty struct {
 	Functions []string // with their arguments' types
 }
 
+// Object is a function, type or view that is not as the program has it.
+type Object struct {
+	Signature string
+	State     string // changed by hand, missing …
+}
+
 // Patient is what to examine.
 type Patient struct {
 	Pool   *pgxpool.Pool
 	Duties []Duty
 	Schema func(context.Context) error // whether the schema fits the program; nil error: it does
-	Old    time.Duration               // a transaction open for so long is worth a word; 0: 1 min
+	// Drift lists the functions, types and views that are not as the program has them, and how.
+	Drift func(context.Context) ([]Object, error)
+	Old   time.Duration // a transaction open for so long is worth a word; 0: 1 min
 }
 
 // Chart is the result: findings in the order of the checks.
@@ -81,6 +89,7 @@ var checks = []struct {
 	look func(*exam, context.Context) error
 }{
 	{"schema", (*exam).schema},
+	{"functions", (*exam).functions},
 	{"grants", (*exam).grants},
 	{"settings", (*exam).settings},
 	{"pooler", (*exam).pooler},

@@ -19,6 +19,28 @@ func (e *exam) schema(ctx context.Context) error {
 	return nil
 }
 
+// functions names what was changed in the database or belongs to another release.
+func (e *exam) functions(ctx context.Context) error {
+	if e.Drift == nil {
+		return nil
+	}
+	drift, err := e.Drift(ctx)
+	if err != nil {
+		return err
+	}
+	for _, o := range drift {
+		level := Warning
+		if o.State == "missing" {
+			level = Problem
+		}
+		e.say(level, "`penstock migrate functions` puts this program's own back; grants are kept", "%s: %s", o.Signature, o.State)
+	}
+	if len(drift) == 0 {
+		e.fine("all are as this program has them")
+	}
+	return nil
+}
+
 // advice is what a setting should not be.
 type advice struct {
 	setting, bad string

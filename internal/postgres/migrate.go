@@ -62,13 +62,24 @@ func (m Migrator) Up(ctx context.Context) ([]int64, error) {
 	if err != nil {
 		return applied, fmt.Errorf("migrate up: %w", err)
 	}
+	if len(applied) > 0 {
+		return applied, nil
+	}
+	stamp, err := m.restamp(ctx)
+	if err != nil {
+		return nil, fmt.Errorf("migrate up: %w", err)
+	}
+	if stamp > 0 {
+		applied = append(applied, stamp)
+	}
 	return applied, nil
 }
 
 // Down takes back every migration after version to, newest first, and returns
 // what it took back. Down to 0 removes everything but the schema and its version
-// table. It destroys the data those versions brought. Errors: as Up; a version
-// that this binary does not know, because a newer one applied it.
+// tables. It destroys the data those versions brought. Functions stay as they are
+// until the first stamp is taken back: see Functions. Errors: as Up; a version that
+// this binary does not know, because a newer one applied it.
 func (m Migrator) Down(ctx context.Context, to int64) ([]int64, error) {
 	var undone []int64
 	err := m.run(ctx, func(p *goose.Provider) error {
@@ -91,6 +102,21 @@ func versionsOf(results []*goose.MigrationResult, err error) (versions []int64) 
 		versions = append(versions, r.Source.Version)
 	}
 	return versions
+}
+
+// Newest is the schema version that this binary brings.
+func Newest() (int64, error) { return NewestOf(migrations.FS) }
+
+// NewestOf is the number of the newest migration of files.
+func NewestOf(files fs.FS) (int64, error) {
+	known, err := readMigrations(files)
+	if err != nil {
+		return 0, err
+	}
+	if len(known) == 0 {
+		return 0, errors.New("read the migrations: there are none")
+	}
+	return known[len(known)-1].version, nil
 }
 
 // Version is the newest applied migration; 0 on a database without the schema.
@@ -127,6 +153,7 @@ func (m Migrator) run(ctx context.Context, f func(*goose.Provider) error) error 
 	provider, err := goose.NewProvider(goose.DialectCustom, stdlib.OpenDBFromPool(m.Pool), m.files(),
 		goose.WithStore(newStore(known)),
 		goose.WithSessionLocker(locker),
+		goose.WithGoMigrations(goMigrations(known)...),
 		goose.WithDisableGlobalRegistry(true))
 	if err != nil {
 		return fmt.Errorf("read the migrations: %w", err)
@@ -199,7 +226,7 @@ func hasState(err error, states ...string) bool {
 // this transaction alone, it is no part of any deadlock.
 func prepareVersionTable(ctx context.Context, pool *pgxpool.Pool) error {
 	exists := false
-	if err := pool.QueryRow(ctx, "SELECT to_regclass($1) IS NOT NULL", versionTable).Scan(&exists); err != nil {
+	if err := pool.QueryRow(ctx, "SELECT to_regclass($1) IS NOT NULL AND to_regclass($2) IS NOT NULL", versionTable, objectTable).Scan(&exists); err != nil {
 		return fmt.Errorf("look for %s: %w", versionTable, err)
 	}
 	if exists {

@@ -42,11 +42,11 @@ func migrationSQL(files fs.FS, from, to int64) (string, error) {
 
 // script prints one migration. Down needs no header, only the row's end.
 func (m migration) script(b *strings.Builder, up bool) {
-	body, record := m.section("Up"), fmt.Sprintf(
+	body, record := m.up(), fmt.Sprintf(
 		"INSERT INTO %s (version_id, oldest_binary, oldest_release) VALUES (%d, %d, '%s');\n",
 		versionTable, m.version, m.serves.oldestBinary, m.serves.oldestRelease)
 	if !up {
-		body, record = m.section("Down"), fmt.Sprintf("DELETE FROM %s WHERE version_id = %d;\n", versionTable, m.version)
+		body, record = m.down(), fmt.Sprintf("DELETE FROM %s WHERE version_id = %d;\n", versionTable, m.version)
 	}
 	fmt.Fprintf(b, "\n-- %s\n", m.name)
 	if strings.Contains(m.text, "-- +goose NO TRANSACTION") {
@@ -54,6 +54,26 @@ func (m migration) script(b *strings.Builder, up bool) {
 		return
 	}
 	fmt.Fprintf(b, "BEGIN;\nSET LOCAL lock_timeout = %d;\n%s%sCOMMIT;\n", migrationLockTimeout.Milliseconds(), body, record)
+}
+
+func (m migration) up() string {
+	switch {
+	case !m.stamp.is:
+		return m.section("Up")
+	case len(m.stamp.objects) > 0:
+		return migrations.Script(m.stamp.objects, m.version)
+	}
+	return "-- A newer stamp applies the functions.\n"
+}
+
+func (m migration) down() string {
+	switch {
+	case !m.stamp.is:
+		return m.section("Down")
+	case m.stamp.first:
+		return migrations.RemoveScript()
+	}
+	return "-- The functions stay; `penstock migrate functions` of an older binary brings its own.\n"
 }
 
 // section is the text below "-- +goose name", without goose's own lines. psql finds

@@ -22,6 +22,9 @@ import (
 // age read it.
 const versionTable = "penstock.schema_migrations"
 
+// objectTable has what the newest stamp applied.
+const objectTable = "penstock.schema_objects"
+
 // versionTableSQL may run on any database at any version. The first five columns
 // are those that goose expects of its table; the unique key makes a migration that
 // two sessions apply at once fail in the second.
@@ -38,14 +41,35 @@ CREATE TABLE IF NOT EXISTS penstock.schema_migrations (
   oldest_release text NOT NULL DEFAULT ''
 );
 INSERT INTO penstock.schema_migrations (version_id) VALUES (0) ON CONFLICT (version_id) DO NOTHING;
+CREATE TABLE IF NOT EXISTS penstock.schema_objects (
+  kind       text NOT NULL,
+  signature  text NOT NULL,
+  place      integer NOT NULL,
+  file       text NOT NULL,
+  hash       text NOT NULL,
+  definition text,
+  stamp      bigint NOT NULL,
+  applied_at timestamptz NOT NULL,
+  PRIMARY KEY (kind, signature)
+);
+COMMENT ON TABLE penstock.schema_objects IS
+  'The functions, types and views that the newest stamp applied: the hash of their source, and of what a function then was in the catalog.';
 `
 
-// migration is what a file's name and header say.
+// migration is a numbered file of state, or a stamp.
 type migration struct {
 	version int64
 	name    string
-	text    string
+	text    string // of a file
 	serves  serves
+	stamp   stampRole
+}
+
+// stampRole says what a migration does to types, functions and views.
+type stampRole struct {
+	is      bool
+	first   bool                // its Down removes them all
+	objects []migrations.Object // what its Up applies; set for the newest stamp only
 }
 
 // serves is the oldest binary that may work on a schema version: the number of the
@@ -54,6 +78,9 @@ type serves struct {
 	oldestBinary  int64
 	oldestRelease string
 }
+
+// notMigrations are beside the numbered files.
+var notMigrations = []string{"apply.sql", "remove.sql", "snapshot.sql"}
 
 var (
 	fileName = regexp.MustCompile(`^(\d+)_(.+)\.sql$`)
@@ -69,6 +96,9 @@ func readMigrations(files fs.FS) ([]migration, error) {
 	}
 	var known []migration
 	for _, name := range names {
+		if slices.Contains(notMigrations, name) {
+			continue
+		}
 		parts := fileName.FindStringSubmatch(name)
 		if parts == nil {
 			return nil, fmt.Errorf("migration %s: the name must be NNNNN_purpose.sql", name)
@@ -84,7 +114,37 @@ func readMigrations(files fs.FS) ([]migration, error) {
 		}
 		known = append(known, m)
 	}
+	stamps, err := readStamps(files)
+	if err != nil {
+		return nil, err
+	}
+	known = append(known, stamps...)
 	slices.SortFunc(known, func(a, b migration) int { return int(a.version - b.version) })
+	for i := range known[:max(len(known)-1, 0)] {
+		if known[i].version == known[i+1].version {
+			return nil, fmt.Errorf("migrations %s and %s have one number", known[i].name, known[i+1].name)
+		}
+	}
+	return known, nil
+}
+
+func readStamps(files fs.FS) (known []migration, err error) {
+	stamps, err := migrations.Stamps(files)
+	if err != nil {
+		return nil, err
+	}
+	for i, s := range stamps {
+		m := migration{
+			version: s.Version, name: fmt.Sprintf("%05d_functions", s.Version),
+			serves: serves{s.OldestBinary, s.OldestRelease}, stamp: stampRole{is: true, first: i == 0},
+		}
+		if i == len(stamps)-1 {
+			if m.stamp.objects, err = migrations.Objects(files); err != nil {
+				return nil, err
+			}
+		}
+		known = append(known, m)
+	}
 	return known, nil
 }
 
@@ -141,12 +201,14 @@ func (s store) Insert(ctx context.Context, db database.DBTxConn, req database.In
 type schema struct {
 	version int64
 	serves  serves
+	stamp   int64 // whose functions it has; 0 without any
 }
 
 func readSchema(ctx context.Context, pool *pgxpool.Pool) (s schema, err error) {
-	err = pool.QueryRow(ctx, `SELECT max(version_id) OVER (), oldest_binary, oldest_release
+	err = pool.QueryRow(ctx, `SELECT max(version_id) OVER (), oldest_binary, oldest_release,
+			coalesce((SELECT min(o.stamp) FROM penstock.schema_objects o), 0)
 		FROM penstock.schema_migrations WHERE is_applied ORDER BY oldest_binary DESC, version_id LIMIT 1`).
-		Scan(&s.version, &s.serves.oldestBinary, &s.serves.oldestRelease)
+		Scan(&s.version, &s.serves.oldestBinary, &s.serves.oldestRelease, &s.stamp)
 	return s, err
 }
 
@@ -160,6 +222,26 @@ func check(ctx context.Context, pool *pgxpool.Pool, files fs.FS) error {
 	if err != nil {
 		return err
 	}
+	if err := checkState(ctx, pool, known); err != nil {
+		return err
+	}
+	newest := newestStamp(known)
+	if newest == nil {
+		return nil
+	}
+	s, err := readSchema(ctx, pool)
+	if err != nil {
+		return fmt.Errorf("check the schema: %w", err)
+	}
+	if s.stamp < newest.version {
+		return fmt.Errorf("%w: its functions are those of stamp %d, this binary needs those of %d: run `penstock migrate functions`",
+			ErrSchemaOld, s.stamp, newest.version)
+	}
+	return nil
+}
+
+// checkState is check without the functions.
+func checkState(ctx context.Context, pool *pgxpool.Pool, known []migration) error {
 	var needs int64
 	if len(known) > 0 {
 		needs = known[len(known)-1].version

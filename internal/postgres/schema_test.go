@@ -49,7 +49,7 @@ func TestTheShippedMigrationsServeTheirOwnBinary(t *testing.T) {
 	require.NoError(t, err, "each file states which binaries it serves")
 }
 
-func TestCheckNeedsNoMoreThanToReadTheVersionTable(t *testing.T) {
+func TestCheckNeedsNoMoreThanToReadTheVersionTables(t *testing.T) {
 	t.Parallel()
 	pool := newDatabase(t)
 	up(t, Migrator{Pool: pool, Files: fixture})
@@ -57,7 +57,7 @@ func TestCheckNeedsNoMoreThanToReadTheVersionTable(t *testing.T) {
 	require.ErrorContains(t, check(t.Context(), runtime, fixture), "penstock grants")
 
 	run(t, pool, "GRANT USAGE ON SCHEMA penstock TO "+name)
-	run(t, pool, "GRANT SELECT ON penstock.schema_migrations TO "+name)
+	run(t, pool, "GRANT SELECT ON penstock.schema_migrations, penstock.schema_objects TO "+name)
 	require.NoError(t, check(t.Context(), runtime, fixture))
 	status, err := Migrator{Pool: runtime, Files: fixture}.Status(t.Context())
 	require.NoError(t, err)

@@ -3,7 +3,6 @@ package deadletter_test
 import (
 	"encoding/json"
 	"fmt"
-	"slices"
 	"testing"
 	"time"
 
@@ -13,13 +12,12 @@ import (
 	"github.com/penstock/penstock"
 )
 
-// lines is the audit log about a queue ("" everything), the oldest first, without the
-// tasks that migrations brought.
+// lines is the audit log about a queue ("" everything), the oldest first.
 func lines(t *testing.T, f *fixture, queue string) []penstock.AuditLine {
 	t.Helper()
 	page, err := f.client.Audit.List(t.Context(), penstock.AuditQuery{Queue: queue, Limit: 500})
 	require.NoError(t, err)
-	all := slices.DeleteFunc(page.Items, func(l penstock.AuditLine) bool { return l.Action == "scheduled_tasks.insert" })
+	all := page.Items
 	for i := range len(all) / 2 {
 		all[i], all[len(all)-1-i] = all[len(all)-1-i], all[i]
 	}

@@ -1,0 +1,59 @@
+-- Completes attempts of one queue that have nothing to say beside: the short way that
+-- most attempts take, one delete and one insert. Answers one row, in finish's words,
+-- for each that it did not accept, so that as a rule nothing is built, sent and read.
+CREATE OR REPLACE FUNCTION penstock.complete_many(queue text, job_ids bigint[], attempts integer[])
+RETURNS SETOF penstock.endings
+LANGUAGE plpgsql SECURITY DEFINER
+SET search_path = penstock, pg_temp SET plan_cache_mode = force_generic_plan SET enable_seqscan = off
+SET enable_bitmapscan = off SET enable_hashjoin = off SET enable_mergejoin = off SET enable_material = off SET jit = off
+-- A row that a handler's open transaction keeps must not hold up everybody's results.
+SET lock_timeout = '2s' AS $$
+#variable_conflict use_column
+DECLARE
+    n      CONSTANT integer := coalesce(cardinality(job_ids), 0);
+    moment CONSTANT timestamptz := clock_timestamp();
+    broken CONSTANT boolean := EXISTS (SELECT FROM breakers b WHERE b.queue = complete_many.queue);
+    names  text[];
+    ids    bigint[];
+    nths   integer[];
+BEGIN
+    IF cardinality(complete_many.attempts) IS DISTINCT FROM n AND n > 0 THEN
+        PERFORM refuse('attempts', 'as many as job_ids', cardinality(complete_many.attempts)::text);
+    END IF;
+    -- The queue passes through said, and = ANY keeps job_id from being a merge key: with
+    -- a constant, or an order to scan by, the planner that believes running empty
+    -- would scan all of it for each id instead of probing.
+    WITH said AS MATERIALIZED (
+        SELECT u.job_id, u.attempt, complete_many.queue AS queue FROM unnest(job_ids, complete_many.attempts) u(job_id, attempt)
+        ORDER BY u.job_id
+    ), ended AS (
+        DELETE FROM running r USING said s
+        WHERE r.job_id = ANY (ARRAY[s.job_id]) AND r.queue = s.queue AND r.attempt = s.attempt
+        RETURNING r.*
+    ), noted AS (
+        INSERT INTO attempts (job_id, attempt, queue, name, priority, worker_id, run_at, claimed_at, finished_at, outcome,
+            progress, progress_note)
+        SELECT e.job_id, e.attempt, e.queue, e.name, e.priority, e.worker_id, e.run_at, e.claimed_at, moment, 'completed',
+            e.progress, e.progress_note
+        FROM ended e
+    ), tallied AS (
+        INSERT INTO tallies (at, queue, name, outcome, claimed_at, jobs, run_ats, jobs_each)
+        SELECT moment, complete_many.queue, d.name, 'completed', d.claimed_at, sum(d.jobs), array_agg(d.run_at), array_agg(d.jobs)
+        FROM (SELECT e.name, e.claimed_at, e.run_at, count(*) AS jobs FROM ended e GROUP BY 1, 2, 3) d
+        GROUP BY d.name, d.claimed_at
+    )
+    SELECT CASE WHEN broken THEN array_agg(e.name) END, array_agg(e.job_id), array_agg(e.attempt)
+    INTO names, ids, nths FROM ended e;
+    IF names IS NOT NULL THEN
+        PERFORM count_for_breakers(complete_many.queue, names, ids, nths, array_fill(false, ARRAY[cardinality(ids)]));
+    END IF;
+    IF coalesce(cardinality(ids), 0) < n THEN
+        -- A new statement, so it sees an end that the delete above waited for.
+        RETURN QUERY
+        SELECT m.job_id, m.attempt, CASE a.outcome WHEN 'completed' THEN 'already_done' ELSE 'lease_lost' END,
+            a.outcome, NULL::text, NULL::timestamptz
+        FROM (SELECT u.job_id, u.attempt FROM unnest(job_ids, complete_many.attempts) u(job_id, attempt)
+              EXCEPT SELECT e.job_id, e.attempt FROM unnest(ids, nths) e(job_id, attempt)) m
+        LEFT JOIN attempts a ON a.job_id = m.job_id AND a.attempt = m.attempt AND a.queue = complete_many.queue;
+    END IF;
+END $$;

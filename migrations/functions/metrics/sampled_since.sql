@@ -1,0 +1,8 @@
+-- Where a span of time really starts: at a minute; at an hour when it is longer than
+-- two days or no minutes are kept that far back; at a day when no hours are.
+CREATE OR REPLACE FUNCTION penstock.sampled_since(since timestamptz, span interval) RETURNS timestamptz
+LANGUAGE sql STABLE SET search_path = penstock, pg_temp SET jit = off AS $$
+    SELECT date_trunc(CASE WHEN since < clock_timestamp() - s.hours_kept THEN 'day'
+        WHEN since < clock_timestamp() - s.minutes_kept OR sampled_since.span > interval '48 hours' THEN 'hour' ELSE 'minute' END, since, 'UTC')
+    FROM settings s
+$$;

@@ -1,0 +1,5 @@
+-- The queues a remote worker registered for. A beat.
+CREATE OR REPLACE FUNCTION penstock.remote_queues(worker_id bigint, owner text) RETURNS text[]
+LANGUAGE sql SECURITY DEFINER SET search_path = penstock, pg_temp SET jit = off AS $$
+    SELECT (penstock.remote_beat(remote_queues.worker_id, remote_queues.owner)).queues
+$$;

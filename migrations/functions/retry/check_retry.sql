@@ -1,0 +1,40 @@
+-- Checks a job's retry overrides and returns them: an object with any of type
+-- (exponential, linear, fixed, custom), delay and maxDelay (ms), maxAttempts,
+-- backoffMultiplier (1-1000), jitter (0-1). Numbers come back in a form that casts
+-- to their types: 3.0 is 3, and what is too small for a float is 0.
+CREATE OR REPLACE FUNCTION penstock.check_retry(retry jsonb, job bigint DEFAULT NULL) RETURNS jsonb
+LANGUAGE plpgsql STABLE AS $$
+DECLARE
+    field   text;
+    value   jsonb;
+    highest numeric;
+    checked jsonb := retry;
+BEGIN
+    IF retry IS NULL THEN
+        RETURN NULL;
+    ELSIF jsonb_typeof(retry) <> 'object' THEN
+        PERFORM penstock.refuse('retry', 'a JSON object', retry::text, job);
+    END IF;
+    FOR field, value IN SELECT f.key, f.value FROM jsonb_each(retry) f LOOP
+        IF field = 'type' THEN
+            IF value #>> '{}' IS NULL OR value #>> '{}' NOT IN ('exponential', 'linear', 'fixed', 'custom') THEN
+                PERFORM penstock.refuse('retry.type', 'exponential, linear, fixed or custom', value #>> '{}', job);
+            END IF;
+            CONTINUE;
+        END IF;
+        highest := CASE field WHEN 'delay' THEN 31622400000 WHEN 'maxDelay' THEN 31622400000
+            WHEN 'maxAttempts' THEN 100 WHEN 'backoffMultiplier' THEN 1000 WHEN 'jitter' THEN 1 END;
+        IF highest IS NULL THEN
+            PERFORM penstock.refuse('retry', 'of type, delay, maxDelay, maxAttempts, backoffMultiplier, jitter', field, job);
+        ELSIF jsonb_typeof(value) <> 'number'
+            OR value::numeric NOT BETWEEN (field IN ('maxAttempts', 'backoffMultiplier'))::integer AND highest
+            OR (field = 'maxAttempts' AND value::numeric <> trunc(value::numeric)) THEN
+            PERFORM penstock.refuse('retry.' || field, format('%s from %s to %s',
+                CASE field WHEN 'maxAttempts' THEN 'a whole number' WHEN 'delay' THEN 'milliseconds'
+                    WHEN 'maxDelay' THEN 'milliseconds' ELSE 'a number' END,
+                (field IN ('maxAttempts', 'backoffMultiplier'))::integer, highest), value #>> '{}', job);
+        END IF;
+        checked := checked || jsonb_build_object(field, trim_scale(round(value::numeric, 9)));
+    END LOOP;
+    RETURN nullif(checked, '{}');
+END $$;

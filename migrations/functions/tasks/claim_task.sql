@@ -1,0 +1,31 @@
+-- Claims one task of those known to the runner that is due, or was asked for, and
+-- that nobody runs; returns its row, or none. started_at is the moment of the claim,
+-- from which the runner works out the next tick: however many were missed, they are
+-- one run. A lease that ran out is a run lost with its runner; it is made again, and
+-- after ever longer waits, so that a task which kills its process leaves some alive.
+CREATE OR REPLACE FUNCTION penstock.claim_task(known text[], runner text, lease interval DEFAULT '30 seconds')
+RETURNS SETOF penstock.scheduled_tasks
+LANGUAGE plpgsql SECURITY DEFINER SET search_path = penstock, pg_temp SET jit = off AS $$
+#variable_conflict use_column
+DECLARE
+    moment CONSTANT timestamptz := clock_timestamp();
+    t      scheduled_tasks;
+BEGIN
+    IF claim_task.lease IS NULL OR claim_task.lease NOT BETWEEN '1 second' AND '1 hour' THEN
+        PERFORM refuse('lease', '1 second to 1 hour', claim_task.lease::text);
+    END IF;
+    SELECT c.* INTO t FROM scheduled_tasks c
+    WHERE c.name = ANY (claim_task.known)
+      AND (c.lease_until IS NULL OR c.lease_until + task_backoff(c.consecutive_failures) <= moment)
+      AND (c.asked_at IS NOT NULL OR NOT c.paused AND c.next_run_at <= moment)
+    ORDER BY c.asked_at IS NULL, c.next_run_at LIMIT 1 FOR UPDATE SKIP LOCKED;
+    IF NOT found THEN
+        RETURN;
+    END IF;
+    IF t.lease_until IS NOT NULL THEN
+        PERFORM note_run(t, 'lost', NULL, 'the process that ran it ended or stood still', moment);
+    END IF;
+    RETURN QUERY UPDATE scheduled_tasks c SET attempt = c.attempt + 1, runner = left(coalesce(claim_task.runner, ''), 255),
+        started_at = moment, lease_until = moment + claim_task.lease
+    WHERE c.name = t.name RETURNING c.*;
+END $$;

@@ -1,0 +1,16 @@
+-- Asks for a run of a task now, paused or not; one that is under way already does
+-- not count. Returns the moment, from which on the run starts; null when there is no
+-- such task.
+CREATE OR REPLACE FUNCTION penstock.run_task(task text) RETURNS timestamptz
+LANGUAGE plpgsql SECURITY DEFINER SET search_path = penstock, pg_temp SET jit = off AS $$
+#variable_conflict use_column
+DECLARE
+    moment CONSTANT timestamptz := clock_timestamp();
+BEGIN
+    UPDATE scheduled_tasks c SET asked_at = moment WHERE c.name = run_task.task;
+    IF NOT found THEN
+        RETURN NULL;
+    END IF;
+    PERFORM audit('scheduled_tasks.run', NULL, NULL, jsonb_build_object('name', run_task.task));
+    RETURN moment;
+END $$;
