@@ -5,6 +5,7 @@ import (
 	"strings"
 	"testing"
 	"testing/fstest"
+	"unicode"
 
 	"github.com/stretchr/testify/require"
 )
@@ -81,4 +82,26 @@ func TestCommandsAreFoundWhereverTheyStand(t *testing.T) {
 		{"a.md:4", []string{"url"}},
 		{"a.md:5", []string{"work", "--queue", "mail"}},
 	}, Mentions([]File{file}, "tool"))
+}
+
+// avoided are words that readers of other mother tongues stumble over, with what to
+// write instead.
+var avoided = map[string]string{
+	"anew": "again", "beside": "next to, or during", "laid": "moved, or put", "lay": "put", "meanwhile": "in the meantime", "nobody": "no worker, no one",
+	"somebody": "who it is", "whoever": "who it is", "tell": "say, report, or show", "tells": "says, reports, or shows", "told": "said, or informed",
+}
+
+func TestDocumentsUsePlainWords(t *testing.T) {
+	for _, file := range read(t) {
+		for _, line := range file.Lines {
+			if line.Fenced {
+				continue
+			}
+			for _, word := range strings.FieldsFunc(line.prose(), func(r rune) bool { return !unicode.IsLetter(r) }) {
+				if instead := avoided[strings.ToLower(word)]; instead != "" {
+					t.Errorf("%s:%d: %q: write %s", file.Path, line.Number, word, instead)
+				}
+			}
+		}
+	}
 }
