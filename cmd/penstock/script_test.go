@@ -23,6 +23,7 @@ import (
 //
 //	exits CODE COMMAND…  runs the command, which must exit with the code
 //	capture VARIABLE     keeps the last command's stdout, trimmed, in a variable
+//	[long]               is true where testkit.Long skips no test
 //	sql QUERY            prints the first column of what the database answers
 func TestScripts(t *testing.T) {
 	scripts, err := filepath.Glob("testdata/script/*.txtar")
@@ -37,6 +38,7 @@ func TestScripts(t *testing.T) {
 				Files:               []string{script},
 				UpdateScripts:       os.Getenv("UPDATE_SCRIPTS") != "",
 				RequireExplicitExec: true,
+				Condition:           condition,
 				Setup: func(env *testscript.Env) error {
 					env.Setenv("PATH", bin+string(os.PathListSeparator)+env.Getenv("PATH"))
 					env.Setenv("DATABASE_URL", db.URL)
@@ -49,6 +51,14 @@ func TestScripts(t *testing.T) {
 			})
 		})
 	}
+}
+
+// condition is true for [long] in the tests that take long.
+func condition(name string) (bool, error) {
+	if name != "long" {
+		return false, errors.New("it is not known")
+	}
+	return testkit.IsLong(), nil
 }
 
 func exits(ts *testscript.TestScript, not bool, args []string) {

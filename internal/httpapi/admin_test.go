@@ -118,11 +118,11 @@ func TestServeSpeaksTLS(t *testing.T) {
 
 	conn, err := net.Dial("tcp", url[len("http://"):])
 	require.NoError(t, err)
-	defer conn.Close()
 	old := tls.Client(conn, &tls.Config{InsecureSkipVerify: true, MaxVersion: tls.VersionTLS11})
 	require.Error(t, old.Handshake(), "TLS 1.1 is over")
-	stop()
+	require.NoError(t, conn.Close())
 	transport.CloseIdleConnections()
+	stop()
 	require.NoError(t, <-ended)
 
 	_, err = TLS(cert, "/nowhere")

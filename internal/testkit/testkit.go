@@ -107,3 +107,15 @@ func appName(t testing.TB) string {
 	name := t.Name()
 	return name[max(0, len(name)-63):]
 }
+
+// Long skips a test that takes many seconds unless PENSTOCK_LONG is set. `make test-long`
+// and .ci/run set it.
+func Long(t testing.TB) {
+	t.Helper()
+	if !IsLong() {
+		t.Skip("it takes long: use `make test-long`, or set PENSTOCK_LONG=1")
+	}
+}
+
+// IsLong reports whether the tests that take long are to run.
+func IsLong() bool { return os.Getenv("PENSTOCK_LONG") != "" }

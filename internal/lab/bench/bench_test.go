@@ -60,6 +60,9 @@ func TestEveryScenarioHasFiguresAndLeavesNothingBehind(t *testing.T) {
 			continue // they start their own executable; the command's test runs them
 		}
 		t.Run(s.Name, func(t *testing.T) {
+			if s.Name != drainScenario.Name {
+				testkit.Long(t)
+			}
 			db := testkit.New(t)
 			stages := map[string]bool{}
 			report, err := s.Run(t.Context(), Options{

@@ -7,6 +7,8 @@ import (
 	"time"
 
 	"github.com/stretchr/testify/require"
+
+	"github.com/penstock/penstock/internal/testkit"
 )
 
 // prove makes a run whose children are this test binary.
@@ -31,6 +33,7 @@ func prove(t *testing.T, opts Options) *Report {
 var timed = []string{"late rescue", "late claim", "stalled", "buried alive"}
 
 func TestNoPromiseBreaksInAShortRunOfEveryFault(t *testing.T) { // P1–P13
+	testkit.Long(t)
 	report := prove(t, Options{Duration: 20 * time.Second, Lease: 3 * time.Second, Seed: 1, Jobs: 15_000})
 	for _, kind := range timed {
 		delete(report.Violations, kind)

@@ -59,7 +59,7 @@ func listen(t *testing.T, socket string) string {
 }
 
 func TestWithoutBinariesDockerIsUsedAndItsContainerEndsWithItsInput(t *testing.T) {
-	_, pool := newServer(t)
+	pool := connect(t)
 	socket := query[string](t, pool, "SELECT trim(both '\"' from current_setting('unix_socket_directories'))")
 	dir := fakeDocker(t, `echo "$@" >args; cat >/dev/null; touch ended`)
 	address := listen(t, filepath.Join(socket, ".s.PGSQL.5432"))

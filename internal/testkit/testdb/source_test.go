@@ -3,6 +3,7 @@ package testdb
 import (
 	"context"
 	"errors"
+	"fmt"
 	"os"
 	"strings"
 	"sync"
@@ -17,16 +18,34 @@ import (
 
 const prefix = "penstock_test_"
 
-// newServer starts a server for one test and returns a pool on it.
-func newServer(t *testing.T) (*postgres.Server, *pgxpool.Pool) {
+// private is the server of these tests, which run one after another and leave nothing on
+// it. None of them may take the one that other packages share.
+var private *postgres.Server
+
+func TestMain(m *testing.M) {
+	for _, v := range []string{"DATABASE_URL", ServerVar} {
+		_ = os.Unsetenv(v)
+	}
+	var err error
+	if private, err = postgres.Start(context.Background(), postgres.Options{Temporary: true}); err != nil {
+		fmt.Fprintln(os.Stderr, err)
+		os.Exit(1)
+	}
+	code := m.Run()
+	if err := private.Stop(context.Background()); err != nil {
+		fmt.Fprintln(os.Stderr, err)
+		code = 1
+	}
+	os.Exit(code)
+}
+
+// connect returns a pool on the private server.
+func connect(t *testing.T) *pgxpool.Pool {
 	t.Helper()
-	s, err := postgres.Start(t.Context(), postgres.Options{Temporary: true})
-	require.NoError(t, err)
-	t.Cleanup(func() { require.NoError(t, s.Stop(context.Background())) })
-	pool, err := postgres.Open(t.Context(), s.URL("postgres"))
+	pool, err := postgres.Open(t.Context(), private.URL("postgres"))
 	require.NoError(t, err)
 	t.Cleanup(pool.Close)
-	return s, pool
+	return pool
 }
 
 func query[T any](t *testing.T, pool *pgxpool.Pool, sql string, args ...any) (v T) {
@@ -53,10 +72,10 @@ func create(t *testing.T, s *Source) Database {
 }
 
 func TestAGivenServerIsLeftAsItWasFound(t *testing.T) {
-	server, pool := newServer(t)
+	pool := connect(t)
 	socket := query[string](t, pool, "SELECT trim(both '\"' from current_setting('unix_socket_directories'))")
 	for name, url := range map[string]string{
-		"by a URL":         server.URL("postgres"),
+		"by a URL":         private.URL("postgres"),
 		"by keyword pairs": "user=postgres dbname=postgres host=" + socket,
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -71,26 +90,27 @@ func TestAGivenServerIsLeftAsItWasFound(t *testing.T) {
 }
 
 func TestTheDatabasesOfAKilledRunAreDroppedAndThoseOfALivingRunKept(t *testing.T) {
-	server, pool := newServer(t)
-	t.Setenv("DATABASE_URL", server.URL("postgres"))
+	pool := connect(t)
+	t.Setenv("DATABASE_URL", private.URL("postgres"))
 	const killed = prefix + "aaaaaaaaaa_7"
 	_, err := pool.Exec(t.Context(), "CREATE DATABASE "+killed)
 	require.NoError(t, err)
 	living, next := &Source{Prefix: prefix}, &Source{Prefix: prefix}
 	made := create(t, living)
 
-	create(t, next)
+	other := create(t, next)
 	require.NotContains(t, databases(t, pool), killed)
 	require.Contains(t, databases(t, pool), made.Name)
 	require.Contains(t, databases(t, pool), living.template)
 
-	require.NoError(t, errors.Join(living.Close(t.Context()), next.Close(t.Context())))
+	require.NoError(t, errors.Join(living.Drop(t.Context(), made.Name), next.Drop(t.Context(), other.Name),
+		living.Close(t.Context()), next.Close(t.Context())))
 }
 
 func TestSourcesOnASharedServerMigrateOneTemplate(t *testing.T) {
-	server, pool := newServer(t)
+	pool := connect(t)
 	t.Setenv("DATABASE_URL", "")
-	t.Setenv(ServerVar, server.URL("postgres"))
+	t.Setenv(ServerVar, private.URL("postgres"))
 	var sources [3]Source
 	var group sync.WaitGroup
 	for i := range sources {
@@ -118,15 +138,17 @@ func TestSourcesOnASharedServerMigrateOneTemplate(t *testing.T) {
 			return errors.Join(err, conn.Close(ctx))
 		},
 	}}
-	create(t, prepared)
+	made := create(t, prepared)
 	require.NotEqual(t, sources[0].template, prepared.template, "what an application adds is not for others")
 
+	require.NoError(t, prepared.Drop(t.Context(), made.Name))
 	for i := range sources {
 		require.NoError(t, sources[i].Close(t.Context()))
 	}
 	require.NoError(t, prepared.Close(t.Context()))
 	require.Contains(t, databases(t, pool), sources[0].template, "it serves the test binaries still to come")
-	require.NoError(t, pool.Ping(t.Context()), "the server is not theirs to stop")
+	_, err := pool.Exec(t.Context(), "DROP DATABASE "+sources[0].template)
+	require.NoError(t, err, "the server was not theirs to stop")
 }
 
 func TestAMachineWithoutPostgresAndDockerIsToldWhatToInstall(t *testing.T) {
@@ -135,14 +157,6 @@ func TestAMachineWithoutPostgresAndDockerIsToldWhatToInstall(t *testing.T) {
 	require.ErrorIs(t, err, postgres.ErrNoBinaries)
 	require.ErrorContains(t, err, "apt-get install postgresql")
 	require.ErrorContains(t, err, "or start Docker (docker version: ")
-}
-
-// TestMain keeps the machine's own DATABASE_URL out of these tests.
-func TestMain(m *testing.M) {
-	for _, v := range []string{"DATABASE_URL", ServerVar} {
-		_ = os.Unsetenv(v)
-	}
-	os.Exit(m.Run())
 }
 
 func TestTheHashChangesWithANameOrAContent(t *testing.T) {

@@ -16,6 +16,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/penstock/penstock"
+	"github.com/penstock/penstock/internal/testkit"
 )
 
 const patience = time.Minute
@@ -83,8 +84,10 @@ func (p *program) printed(t *testing.T, beginning string) {
 	}
 }
 
+// requireTools is for the long tests: a worker in another language waits for seconds.
 func requireTools(t *testing.T, tools ...string) {
 	t.Helper()
+	testkit.Long(t)
 	for _, tool := range tools {
 		if _, err := exec.LookPath(tool); err != nil {
 			t.Skipf("%s is not installed here", tool)
