@@ -67,18 +67,8 @@ func runGrants(out io.Writer, role string, as []string) error {
 
 	var b strings.Builder
 	fmt.Fprintf(&b, "-- What role %s needs as %s of Penstock. Run it as the schema's owner.\nBEGIN;\n", quoted, strings.Join(as, " and "))
-	fmt.Fprintf(&b, "GRANT USAGE ON SCHEMA penstock TO %s;\n", quoted)
-	for _, r := range grants.Relations {
-		for _, g := range r.Grants {
-			if g.To&duties != 0 {
-				fmt.Fprintf(&b, "GRANT %s ON penstock.%s TO %s;\n", g.Privileges, r.Name, quoted)
-			}
-		}
-	}
-	for _, f := range grants.Functions {
-		if f.To&duties != 0 {
-			fmt.Fprintf(&b, "GRANT EXECUTE ON FUNCTION penstock.%s TO %s;\n", f.Signature, quoted)
-		}
+	for _, statement := range grants.Statements(quoted, duties) {
+		b.WriteString(statement + "\n")
 	}
 	b.WriteString("COMMIT;\n")
 	_, err = io.WriteString(out, b.String())

@@ -92,6 +92,11 @@ var Table = []Row{
 		"it breaks the library from outside, as the world does",
 	},
 	{
+		[]string{"internal/tests/upgrade"},
+		[]string{Root, "internal/grants"},
+		"it changes the schema below a worker, as the next release does",
+	},
+	{
 		[]string{"internal/tests/deadletter"},
 		[]string{Root},
 		"it asks of the library what an operator asks, and looks into the tables for the truth",

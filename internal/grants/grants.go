@@ -3,6 +3,8 @@
 // function, table or view fails it until its row is here.
 package grants
 
+import "fmt"
+
 // Duty is a set of what a database role is there for.
 type Duty uint8
 
@@ -41,4 +43,22 @@ type Relation struct {
 type Grant struct {
 	Privileges string
 	To         Duty
+}
+
+// Statements grants a role what it needs for its duties. role is a quoted identifier.
+func Statements(role string, duties Duty) []string {
+	all := []string{fmt.Sprintf("GRANT USAGE ON SCHEMA penstock TO %s;", role)}
+	for _, r := range Relations {
+		for _, g := range r.Grants {
+			if g.To&duties != 0 {
+				all = append(all, fmt.Sprintf("GRANT %s ON penstock.%s TO %s;", g.Privileges, r.Name, role))
+			}
+		}
+	}
+	for _, f := range Functions {
+		if f.To&duties != 0 {
+			all = append(all, fmt.Sprintf("GRANT EXECUTE ON FUNCTION penstock.%s TO %s;", f.Signature, role))
+		}
+	}
+	return all
 }
