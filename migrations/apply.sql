@@ -98,7 +98,8 @@ BEGIN
 END $$;
 
 -- Makes one incoming object and gives it the owner and grants of those that it replaces:
--- a dropped one of the same signature, or a function of its name with fewer arguments.
+-- a dropped one of the same signature, or a function of its name of which the arguments
+-- grew, or that an older release has with fewer.
 CREATE FUNCTION penstock.schema_make(incoming penstock.schema_incoming) RETURNS void
 LANGUAGE plpgsql AS $$
 DECLARE
@@ -134,11 +135,13 @@ BEGIN
         FOR one IN
             SELECT DISTINCT d.owner, d.target, d.grantee, d.grantable FROM penstock.schema_dropped d
             LEFT JOIN pg_proc p ON incoming.kind = 'function' AND p.oid = found.object
-            WHERE CASE WHEN p.oid IS NULL THEN d.signature = incoming.signature
-                WHEN d.signature = incoming.signature THEN true
-                ELSE d.name = p.proname AND NOT EXISTS (SELECT FROM penstock.schema_incoming i WHERE i.signature = d.signature)
-                    AND d.arguments = (ARRAY(SELECT format_type(u.t, NULL) FROM unnest(p.proargtypes) WITH ORDINALITY u(t, n)
-                    ORDER BY u.n))[:cardinality(d.arguments)] END
+            CROSS JOIN LATERAL (SELECT coalesce(array_agg(format_type(u.t, NULL) ORDER BY u.n), '{}') AS types
+                FROM unnest(p.proargtypes) WITH ORDINALITY u(t, n)) a
+            WHERE d.signature = incoming.signature
+               -- Its arguments grew, or are fewer again because an older release is put back.
+               OR d.name = p.proname AND NOT EXISTS (SELECT FROM penstock.schema_incoming i WHERE i.signature = d.signature)
+                  AND (d.arguments = a.types[:cardinality(d.arguments)]
+                    OR d.arguments[:cardinality(a.types)] = a.types)
             ORDER BY d.target
         LOOP
             title := CASE WHEN incoming.kind = 'function' THEN 'FUNCTION ' ELSE 'TABLE ' END || incoming.signature;
