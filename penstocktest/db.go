@@ -15,7 +15,7 @@ import (
 )
 
 const (
-	patience      = time.Minute     // bounds set-up and tear-down, on a machine that is busy
+	patience      = 3 * time.Minute // bounds set-up and tear-down, on a machine that is busy
 	closePatience = 3 * time.Second // for what the test left running
 )
 

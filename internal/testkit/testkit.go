@@ -22,7 +22,7 @@ import (
 )
 
 // patience bounds set-up and tear-down, on a machine that is busy.
-const patience = time.Minute
+const patience = 3 * time.Minute
 
 // shared is the test binary's one source of databases; nil outside Main.
 var shared *testdb.Source

@@ -60,6 +60,7 @@ func TestEnqueueNeedsNoMaintenance(t *testing.T) { // P1
 	now := today(t, db.Pool)
 	by := worker(t, db.Pool, "q")
 	partitionsFrom(t, db.Pool, now-17, now-11, now-10)
+	do(t, db.Pool, "INSERT INTO penstock.retry_policies (queue, delay) VALUES ('q', '1 h')") // until again says so
 	old := running(t, db.Pool, by, "q", "")
 	require.Equal(t, now-10, old/perDay)
 	require.Equal(t, answer{"accepted", "failed", "retrying"}, say(t, db.Pool, old, 1, "failed", "", ""))

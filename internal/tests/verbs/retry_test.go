@@ -105,7 +105,7 @@ func TestOnlyFailuresSpendAttempts(t *testing.T) {
 func TestErrorClassesDecideWhetherToRetry(t *testing.T) {
 	t.Parallel()
 	db := testkit.New(t)
-	do(t, db.Pool, `INSERT INTO penstock.retry_policies (queue, non_retryable, retryable) VALUES ('q',
+	do(t, db.Pool, `INSERT INTO penstock.retry_policies (queue, delay, non_retryable, retryable) VALUES ('q', '1 h',
 		'{ValidationError,Net*,*Fatal,100%,a_b,C:\\temp\\*}', '{NetTimeout,Flaky*}')`)
 	by := worker(t, db.Pool, "q")
 	for _, c := range []struct{ name, classes, class, state string }{
