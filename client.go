@@ -45,6 +45,7 @@ type Client struct {
 	hooks      Hooks
 	middleware []EnqueueMiddleware
 	wakeups    *localWakeups
+	watch      *jobWatch // of Wait
 }
 
 // scope is where a client's statements run, and on whose behalf.
@@ -64,7 +65,7 @@ func NewClient(pool *pgxpool.Pool, cfg Config) (*Client, error) {
 		cfg.Logger = zap.NewNop()
 	}
 	c := &Client{
-		log: cfg.Logger, hooks: cfg.Hooks.filled(), middleware: cfg.EnqueueMiddleware, wakeups: newLocalWakeups(),
+		log: cfg.Logger, hooks: cfg.Hooks.filled(), middleware: cfg.EnqueueMiddleware, wakeups: newLocalWakeups(), watch: &jobWatch{},
 	}
 	c.group, c.keyed = &enqueueGroup{client: c}, &enqueueGroup{client: c}
 	c.use(&scope{pool: pool, queries: db.New(failpoint.Wrap(pool))})

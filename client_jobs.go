@@ -2,11 +2,7 @@ package penstock
 
 import (
 	"context"
-	"errors"
-	"fmt"
 	"time"
-
-	"github.com/jackc/pgx/v5"
 
 	"github.com/penstock/penstock/db"
 )
@@ -155,26 +151,5 @@ func (c *Client) ChangeJobs(ctx context.Context, action Action, filter JobFilter
 			return total, nil
 		}
 		p.BeforeID = &r.LastID
-	}
-}
-
-// Wait returns the job once it has finished or died, with its attempts and so its
-// result. It asks every half second at the latest.
-// Errors: ErrJobNotFound; ctx's.
-func (c *Client) Wait(ctx context.Context, id int64) (*JobInfo, error) {
-	for every := 5 * time.Millisecond; ; every = min(every*3/2, 500*time.Millisecond) {
-		state, err := c.queries.JobState(ctx, id)
-		switch State(state) {
-		case Waiting, Scheduled, Retrying, Running:
-		default:
-			if err == nil || errors.Is(err, pgx.ErrNoRows) {
-				return c.Job(ctx, id)
-			}
-			return nil, translate("wait for job", err)
-		}
-		pause(ctx, every)
-		if ctx.Err() != nil {
-			return nil, fmt.Errorf("wait for job %d: %w", id, ctx.Err())
-		}
 	}
 }

@@ -20,6 +20,10 @@ type Reply struct {
 	Body    []byte
 }
 
+// onceLockTimeout bounds each wait for a lock, in milliseconds: the transaction holds a
+// connection meanwhile.
+const onceLockTimeout = "2000"
+
 // Once answers a request that may come more than once: do runs in a transaction, and
 // its reply is kept for 24 hours under caller and key in that transaction, so that the
 // effect and the reply exist together or not at all. When they do exist, the kept reply
@@ -35,6 +39,9 @@ func (c *Client) Once(ctx context.Context, caller, key string, request []byte, d
 	done := false // but for the commit
 	err = pgx.BeginTxFunc(ctx, c.pool, pgx.TxOptions{IsoLevel: pgx.ReadCommitted}, func(tx pgx.Tx) error {
 		inside := c.InTx(tx)
+		if err := inside.queries.BoundLocks(ctx, onceLockTimeout); err != nil {
+			return err
+		}
 		kept, err := inside.queries.TakeReply(ctx, db.TakeReplyParams{Caller: caller, Key: key})
 		switch err = translate("take idempotency key", err); {
 		case errors.Is(err, ErrConflict):

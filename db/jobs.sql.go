@@ -127,15 +127,34 @@ func (q *Queries) FindJobs(ctx context.Context, arg FindJobsParams) (FindJobsRow
 	return i, err
 }
 
-const jobState = `-- name: JobState :one
-SELECT s.state FROM penstock.job_states s WHERE s.id = $1
+const jobStates = `-- name: JobStates :many
+SELECT s.id::bigint AS id, s.state::text AS state FROM penstock.job_states s WHERE s.id = ANY ($1::bigint[])
 `
 
-func (q *Queries) JobState(ctx context.Context, id int64) (string, error) {
-	row := q.db.QueryRow(ctx, jobState, id)
-	var state string
-	err := row.Scan(&state)
-	return state, err
+type JobStatesRow struct {
+	ID    int64
+	State string
+}
+
+// Where jobs are; those that are not kept are left out. Served by the primary keys.
+func (q *Queries) JobStates(ctx context.Context, ids []int64) ([]JobStatesRow, error) {
+	rows, err := q.db.Query(ctx, jobStates, ids)
+	if err != nil {
+		return nil, err
+	}
+	defer rows.Close()
+	items := []JobStatesRow{}
+	for rows.Next() {
+		var i JobStatesRow
+		if err := rows.Scan(&i.ID, &i.State); err != nil {
+			return nil, err
+		}
+		items = append(items, i)
+	}
+	if err := rows.Err(); err != nil {
+		return nil, err
+	}
+	return items, nil
 }
 
 const listAttempts = `-- name: ListAttempts :many

@@ -10,6 +10,16 @@ import (
 	"encoding/json"
 )
 
+const boundLocks = `-- name: BoundLocks :exec
+SELECT set_config('lock_timeout', $1::text, true)
+`
+
+// For the rest of the transaction, how long a statement waits for a lock.
+func (q *Queries) BoundLocks(ctx context.Context, limitMs string) error {
+	_, err := q.db.Exec(ctx, boundLocks, limitMs)
+	return err
+}
+
 const keepReply = `-- name: KeepReply :exec
 SELECT penstock.keep_reply($1::text, $2::text, $3::bytea, $4::integer, $5::jsonb, $6::bytea)
 `

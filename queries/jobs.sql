@@ -42,8 +42,9 @@ SELECT penstock.reprioritize(@job_id::bigint, @priority::text)::boolean AS chang
 -- name: Reschedule :one
 SELECT penstock.reschedule(@job_id::bigint, sqlc.narg(run_at)::timestamptz)::boolean AS changed;
 
--- name: JobState :one
-SELECT s.state FROM penstock.job_states s WHERE s.id = @id;
+-- name: JobStates :many
+-- Where jobs are; those that are not kept are left out. Served by the primary keys.
+SELECT s.id::bigint AS id, s.state::text AS state FROM penstock.job_states s WHERE s.id = ANY (@ids::bigint[]);
 
 -- name: ExplainJob :one
 SELECT coalesce(penstock.explain(@id::bigint), 'null')::jsonb AS explanation;

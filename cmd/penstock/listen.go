@@ -64,9 +64,12 @@ func onLoopback(l net.Listener) bool {
 
 // listeners are what serves each open listener until its context ends. They own them
 // from now on.
-func (s *server) listeners() (all []func(context.Context) error) {
-	deps := httpapi.Deps{
+func (s *server) listeners() (all []func(context.Context) error, err error) {
+	deps, err := s.withPools(httpapi.Deps{
 		Client: s.client, Remote: s.remote, Log: s.log, Ready: s.ready, TokenRate: s.cfg.TokenRate, MaxDepth: s.cfg.MaxDepth,
+	})
+	if err != nil {
+		return nil, err
 	}
 	cfg := httpapi.ServeConfig{Announce: s.cfg.Announce, TLS: s.tls, Log: s.log}
 	serve := func(l net.Listener, handler http.Handler) {
@@ -82,7 +85,7 @@ func (s *server) listeners() (all []func(context.Context) error) {
 		serve(s.admin, httpapi.NewAdmin(deps, s.telling.scraped(s.client, s.pool)))
 		s.admin = nil
 	}
-	return all
+	return all, nil
 }
 
 // serveAdmin serves a worker's metrics and profiles until stop, which is to be called

@@ -8,7 +8,6 @@ import (
 	"net"
 	"os"
 	"runtime/debug"
-	"strings"
 	"sync"
 	"time"
 
@@ -34,8 +33,6 @@ const (
 	// collectPercent is Go's GOGC, unless the environment says. A server's heap is small and
 	// its requests many: with the usual 100 a sixth of its time went into collecting.
 	collectPercent = 400
-	// serverConnections is how many connections a server may have unless its URL says.
-	serverConnections = 12
 )
 
 func newServe(d *deps) *cobra.Command {
@@ -78,7 +75,8 @@ type server struct {
 	client   *penstock.Client
 	remote   *penstock.Remote // for the workers behind the API
 	database *postgres.Database
-	pool     *pgxpool.Pool
+	pool     *pgxpool.Pool // of ordinary requests
+	pools    serverPools
 	applied  []int64
 }
 
@@ -123,6 +121,9 @@ func (s *server) open(ctx context.Context) (err error) {
 	if err := s.migrate(ctx); err != nil {
 		return err
 	}
+	if err := s.openPools(ctx); err != nil {
+		return err
+	}
 	if s.telling, err = newTelemetry(ctx, s.d, s.log); err != nil {
 		return err
 	}
@@ -152,14 +153,6 @@ func (s *server) awaitDatabase(ctx context.Context) (*pgxpool.Pool, error) {
 		case <-ctx.Done():
 			return nil, context.Cause(ctx)
 		}
-	}
-}
-
-// connections lets a pool whose URL does not say how many it may have (pool_max_conns)
-// have some to spare: who reads figures shall not wait behind those who enqueue.
-func (s *server) connections(c *pgxpool.Config) {
-	if !strings.Contains(s.database.URL, "pool_max_conns") {
-		c.MaxConns = max(c.MaxConns, serverConnections)
 	}
 }
 
@@ -207,14 +200,19 @@ func (s *server) run(ctx context.Context) error {
 		})
 	}
 
-	if s.listener != nil {
+	withAPI := s.listener != nil
+	listeners, err := s.listeners()
+	if err != nil {
+		return err
+	}
+	if withAPI {
 		parts.Go(func() { s.remote.Run(ctx) })
 	}
-	for _, serve := range s.listeners() {
+	for _, serve := range listeners {
 		part(func() error { return serve(ctx) })
 	}
 	if s.cfg.Maintenance {
-		parts.Go(func() { maintain.Run(ctx, s.pool, maintain.Config{Log: s.log, Buried: s.telling.metrics.Buried}) })
+		parts.Go(func() { maintain.Run(ctx, s.pools.maintenance, maintain.Config{Log: s.log, Buried: s.telling.metrics.Buried}) })
 	}
 	if s.cfg.Demo {
 		part(func() error { return s.runDemo(ctx) })
@@ -239,7 +237,7 @@ func (s *server) runDemo(ctx context.Context) error {
 }
 
 // ready is what /readyz asks.
-func (s *server) ready(ctx context.Context) error { return postgres.Check(ctx, s.pool) }
+func (s *server) ready(ctx context.Context) error { return postgres.Check(ctx, s.pools.system) }
 
 // close gives back what open got, the last first. A private server stops last, and
 // cleanly, because nothing is connected any more.
@@ -253,6 +251,7 @@ func (s *server) close() error {
 	if s.telling != nil {
 		s.telling.close()
 	}
+	s.pools.close()
 	if s.pool != nil {
 		s.pool.Close()
 	}

@@ -28,6 +28,12 @@ type Deps struct {
 	Client *penstock.Client
 	Log    *zap.Logger // nil logs nothing
 
+	// The same library on pools of their own, which keep requests of one kind from
+	// taking all connections; nil uses Client's. See pools.go.
+	Reports *penstock.Client // requests that read or change much
+	Keyed   *penstock.Client // requests with an Idempotency-Key
+	System  *penstock.Client // what the server asks for itself: tokens, counts
+
 	// Remote speaks for the workers behind the API; its Run is the caller's to run. nil
 	// makes one that does not run: claims do not wait then.
 	Remote *penstock.Remote
@@ -80,6 +86,11 @@ func newService(deps Deps, document []byte) *service {
 	if deps.TokenRate == 0 {
 		deps.TokenRate = defaultTokenRate
 	}
+	for _, client := range []**penstock.Client{&deps.Reports, &deps.Keyed, &deps.System} {
+		if *client == nil {
+			*client = deps.Client
+		}
+	}
 	if deps.Remote == nil && deps.Client != nil {
 		remote, err := penstock.NewRemote(deps.Client)
 		if err != nil {
@@ -92,8 +103,8 @@ func newService(deps Deps, document []byte) *service {
 		panic(err)
 	}
 	return &service{
-		deps, description, maps.Clone(roles), newBodyReader(), newTokenCache(deps.Client, deps.Log, deps.TokenRate),
-		&queueLimits{client: deps.Client, most: deps.MaxDepth, queues: map[string]*depth{}}, http.NewCrossOriginProtection(),
+		deps, description, maps.Clone(roles), newBodyReader(), newTokenCache(deps.System, deps.Log, deps.TokenRate),
+		&queueLimits{client: deps.System, most: deps.MaxDepth, queues: map[string]*depth{}}, http.NewCrossOriginProtection(),
 	}
 }
 

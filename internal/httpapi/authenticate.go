@@ -1,6 +1,7 @@
 package httpapi
 
 import (
+	"context"
 	"errors"
 	"net"
 	"net/http"
@@ -47,7 +48,12 @@ func (s *service) identify(r *http.Request, op *validate.Operation) (*caller, er
 	if err != nil {
 		return nil, err
 	}
-	return callerOf(token), nil
+	who := callerOf(token)
+	who.recheck = func(ctx context.Context) error {
+		_, err := s.tokens.admit(ctx, r)
+		return err
+	}
+	return who, nil
 }
 
 func callerOf(t *penstock.Token) *caller {

@@ -1,6 +1,7 @@
 package httpapi
 
 import (
+	"context"
 	"errors"
 
 	"github.com/labstack/echo/v4"
@@ -39,6 +40,8 @@ type caller struct {
 	role       role
 	covers     func(queue string) bool
 	everywhere bool // covers every queue
+	// recheck reports errNoToken when the token can no longer be used; nil: there is none.
+	recheck func(context.Context) error
 }
 
 // anyone is who asks a server that has no tokens yet, over loopback.

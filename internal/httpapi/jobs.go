@@ -116,16 +116,21 @@ func (h *handlers) WaitForJob(ctx context.Context, r openapi.WaitForJobRequestOb
 	if r.Params.Timeout != nil {
 		limit = time.Duration(*r.Params.Timeout) * time.Millisecond
 	}
-	within, cancel := context.WithTimeout(ctx, limit)
-	defer cancel()
-	waiting, stop := untilDraining(within)
+	within, stop := waiting(ctx)
 	defer stop()
-	job, err := h.client(ctx).Wait(waiting, r.JobId)
-	if err != nil && waiting.Err() != nil && ctx.Err() == nil {
-		job, err = h.client(ctx).Job(ctx, r.JobId)
-	}
-	if err != nil {
+	limited, cancel := context.WithTimeout(within, limit)
+	defer cancel()
+	job, err := h.client(ctx).Wait(limited, r.JobId)
+	if err = waitedFor(limited, ctx, err); err != nil {
 		return nil, err
+	}
+	if err = stillAllowed(ctx); err != nil {
+		return nil, err
+	}
+	if job == nil {
+		if job, err = h.client(ctx).Job(ctx, r.JobId); err != nil {
+			return nil, err
+		}
 	}
 	return openapi.WaitForJob200JSONResponse(*job), nil
 }

@@ -40,6 +40,18 @@ var away = answer{
 	detail: "The database does not answer at the moment. Nothing was changed.",
 }
 
+// overLimit answers a request that had no answer from the database within its time.
+var overLimit = answer{
+	status: http.StatusServiceUnavailable, code: "timeout", title: "Request took too long", retryAfter: 5,
+	detail: "The database did not finish in time. Narrow the request, or repeat it when the server has less to do.",
+}
+
+// locked answers when somebody else's transaction holds a row for too long.
+var locked = answer{
+	status: http.StatusConflict, code: "locked", title: "Locked", retryAfter: 1,
+	detail: "Another transaction holds what this request needs. Nothing was changed; repeat it in a moment.",
+}
+
 // badRequest answers a request whose fields say what is wrong.
 var badRequest = answer{
 	status: http.StatusBadRequest, code: "invalid_argument", title: "Invalid argument",
@@ -193,7 +205,13 @@ func answerFor(ctx context.Context, err error) answer {
 			return found
 		}
 	}
+	if pg, ok := errors.AsType[*pgconn.PgError](err); ok && pg.Code == "55P03" {
+		return locked
+	}
 	if postgresAway(err) {
+		if errors.Is(context.Cause(ctx), errOverLimit) {
+			return overLimit
+		}
 		return away
 	}
 	return unknown
@@ -205,7 +223,7 @@ func answerFor(ctx context.Context, err error) answer {
 func postgresAway(err error) bool {
 	if pg, ok := errors.AsType[*pgconn.PgError](err); ok {
 		switch pg.Code {
-		case "25006", "40001", "40P01", "55P03", "57014":
+		case "25006", "40001", "40P01", "57014":
 			return true
 		}
 		return slices.Contains([]string{"08", "53", "57", "58"}, pg.Code[:min(2, len(pg.Code))])

@@ -2,7 +2,6 @@ package httpapi
 
 import (
 	"context"
-	"net/http"
 
 	"github.com/labstack/echo/v4"
 )
@@ -37,12 +36,16 @@ func (s *service) checkRequest(next echo.HandlerFunc) echo.HandlerFunc {
 		if err := s.queueLimits.check(c, op); err != nil {
 			return err
 		}
+		key := c.Request().Header.Get(idempotencyKey)
+		keyed := key != "" && op.Parameter(idempotencyKey) != nil && s.Client != nil
 		info := &requestInfo{operation: op, caller: who}
 		if s.Client != nil {
-			info.client = s.Client.As(who.name)
+			info.client = s.clientFor(op, keyed).As(who.name)
 		}
-		c.SetRequest(c.Request().WithContext(context.WithValue(c.Request().Context(), requestInfoKey{}, info)))
-		if key := c.Request().Header.Get(idempotencyKey); key != "" && op.Method == http.MethodPost && info.client != nil {
+		ctx, cancel := context.WithTimeoutCause(c.Request().Context(), limitOf(op), errOverLimit)
+		defer cancel()
+		c.SetRequest(c.Request().WithContext(context.WithValue(ctx, requestInfoKey{}, info)))
+		if keyed {
 			return answerOnce(c, info, key, body, next)
 		}
 		return next(c)

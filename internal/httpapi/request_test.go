@@ -32,6 +32,7 @@ paths:
         - {name: traceparent, in: header, schema: {type: string, maxLength: 5}}
     post:
       operationId: addThing
+      parameters: [{name: Idempotency-Key, in: header, schema: {type: string, minLength: 1, maxLength: 256}}]
       requestBody:
         required: true
         content:

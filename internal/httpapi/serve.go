@@ -118,17 +118,3 @@ func Draining(ctx context.Context) <-chan struct{} {
 	draining, _ := ctx.Value(drainingKey{}).(<-chan struct{})
 	return draining
 }
-
-// untilDraining is ctx, which also ends when the server of this request begins to shut
-// down: for what waits. The caller calls stop.
-func untilDraining(ctx context.Context) (waiting context.Context, stop context.CancelFunc) {
-	waiting, stop = context.WithCancel(ctx)
-	go func() {
-		select {
-		case <-Draining(ctx):
-			stop()
-		case <-waiting.Done():
-		}
-	}()
-	return waiting, stop
-}

@@ -37,14 +37,12 @@ func (h *handlers) RegisterWorker(ctx context.Context, r openapi.RegisterWorkerR
 
 // ClaimJobs leases jobs, waiting for the first until the time is up or the server drains.
 func (h *handlers) ClaimJobs(ctx context.Context, r openapi.ClaimJobsRequestObject) (openapi.ClaimJobsResponseObject, error) {
-	waiting, stop := untilDraining(ctx)
+	within, stop := waiting(ctx)
 	defer stop()
-	jobs, err := h.worker(ctx, r.WorkerId).Claim(waiting, penstock.ClaimRequest{
+	jobs, err := h.worker(ctx, r.WorkerId).Claim(within, penstock.ClaimRequest{
 		ID: r.Body.ClaimId, Queues: r.Body.Queues, Limit: r.Body.Limit, Wait: time.Duration(r.Body.Wait) * time.Millisecond,
 	})
-	if err != nil && waiting.Err() != nil && ctx.Err() == nil {
-		err = nil
-	}
+	err = waitedFor(within, ctx, err)
 	return openapi.ClaimJobs200JSONResponse{Jobs: append([]penstock.RemoteJob{}, jobs...)}, err
 }
 

@@ -880,12 +880,6 @@ type ListJobsParams struct {
 	Data Data `form:"data,omitempty" json:"data,omitempty"`
 }
 
-// ChangeJobsParams defines parameters for ChangeJobs.
-type ChangeJobsParams struct {
-	// IdempotencyKey Makes a POST safe to repeat: for 24 hours the same key with the same request gets the first answer again and does nothing, another request gets 422, and one whose first is still under way 409. Only what succeeded is remembered.
-	IdempotencyKey IdempotencyKey `json:"Idempotency-Key,omitempty"`
-}
-
 // CountJobsParams defines parameters for CountJobs.
 type CountJobsParams struct {
 	// Most Stop counting there.
@@ -1256,36 +1250,6 @@ type ListWorkersParams struct {
 	QueueName OfQueue `form:"queueName,omitempty" json:"queueName,omitempty"`
 }
 
-// RegisterWorkerParams defines parameters for RegisterWorker.
-type RegisterWorkerParams struct {
-	// IdempotencyKey Makes a POST safe to repeat: for 24 hours the same key with the same request gets the first answer again and does nothing, another request gets 422, and one whose first is still under way 409. Only what succeeded is remembered.
-	IdempotencyKey IdempotencyKey `json:"Idempotency-Key,omitempty"`
-}
-
-// ClaimJobsParams defines parameters for ClaimJobs.
-type ClaimJobsParams struct {
-	// IdempotencyKey Makes a POST safe to repeat: for 24 hours the same key with the same request gets the first answer again and does nothing, another request gets 422, and one whose first is still under way 409. Only what succeeded is remembered.
-	IdempotencyKey IdempotencyKey `json:"Idempotency-Key,omitempty"`
-}
-
-// FinishAttemptsParams defines parameters for FinishAttempts.
-type FinishAttemptsParams struct {
-	// IdempotencyKey Makes a POST safe to repeat: for 24 hours the same key with the same request gets the first answer again and does nothing, another request gets 422, and one whose first is still under way 409. Only what succeeded is remembered.
-	IdempotencyKey IdempotencyKey `json:"Idempotency-Key,omitempty"`
-}
-
-// HeartbeatParams defines parameters for Heartbeat.
-type HeartbeatParams struct {
-	// IdempotencyKey Makes a POST safe to repeat: for 24 hours the same key with the same request gets the first answer again and does nothing, another request gets 422, and one whose first is still under way 409. Only what succeeded is remembered.
-	IdempotencyKey IdempotencyKey `json:"Idempotency-Key,omitempty"`
-}
-
-// NoteProgressParams defines parameters for NoteProgress.
-type NoteProgressParams struct {
-	// IdempotencyKey Makes a POST safe to repeat: for 24 hours the same key with the same request gets the first answer again and does nothing, another request gets 422, and one whose first is still under way 409. Only what succeeded is remembered.
-	IdempotencyKey IdempotencyKey `json:"Idempotency-Key,omitempty"`
-}
-
 // ChangeJobsJSONRequestBody defines body for ChangeJobs for application/json ContentType.
 type ChangeJobsJSONRequestBody = JobsChange
 
@@ -1368,7 +1332,7 @@ type ServerInterface interface {
 	ListJobs(ctx echo.Context, params ListJobsParams) error
 	// ChangeJobs Do one thing to every job a filter finds
 	// (POST /api/v1/jobs/change)
-	ChangeJobs(ctx echo.Context, params ChangeJobsParams) error
+	ChangeJobs(ctx echo.Context) error
 	// CountJobs How many jobs a filter finds
 	// (GET /api/v1/jobs/count)
 	CountJobs(ctx echo.Context, params CountJobsParams) error
@@ -1578,22 +1542,22 @@ type ServerInterface interface {
 	ListWorkers(ctx echo.Context, params ListWorkersParams) error
 	// RegisterWorker Register a worker
 	// (POST /api/v1/workers)
-	RegisterWorker(ctx echo.Context, params RegisterWorkerParams) error
+	RegisterWorker(ctx echo.Context) error
 	// RemoveWorker Leave
 	// (DELETE /api/v1/workers/{workerId})
 	RemoveWorker(ctx echo.Context, workerId WorkerId) error
 	// ClaimJobs Lease due jobs, waiting for the first
 	// (POST /api/v1/workers/{workerId}/claim)
-	ClaimJobs(ctx echo.Context, workerId WorkerId, params ClaimJobsParams) error
+	ClaimJobs(ctx echo.Context, workerId WorkerId) error
 	// FinishAttempts Complete, fail, snooze, release or cancel attempts
 	// (POST /api/v1/workers/{workerId}/finish)
-	FinishAttempts(ctx echo.Context, workerId WorkerId, params FinishAttemptsParams) error
+	FinishAttempts(ctx echo.Context, workerId WorkerId) error
 	// Heartbeat Keep the leases, and learn what to cancel
 	// (POST /api/v1/workers/{workerId}/heartbeat)
-	Heartbeat(ctx echo.Context, workerId WorkerId, params HeartbeatParams) error
+	Heartbeat(ctx echo.Context, workerId WorkerId) error
 	// NoteProgress Note how far attempts are
 	// (POST /api/v1/workers/{workerId}/progress)
-	NoteProgress(ctx echo.Context, workerId WorkerId, params NoteProgressParams) error
+	NoteProgress(ctx echo.Context, workerId WorkerId) error
 	// GetDocs This description as a page
 	// (GET /docs)
 	GetDocs(ctx echo.Context) error
@@ -1739,28 +1703,8 @@ func (w *ServerInterfaceWrapper) ListJobs(ctx echo.Context) error {
 func (w *ServerInterfaceWrapper) ChangeJobs(ctx echo.Context) error {
 	var err error
 
-	// Parameter object where we will unmarshal all parameters from the context
-	var params ChangeJobsParams
-
-	headers := ctx.Request().Header
-	// ------------- Optional header parameter "Idempotency-Key" -------------
-	if valueList, found := headers[http.CanonicalHeaderKey("Idempotency-Key")]; found {
-		var IdempotencyKey IdempotencyKey
-		n := len(valueList)
-		if n != 1 {
-			return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Expected one value for Idempotency-Key, got %d", n))
-		}
-
-		err = runtime.BindStyledParameterWithOptions("simple", "Idempotency-Key", valueList[0], &IdempotencyKey, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""})
-		if err != nil {
-			return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter Idempotency-Key: %s", err))
-		}
-
-		params.IdempotencyKey = IdempotencyKey
-	}
-
 	// Invoke the callback with all the unmarshaled arguments
-	err = w.Handler.ChangeJobs(ctx, params)
+	err = w.Handler.ChangeJobs(ctx)
 	return err
 }
 
@@ -3870,28 +3814,8 @@ func (w *ServerInterfaceWrapper) ListWorkers(ctx echo.Context) error {
 func (w *ServerInterfaceWrapper) RegisterWorker(ctx echo.Context) error {
 	var err error
 
-	// Parameter object where we will unmarshal all parameters from the context
-	var params RegisterWorkerParams
-
-	headers := ctx.Request().Header
-	// ------------- Optional header parameter "Idempotency-Key" -------------
-	if valueList, found := headers[http.CanonicalHeaderKey("Idempotency-Key")]; found {
-		var IdempotencyKey IdempotencyKey
-		n := len(valueList)
-		if n != 1 {
-			return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Expected one value for Idempotency-Key, got %d", n))
-		}
-
-		err = runtime.BindStyledParameterWithOptions("simple", "Idempotency-Key", valueList[0], &IdempotencyKey, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""})
-		if err != nil {
-			return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter Idempotency-Key: %s", err))
-		}
-
-		params.IdempotencyKey = IdempotencyKey
-	}
-
 	// Invoke the callback with all the unmarshaled arguments
-	err = w.Handler.RegisterWorker(ctx, params)
+	err = w.Handler.RegisterWorker(ctx)
 	return err
 }
 
@@ -3922,28 +3846,8 @@ func (w *ServerInterfaceWrapper) ClaimJobs(ctx echo.Context) error {
 		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter workerId: %s", err))
 	}
 
-	// Parameter object where we will unmarshal all parameters from the context
-	var params ClaimJobsParams
-
-	headers := ctx.Request().Header
-	// ------------- Optional header parameter "Idempotency-Key" -------------
-	if valueList, found := headers[http.CanonicalHeaderKey("Idempotency-Key")]; found {
-		var IdempotencyKey IdempotencyKey
-		n := len(valueList)
-		if n != 1 {
-			return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Expected one value for Idempotency-Key, got %d", n))
-		}
-
-		err = runtime.BindStyledParameterWithOptions("simple", "Idempotency-Key", valueList[0], &IdempotencyKey, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""})
-		if err != nil {
-			return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter Idempotency-Key: %s", err))
-		}
-
-		params.IdempotencyKey = IdempotencyKey
-	}
-
 	// Invoke the callback with all the unmarshaled arguments
-	err = w.Handler.ClaimJobs(ctx, workerId, params)
+	err = w.Handler.ClaimJobs(ctx, workerId)
 	return err
 }
 
@@ -3958,28 +3862,8 @@ func (w *ServerInterfaceWrapper) FinishAttempts(ctx echo.Context) error {
 		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter workerId: %s", err))
 	}
 
-	// Parameter object where we will unmarshal all parameters from the context
-	var params FinishAttemptsParams
-
-	headers := ctx.Request().Header
-	// ------------- Optional header parameter "Idempotency-Key" -------------
-	if valueList, found := headers[http.CanonicalHeaderKey("Idempotency-Key")]; found {
-		var IdempotencyKey IdempotencyKey
-		n := len(valueList)
-		if n != 1 {
-			return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Expected one value for Idempotency-Key, got %d", n))
-		}
-
-		err = runtime.BindStyledParameterWithOptions("simple", "Idempotency-Key", valueList[0], &IdempotencyKey, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""})
-		if err != nil {
-			return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter Idempotency-Key: %s", err))
-		}
-
-		params.IdempotencyKey = IdempotencyKey
-	}
-
 	// Invoke the callback with all the unmarshaled arguments
-	err = w.Handler.FinishAttempts(ctx, workerId, params)
+	err = w.Handler.FinishAttempts(ctx, workerId)
 	return err
 }
 
@@ -3994,28 +3878,8 @@ func (w *ServerInterfaceWrapper) Heartbeat(ctx echo.Context) error {
 		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter workerId: %s", err))
 	}
 
-	// Parameter object where we will unmarshal all parameters from the context
-	var params HeartbeatParams
-
-	headers := ctx.Request().Header
-	// ------------- Optional header parameter "Idempotency-Key" -------------
-	if valueList, found := headers[http.CanonicalHeaderKey("Idempotency-Key")]; found {
-		var IdempotencyKey IdempotencyKey
-		n := len(valueList)
-		if n != 1 {
-			return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Expected one value for Idempotency-Key, got %d", n))
-		}
-
-		err = runtime.BindStyledParameterWithOptions("simple", "Idempotency-Key", valueList[0], &IdempotencyKey, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""})
-		if err != nil {
-			return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter Idempotency-Key: %s", err))
-		}
-
-		params.IdempotencyKey = IdempotencyKey
-	}
-
 	// Invoke the callback with all the unmarshaled arguments
-	err = w.Handler.Heartbeat(ctx, workerId, params)
+	err = w.Handler.Heartbeat(ctx, workerId)
 	return err
 }
 
@@ -4030,28 +3894,8 @@ func (w *ServerInterfaceWrapper) NoteProgress(ctx echo.Context) error {
 		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter workerId: %s", err))
 	}
 
-	// Parameter object where we will unmarshal all parameters from the context
-	var params NoteProgressParams
-
-	headers := ctx.Request().Header
-	// ------------- Optional header parameter "Idempotency-Key" -------------
-	if valueList, found := headers[http.CanonicalHeaderKey("Idempotency-Key")]; found {
-		var IdempotencyKey IdempotencyKey
-		n := len(valueList)
-		if n != 1 {
-			return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Expected one value for Idempotency-Key, got %d", n))
-		}
-
-		err = runtime.BindStyledParameterWithOptions("simple", "Idempotency-Key", valueList[0], &IdempotencyKey, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""})
-		if err != nil {
-			return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter Idempotency-Key: %s", err))
-		}
-
-		params.IdempotencyKey = IdempotencyKey
-	}
-
 	// Invoke the callback with all the unmarshaled arguments
-	err = w.Handler.NoteProgress(ctx, workerId, params)
+	err = w.Handler.NoteProgress(ctx, workerId)
 	return err
 }
 
@@ -4388,8 +4232,7 @@ func (response ListJobsdefaultApplicationProblemPlusJSONResponse) VisitListJobsR
 }
 
 type ChangeJobsRequestObject struct {
-	Params ChangeJobsParams
-	Body   *ChangeJobsJSONRequestBody
+	Body *ChangeJobsJSONRequestBody
 }
 
 type ChangeJobsResponseObject interface {
@@ -7151,8 +6994,7 @@ func (response ListWorkersdefaultApplicationProblemPlusJSONResponse) VisitListWo
 }
 
 type RegisterWorkerRequestObject struct {
-	Params RegisterWorkerParams
-	Body   *RegisterWorkerJSONRequestBody
+	Body *RegisterWorkerJSONRequestBody
 }
 
 type RegisterWorkerResponseObject interface {
@@ -7233,7 +7075,6 @@ func (response RemoveWorkerdefaultApplicationProblemPlusJSONResponse) VisitRemov
 
 type ClaimJobsRequestObject struct {
 	WorkerId WorkerId `json:"workerId"`
-	Params   ClaimJobsParams
 	Body     *ClaimJobsJSONRequestBody
 }
 
@@ -7274,7 +7115,6 @@ func (response ClaimJobsdefaultApplicationProblemPlusJSONResponse) VisitClaimJob
 
 type FinishAttemptsRequestObject struct {
 	WorkerId WorkerId `json:"workerId"`
-	Params   FinishAttemptsParams
 	Body     *FinishAttemptsJSONRequestBody
 }
 
@@ -7315,7 +7155,6 @@ func (response FinishAttemptsdefaultApplicationProblemPlusJSONResponse) VisitFin
 
 type HeartbeatRequestObject struct {
 	WorkerId WorkerId `json:"workerId"`
-	Params   HeartbeatParams
 	Body     *HeartbeatJSONRequestBody
 }
 
@@ -7356,7 +7195,6 @@ func (response HeartbeatdefaultApplicationProblemPlusJSONResponse) VisitHeartbea
 
 type NoteProgressRequestObject struct {
 	WorkerId WorkerId `json:"workerId"`
-	Params   NoteProgressParams
 	Body     *NoteProgressJSONRequestBody
 }
 
@@ -7847,10 +7685,8 @@ func (sh *strictHandler) ListJobs(ctx echo.Context, params ListJobsParams) error
 }
 
 // ChangeJobs operation middleware
-func (sh *strictHandler) ChangeJobs(ctx echo.Context, params ChangeJobsParams) error {
+func (sh *strictHandler) ChangeJobs(ctx echo.Context) error {
 	var request ChangeJobsRequestObject
-
-	request.Params = params
 
 	var body ChangeJobsJSONRequestBody
 	var err error
@@ -10057,10 +9893,8 @@ func (sh *strictHandler) ListWorkers(ctx echo.Context, params ListWorkersParams)
 }
 
 // RegisterWorker operation middleware
-func (sh *strictHandler) RegisterWorker(ctx echo.Context, params RegisterWorkerParams) error {
+func (sh *strictHandler) RegisterWorker(ctx echo.Context) error {
 	var request RegisterWorkerRequestObject
-
-	request.Params = params
 
 	var body RegisterWorkerJSONRequestBody
 	var err error
@@ -10130,11 +9964,10 @@ func (sh *strictHandler) RemoveWorker(ctx echo.Context, workerId WorkerId) error
 }
 
 // ClaimJobs operation middleware
-func (sh *strictHandler) ClaimJobs(ctx echo.Context, workerId WorkerId, params ClaimJobsParams) error {
+func (sh *strictHandler) ClaimJobs(ctx echo.Context, workerId WorkerId) error {
 	var request ClaimJobsRequestObject
 
 	request.WorkerId = workerId
-	request.Params = params
 
 	var body ClaimJobsJSONRequestBody
 	var err error
@@ -10179,11 +10012,10 @@ func (sh *strictHandler) ClaimJobs(ctx echo.Context, workerId WorkerId, params C
 }
 
 // FinishAttempts operation middleware
-func (sh *strictHandler) FinishAttempts(ctx echo.Context, workerId WorkerId, params FinishAttemptsParams) error {
+func (sh *strictHandler) FinishAttempts(ctx echo.Context, workerId WorkerId) error {
 	var request FinishAttemptsRequestObject
 
 	request.WorkerId = workerId
-	request.Params = params
 
 	var body FinishAttemptsJSONRequestBody
 	var err error
@@ -10228,11 +10060,10 @@ func (sh *strictHandler) FinishAttempts(ctx echo.Context, workerId WorkerId, par
 }
 
 // Heartbeat operation middleware
-func (sh *strictHandler) Heartbeat(ctx echo.Context, workerId WorkerId, params HeartbeatParams) error {
+func (sh *strictHandler) Heartbeat(ctx echo.Context, workerId WorkerId) error {
 	var request HeartbeatRequestObject
 
 	request.WorkerId = workerId
-	request.Params = params
 
 	var body HeartbeatJSONRequestBody
 	var err error
@@ -10277,11 +10108,10 @@ func (sh *strictHandler) Heartbeat(ctx echo.Context, workerId WorkerId, params H
 }
 
 // NoteProgress operation middleware
-func (sh *strictHandler) NoteProgress(ctx echo.Context, workerId WorkerId, params NoteProgressParams) error {
+func (sh *strictHandler) NoteProgress(ctx echo.Context, workerId WorkerId) error {
 	var request NoteProgressRequestObject
 
 	request.WorkerId = workerId
-	request.Params = params
 
 	var body NoteProgressJSONRequestBody
 	var err error
