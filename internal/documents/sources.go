@@ -1,6 +1,7 @@
 package documents
 
 import (
+	"errors"
 	"fmt"
 	"go/ast"
 	"go/parser"
@@ -40,27 +41,36 @@ func LogMessages(files fs.FS) (map[string]string, error) {
 		if err != nil {
 			return err
 		}
-		ast.Inspect(file, func(n ast.Node) bool {
-			call, isCall := n.(*ast.CallExpr)
-			if !isCall || err != nil {
-				return err == nil
-			}
-			message := messageOf(call)
-			if message == nil {
-				return true
-			}
-			at := set.Position(call.Pos())
-			text, isConstant := constant(message)
-			if !isConstant {
-				err = fmt.Errorf("%s:%d: the message of a log line has to be a constant", name, at.Line)
-				return false
-			}
-			found[text] = fmt.Sprintf("%s:%d", name, at.Line)
-			return true
-		})
+		for _, declared := range file.Decls {
+			err = errors.Join(err, messagesIn(declared, func(at token.Pos) string {
+				return fmt.Sprintf("%s:%d", name, set.Position(at).Line)
+			}, found))
+		}
 		return err
 	})
 	return found, err
+}
+
+// messagesIn adds the messages that a declaration logs to found.
+func messagesIn(declared ast.Decl, place func(token.Pos) string, found map[string]string) (err error) {
+	ast.Inspect(declared, func(n ast.Node) bool {
+		call, isCall := n.(*ast.CallExpr)
+		if !isCall {
+			return true
+		}
+		message := messageOf(call, declared)
+		if message == nil {
+			return true
+		}
+		text, isConstant := constant(message)
+		if !isConstant {
+			err = errors.Join(err, fmt.Errorf("%s: the message of a log line has to be a constant", place(call.Pos())))
+			return true
+		}
+		found[text] = place(call.Pos())
+		return true
+	})
+	return err
 }
 
 // places say which argument of a logger's method is the message.
@@ -74,7 +84,7 @@ var below = []string{"LevelDebug", "LevelInfo"}
 
 // messageOf is the message of a call that logs at level warn or above, or at a level
 // that is only known at run time; nil for every other call.
-func messageOf(call *ast.CallExpr) ast.Expr {
+func messageOf(call *ast.CallExpr, within ast.Decl) ast.Expr {
 	method, isMethod := call.Fun.(*ast.SelectorExpr)
 	if !isMethod || !isLogger(method.X) {
 		return nil
@@ -90,11 +100,37 @@ func messageOf(call *ast.CallExpr) ast.Expr {
 		if len(call.Args) < 3 {
 			return nil
 		}
-		if level, named := call.Args[1].(*ast.SelectorExpr); named && slices.Contains(below, level.Sel.Name) {
+		if isBelow(call.Args[1], within) {
 			return nil
 		}
 	}
 	return call.Args[place]
+}
+
+// isBelow says whether a level is below warn: its name says so, or it is a variable that
+// the declaration sets to such levels only.
+func isBelow(level ast.Expr, within ast.Decl) bool {
+	switch level := level.(type) {
+	case *ast.SelectorExpr:
+		return slices.Contains(below, level.Sel.Name)
+	case *ast.Ident:
+		set, all := false, true
+		ast.Inspect(within, func(n ast.Node) bool {
+			assigned, is := n.(*ast.AssignStmt)
+			if !is || len(assigned.Lhs) != len(assigned.Rhs) {
+				return true
+			}
+			for i, left := range assigned.Lhs {
+				if name, is := left.(*ast.Ident); is && name.Name == level.Name {
+					value, is := assigned.Rhs[i].(*ast.SelectorExpr)
+					set, all = true, all && is && slices.Contains(below, value.Sel.Name)
+				}
+			}
+			return true
+		})
+		return set && all
+	}
+	return false
 }
 
 // isLogger goes by the name, since types would need a build of everything.
