@@ -43,6 +43,7 @@ bin/penstock:
 test: ## run the tests against real PostgreSQL: two minutes, five with empty caches
 	@scripts/prepare
 	@$(TESTS) go test -vet=off $(TESTFLAGS) ./...
+	@echo "test: passed, without the long tests, which make test-long runs too"
 
 test-long: ## the same and the tests that take long: proof, bench, other languages
 	@scripts/prepare

@@ -88,7 +88,7 @@ func newDir(t *testing.T) string {
 	t.Helper()
 	a, err := serverAccount()
 	require.NoError(t, err)
-	dir, err := temporaryDir(a)
+	dir, err := temporaryDir(a, "")
 	require.NoError(t, err)
 	require.NoError(t, a.give(dir))
 	t.Cleanup(func() { require.NoError(t, os.RemoveAll(dir)) })

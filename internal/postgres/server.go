@@ -27,6 +27,9 @@ type Options struct {
 	// the machine loses it; one of the server alone loses the last second's commits,
 	// unless Settings turn synchronous_commit on.
 	Temporary bool
+	// Parent is where a temporary server makes its directory when Dir is empty. Empty
+	// takes a directory on disk that the server's user can reach.
+	Parent string
 	// Settings are added to the server's command line and win over those that
 	// Start chooses: {"fsync": "on"}.
 	Settings map[string]string
@@ -96,7 +99,7 @@ func (s *Server) open() error {
 	switch {
 	case path != "":
 	case s.opts.Temporary:
-		path, err = temporaryDir(a)
+		path, err = temporaryDir(a, s.opts.Parent)
 	default:
 		path, err = DefaultDir()
 	}

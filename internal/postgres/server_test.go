@@ -186,3 +186,19 @@ func TestATemporaryServerOfAKilledOwnerIsSweptAway(t *testing.T) {
 	sweepTemporary(filepath.Dir(dir))
 	require.NoDirExists(t, dir)
 }
+
+func TestATemporaryServerIsMadeWhereItIsWantedAndRemoved(t *testing.T) {
+	t.Parallel()
+	parent := newDir(t)
+	killed := filepath.Join(parent, temporaryPrefix+"killed")
+	require.NoError(t, os.Mkdir(killed, 0o700))
+	require.NoError(t, os.WriteFile(filepath.Join(killed, "lock"), []byte("999999999\n\n"), 0o600))
+	s, err := Start(t.Context(), Options{Temporary: true, Parent: parent})
+	require.NoError(t, err)
+	require.Equal(t, parent, filepath.Dir(s.Dir()))
+	require.NoDirExists(t, killed)
+	require.NoError(t, s.Stop(t.Context()))
+	left, err := os.ReadDir(parent)
+	require.NoError(t, err)
+	require.Empty(t, left)
+}

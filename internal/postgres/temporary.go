@@ -10,11 +10,14 @@ import (
 
 const temporaryPrefix = "penstock-temporary-"
 
-// temporaryDir makes a directory for a cluster that lives as long as its Server,
-// after sweeping away those whose process was killed before it could.
-func temporaryDir(a account) (string, error) {
-	parent := os.TempDir()
-	if a.switches {
+// temporaryDir makes a directory for a cluster that lives as long as its Server. First
+// it removes those of processes that were killed before they could.
+func temporaryDir(a account, parent string) (string, error) {
+	switch {
+	case parent != "":
+	case !a.switches:
+		parent = os.TempDir()
+	default:
 		parent = rootDir
 		if err := os.MkdirAll(parent, 0o755); err != nil {
 			return "", fmt.Errorf("%w: %w", ErrDirectory, err)
