@@ -1,6 +1,7 @@
 package documents
 
 import (
+	"io/fs"
 	"os"
 	"strings"
 	"testing"
@@ -82,6 +83,30 @@ func TestCommandsAreFoundWhereverTheyStand(t *testing.T) {
 		{"a.md:4", []string{"url"}},
 		{"a.md:5", []string{"work", "--queue", "mail"}},
 	}, Mentions([]File{file}, "tool"))
+}
+
+func TestEveryFolderInTheMapExists(t *testing.T) {
+	for _, file := range read(t) {
+		if file.Path != "README.md" {
+			continue
+		}
+		folders := 0
+		for _, line := range file.Lines {
+			if !strings.HasPrefix(line.Text, "| `") {
+				continue
+			}
+			line.Text, _, _ = strings.Cut(line.Text[1:], "|") // the first column
+			for _, code := range line.code() {
+				if name, isFolder := strings.CutSuffix(code, "/"); isFolder {
+					info, err := fs.Stat(repository, name)
+					require.NoError(t, err, "README.md:%d", line.Number)
+					require.True(t, info.IsDir(), "README.md:%d: %s", line.Number, name)
+					folders++
+				}
+			}
+		}
+		require.Greater(t, folders, 15)
+	}
 }
 
 // avoided are words that readers of other mother tongues stumble over, with what to
