@@ -49,6 +49,7 @@ broken and 1 when one was. The same seed breaks the same things at the same time
 	flags.IntVar(&opts.Failpoint, "failpoint", usual, "one in so many calls of the database fails by chance; 0: none; needs a build with -tags failpoint")
 	flags.StringVar(&opts.Keep, "keep", "", "a directory for the histories to stay in")
 	var environments bool
+	flags.StringSliceVar(&opts.Environments, "environment", nil, "make only the short runs in these environments")
 	flags.BoolVar(&environments, "environments", false, "then also a full disk, clock jumps, PgBouncer and failovers, where this machine allows them: a minute each")
 	list := flags.Bool("list", false, "name what breaks, and the mutants")
 	cmd.RunE = func(cmd *cobra.Command, _ []string) error {
@@ -67,6 +68,10 @@ broken and 1 when one was. The same seed breaks the same things at the same time
 
 func listProof(d *deps) error {
 	fmt.Fprintf(d.stdout, "%s\n  %s\n", d.screen.paint(bold, "what breaks"), strings.Join(proof.Nemeses(), "\n  "))
+	fmt.Fprintf(d.stdout, "%s\n  %s\n", d.screen.paint(bold, "only when named"), strings.Join(proof.OptionalNemeses(), "\n  "))
+	usual, optional := proof.Environments()
+	fmt.Fprintf(d.stdout, "%s\n  %s\n", d.screen.paint(bold, "environments"), strings.Join(usual, "\n  "))
+	fmt.Fprintf(d.stdout, "%s\n  %s\n", d.screen.paint(bold, "environments only when named"), strings.Join(optional, "\n  "))
 	fmt.Fprintln(d.stdout, d.screen.paint(bold, "mutants"))
 	for _, m := range proof.Mutants {
 		fmt.Fprintln(d.stdout, "  "+m.Name)
@@ -82,7 +87,12 @@ func runProof(ctx context.Context, d *deps, opts proof.Options, environments boo
 	opts.Child = []string{self, "proof", "child"}
 	opts.Serve = true
 	opts.Stage = func(stage string) { fmt.Fprintln(d.stderr, d.errScreen.paint(faint, "proof: "+stage)) }
-	report, err := proof.Run(ctx, opts)
+	var report *proof.Report
+	if len(opts.Environments) > 0 {
+		report, environments = &proof.Report{Seed: opts.Seed}, true
+	} else {
+		report, err = proof.Run(ctx, opts)
+	}
 	if report != nil && environments {
 		all, failed := proof.RunEnvironments(ctx, opts)
 		report.Environments = all

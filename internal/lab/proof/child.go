@@ -24,6 +24,7 @@ type childConfig struct {
 	URL     string        `json:"url"`
 	History string        `json:"history"` // a directory
 	Lease   time.Duration `json:"lease"`
+	More    bool          `json:"more"` // of a worker: serve the queues of optional nemeses
 	Rate    float64       `json:"rate"` // of a producer: jobs a second
 	Most    int64         `json:"most"` // of a producer: jobs in all
 }
@@ -33,6 +34,10 @@ const (
 	busyQueue = "busy" // most jobs
 	lateQueue = "late" // for claims that commit too late
 	calmQueue = "calm" // few jobs of many priorities, enqueued without NOTIFY
+
+	// Of optional nemeses.
+	burstQueue = "burst" // many fast jobs, then slow ones
+	wideQueue  = "wide"  // long jobs, all at once
 )
 
 // Orders to a child, one per line.

@@ -46,15 +46,19 @@ func (h *childWorker) work(ctx context.Context, log *zap.Logger) error {
 	if err != nil {
 		return err
 	}
+	queues := map[string]penstock.QueueConfig{busyQueue: {Concurrency: 32}, calmQueue: {Concurrency: 4}, lateQueue: {Concurrency: 2}}
+	if h.More {
+		queues[burstQueue], queues[wideQueue] = penstock.QueueConfig{Concurrency: 4}, penstock.QueueConfig{Concurrency: 400}
+	}
 	h.worker, err = penstock.NewWorker(client, penstock.WorkerConfig{
-		Queues:          map[string]penstock.QueueConfig{busyQueue: {Concurrency: 32}, calmQueue: {Concurrency: 4}, lateQueue: {Concurrency: 2}},
+		Queues:          queues,
 		Lease:           h.Lease,
 		ShutdownTimeout: 5 * time.Second,
 	})
 	if err != nil {
 		return err
 	}
-	for _, queue := range []string{busyQueue, calmQueue, lateQueue} {
+	for queue := range queues {
 		h.handle(queue, jobPlain, func(context.Context, *penstock.Job[data]) error { return nil })
 		h.handle(queue, jobResult, func(ctx context.Context, job *penstock.Job[data]) error {
 			return penstock.Result(ctx, map[string]int{"attempt": job.Attempt})
@@ -74,6 +78,9 @@ func (h *childWorker) work(ctx context.Context, log *zap.Logger) error {
 		h.handle(queue, jobHopeless, func(context.Context, *penstock.Job[data]) error { return penstock.Dead(errHopeless) })
 		penstock.Handle(h.worker, queue, jobPoison, h.poison)
 		penstock.Handle(h.worker, queue, jobEffect, h.effect)
+		penstock.Handle(h.worker, queue, jobRepeat, h.repeat)
+		penstock.Handle(h.worker, queue, jobLeak, h.leak)
+		penstock.Handle(h.worker, queue, jobStuck, h.stick)
 	}
 	return h.worker.Run(ctx)
 }
@@ -143,12 +150,12 @@ func (h *childWorker) effect(ctx context.Context, job *penstock.Job[data]) error
 }
 
 func (h *childWorker) recordStart(job *penstock.Job[data]) {
-	h.history.write(Event{Op: OpRun, Kind: Invoke, Job: job.ID, Attempt: int32(job.Attempt), Worker: h.worker.ID()})
+	h.history.write(Event{Op: OpRun, Kind: Invoke, N: job.Data.N, Job: job.ID, Attempt: int32(job.Attempt), Worker: h.worker.ID()})
 }
 
 func (h *childWorker) recordIntent(job *penstock.Job[data], outcome, text string) {
 	h.history.write(Event{
-		Op: OpEnd, Kind: Invoke, Job: job.ID, Attempt: int32(job.Attempt), Worker: h.worker.ID(), Outcome: outcome, Text: text,
+		Op: OpEnd, Kind: Invoke, N: job.Data.N, Job: job.ID, Attempt: int32(job.Attempt), Worker: h.worker.ID(), Outcome: outcome, Text: text,
 	})
 }
 

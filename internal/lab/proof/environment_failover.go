@@ -12,6 +12,7 @@ import (
 
 	"github.com/jackc/pgx/v5"
 
+	"github.com/penstock/penstock"
 	"github.com/penstock/penstock/internal/lab/wire"
 )
 
@@ -38,6 +39,17 @@ func failover(synchronous bool) (platform, func(), error) {
 			return nil
 		},
 	}, func() {}, nil
+}
+
+// failoverUnderHandlers is an asynchronous failover that gives ids of lost jobs out again
+// while their handlers still run.
+func failoverUnderHandlers() (platform, func(), error) {
+	p, undo, err := failover(false)
+	p.more = true
+	for _, n := range p.nemeses {
+		n.nemesis.(*failoverOnce).reuse = true
+	}
+	return p, undo, err
 }
 
 // standby is a second server that replicates the testbed's server.
@@ -81,7 +93,8 @@ func (s *standby) follow(ctx context.Context, a *testbed) error {
 type failoverOnce struct {
 	*standby
 	nothingToHeal
-	done bool
+	done  bool
+	reuse bool // give ids of lost jobs out again
 }
 
 func (*failoverOnce) Name() string { return "failover" }
@@ -103,6 +116,13 @@ func (p *failoverOnce) Start(ctx context.Context, a *testbed, _ *rand.Rand) erro
 	if err := pauseReceiver(ctx, conn); err != nil {
 		return err
 	}
+	if p.reuse {
+		// The standby receives none of these. They run when the primary crashes.
+		if err := enqueueWide(ctx, a, a.pool.Config().ConnConfig, 6000); err != nil {
+			return err
+		}
+		sleep(ctx, 300*time.Millisecond)
+	}
 	a.server.Crash()
 	if _, err := conn.Exec(ctx, "SELECT pg_promote()"); err != nil {
 		return err
@@ -111,8 +131,28 @@ func (p *failoverOnce) Start(ctx context.Context, a *testbed, _ *rand.Rand) erro
 	if err := a.connect(ctx, p.url); err != nil {
 		return err
 	}
+	if p.reuse { // before any producer takes numbers
+		if err := enqueueWide(ctx, a, a.pool.Config().ConnConfig, 9000); err != nil {
+			return err
+		}
+	}
 	a.fleet.redirect(p.socket)
 	return nil
+}
+
+// enqueueWide enqueues long jobs in a new session, whose ids come from a block of numbers
+// that no session holds yet.
+func enqueueWide(ctx context.Context, a *testbed, config *pgx.ConnConfig, millis int) error {
+	conn, err := pgx.ConnectConfig(ctx, config.Copy())
+	if err != nil {
+		return err
+	}
+	defer conn.Close(ctx)
+	return pgx.BeginFunc(ctx, conn, func(tx pgx.Tx) error {
+		_, answer, err := a.enqueue(ctx, a.client.InTx(tx), 200, penstock.NewJob{Queue: wideQueue}, data{MS: millis})
+		answer(Unknown) // whether it is kept is not the question
+		return err
+	})
 }
 
 // pauseReceiver stops the process that receives WAL for half a second, as a slow
@@ -129,7 +169,7 @@ func pauseReceiver(ctx context.Context, conn *pgx.Conn) error {
 	if err := signalFreeze(receiver); err != nil {
 		return err
 	}
-	time.AfterFunc(time.Second, func() { _ = signalThaw(receiver) }) // it may be gone
+	time.AfterFunc(2*time.Second, func() { _ = signalThaw(receiver) }) // it may be gone
 	sleep(ctx, 500*time.Millisecond)
 	return nil
 }

@@ -32,8 +32,10 @@ type Event struct {
 	Op      Op        `json:"op"`
 	Kind    Kind      `json:"kind"`
 
+	// Of an enqueue, a run and an end.
+	N int64 `json:"n,omitempty"` // the first job's number, unique in a run; it is in the job's data
+
 	// Of an enqueue.
-	N     int64   `json:"n,omitempty"` // the first job's number, unique in a run; it is in the job's data
 	Count int     `json:"count,omitempty"`
 	IDs   []int64 `json:"ids,omitempty"`
 	Text  string  `json:"text,omitempty"` // why it failed
@@ -111,6 +113,8 @@ type Fault struct {
 	Down      bool   // Postgres accepted no connections
 	HidesRows bool   // rows were locked, so claims passed over them
 	MustFlow  string // a queue whose claims must go on during the fault
+	MustEnd   string // a queue whose attempts must go on ending at their pace during the fault
+	Drained   bool   // the killed process had been ordered to drain
 	Note      string
 }
 

@@ -100,6 +100,7 @@ func (f *fleet) spawn(role string) error {
 	s := childConfig{
 		Role: role, Process: p.number, Seed: f.opts.Seed, URL: "postgres://postgres@/postgres?host=" + p.proxy.Dir() + query,
 		History: filepath.Join(f.dir, "history"), Lease: f.opts.Lease, Rate: f.rate, Most: f.maxJobs,
+		More: f.opts.optional || f.opts.platform.more,
 	}
 	s.URL += "&application_name=" + url.PathEscape(fmt.Sprintf(appName, role, p.number))
 	line, err := json.Marshal(s)
@@ -218,6 +219,14 @@ func (f *fleet) thaw(p *process) {
 }
 
 func (p *process) order(word string) { _, _ = io.WriteString(p.stdin, word+"\n") } // fails when it has exited
+
+// drain orders one process to end. Its exit is expected from then on.
+func (f *fleet) drain(p *process) {
+	f.mu.Lock()
+	p.ending = true
+	f.mu.Unlock()
+	p.order(orderStop)
+}
 
 // stop orders every process of a role to end. It kills those that do not end within
 // patience, and returns them.

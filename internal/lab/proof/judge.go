@@ -74,6 +74,10 @@ type judge struct {
 	mustFlow     []flowingFault
 	order        order
 
+	rules          map[string]bool          // by nemesis: the optional rules that apply
+	drainedProcess map[int]bool             // processes that were killed after an order to drain
+	pace           map[string]map[int64]int // completed attempts by queue and tenth of a second
+
 	twoClocks bool // times of the database and of the processes cannot be compared
 
 	drained     bool // every job must be finished
@@ -90,6 +94,7 @@ type enqueueRecord struct {
 
 // handlerEvent is an event of a handler, kept small because there are millions.
 type handlerEvent struct {
+	n       int64 // the job's number; 0: unknown
 	job     int64
 	worker  int64
 	at      time.Time
@@ -106,6 +111,7 @@ func newJudge(limits Limits) *judge {
 		limits: limits, verdict: Verdict{Violations: map[string]int{}}, enqueues: map[int64]*enqueueRecord{},
 		lastRun: map[int]time.Time{}, incarnations: map[int64]Incarnation{}, killedAt: map[int]time.Time{},
 		order: order{queues: map[string]*queueOrder{}},
+		rules: map[string]bool{}, drainedProcess: map[int]bool{}, pace: map[string]map[int64]int{},
 	}
 }
 
@@ -116,7 +122,7 @@ func (j *judge) addEvent(e Event) {
 		j.addEnqueueEvent(e)
 	case OpRun, OpEnd:
 		j.handlerEvents = append(j.handlerEvents, handlerEvent{
-			e.Job, e.Worker, e.At.Truncate(time.Microsecond), int32(e.Process), e.Attempt, e.Op, e.Kind,
+			e.N, e.Job, e.Worker, e.At.Truncate(time.Microsecond), int32(e.Process), e.Attempt, e.Op, e.Kind,
 			e.Outcome, e.Text == effectText,
 		})
 		if e.Op == OpRun && e.At.After(j.lastRun[e.Process]) {
@@ -135,6 +141,7 @@ func (j *judge) addContext(faults []Fault, incarnations []Incarnation, sweepers 
 	for _, f := range faults {
 		if f.Kills {
 			j.killedAt[f.Process] = f.From
+			j.drainedProcess[f.Process] = f.Drained
 		}
 		if f.Down {
 			j.postgresUp = append(j.postgresUp, f.To)
@@ -159,10 +166,11 @@ func (j *judge) addJob(steps []Step, effects []Effect) {
 	for j.nextHandlerEvent < len(j.handlerEvents) && j.handlerEvents[j.nextHandlerEvent].job == job {
 		j.nextHandlerEvent++
 	}
-	f := jobHistory{judge: j, job: job, steps: steps, notes: j.handlerEvents[first:j.nextHandlerEvent], effects: effects}
+	f := jobHistory{judge: j, job: job, steps: steps, events: j.handlerEvents[first:j.nextHandlerEvent], effects: effects}
 	f.replay()
 	f.matchHandlers()
 	f.matchEffects()
+	f.checkStarts()
 	f.timing()
 	j.matchEnqueue(&f)
 }
@@ -183,6 +191,7 @@ func (j *judge) finish() *Verdict {
 	j.finishEnqueues()
 	j.finishOrder()
 	j.finishRecovery()
+	j.finishPace()
 	slices.Sort(j.verdict.Rescues)
 	slices.Sort(j.verdict.FirstClaims)
 	return &j.verdict

@@ -11,8 +11,9 @@ import "fmt"
 type jobHistory struct {
 	judge   *judge
 	job     int64
+	number  int64 // from its data; 0: none
 	steps   []Step
-	notes   []handlerEvent
+	events  []handlerEvent
 	effects []Effect
 
 	places      map[What]int // rows in pending (Waits), running (Leased), dead_jobs (Died)
@@ -28,7 +29,7 @@ type jobHistory struct {
 func (f *jobHistory) timeline() []string {
 	const stamp = "15:04:05.000000"
 	var lines []string
-	notes := f.notes
+	notes := f.events
 	line := func(n handlerEvent) string {
 		return fmt.Sprintf("%s  process %d  %s %s attempt %d %s", n.at.Format(stamp), n.process, n.op, n.kind, n.attempt, n.outcome)
 	}
@@ -121,12 +122,15 @@ func (f *jobHistory) reportAndStop(promise, kind, text string) {
 
 func (f *jobHistory) apply(s *Step, has map[What]*Step) {
 	switch s.What {
+	case Enqueued:
+		f.number = s.N
 	case Waits:
 		f.places[Waits]++
 	case Taken:
 		f.places[Waits]--
 	case Died:
 		f.places[Died]++
+		f.checkDeath(has)
 	case Left:
 		f.places[Died]--
 		if has[Departed] == nil {

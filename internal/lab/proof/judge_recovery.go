@@ -26,6 +26,7 @@ func (f *jobHistory) timing() {
 		case Leased:
 			f.judge.addLease(s)
 		case Noted:
+			f.judge.addPace(s)
 			if s.Outcome == "lost" || s.Overdue { // a deadline may end what a rescue should have ended
 				f.addRescue(s)
 			}

@@ -18,6 +18,7 @@ type scenario struct {
 	effects      []Effect
 	incarnations []Incarnation
 	faults       []Fault
+	rules        []string // nemeses whose optional rules apply
 	healed       float64
 	liveWorkers  []int
 	processLives bool // process 2 is alive; otherwise it is killed at the very end
@@ -116,6 +117,9 @@ func (s *scenario) done(second float64, id int64) *scenario {
 // verdict judges the scenario.
 func (s *scenario) verdict() *Verdict {
 	j := newJudge(limitsFor(15 * time.Second))
+	for _, nemesis := range s.rules {
+		j.rules[nemesis] = true
+	}
 	for _, e := range s.events {
 		j.addEvent(e)
 	}

@@ -57,7 +57,7 @@ func schedules(lease time.Duration) []schedule {
 	}
 }
 
-// Nemeses returns the names of all nemeses.
+// Nemeses returns the names of all nemeses that run by default.
 func Nemeses() (names []string) {
 	for _, p := range schedules(time.Second) {
 		names = append(names, p.Name())
@@ -131,18 +131,27 @@ func hash(name string) uint64 {
 	return h.Sum64()
 }
 
-// selectNemeses returns the schedules of the given names.
-func selectNemeses(all []schedule, names []string) ([]schedule, error) {
-	if len(names) == 0 {
-		return all, nil
+// selectNemeses returns the schedules of the chosen names.
+func (o *Options) selectNemeses() ([]schedule, error) {
+	usual := append(schedules(o.Lease), o.platform.nemeses...)
+	optional := optionalSchedules(o.Lease)
+	if len(o.Nemeses) == 0 {
+		return usual, nil
 	}
 	var chosen []schedule
-	for _, name := range names {
-		i := slices.IndexFunc(all, func(p schedule) bool { return p.Name() == name })
-		if i < 0 {
+	for _, name := range o.Nemeses {
+		named := func(p schedule) bool { return p.Name() == name }
+		switch {
+		case name == "all":
+			chosen = append(chosen, usual...)
+		case slices.ContainsFunc(usual, named):
+			chosen = append(chosen, usual[slices.IndexFunc(usual, named)])
+		case slices.ContainsFunc(optional, named):
+			chosen = append(chosen, optional[slices.IndexFunc(optional, named)])
+			o.optional = true
+		default:
 			return nil, fmt.Errorf("no nemesis is called %q", name)
 		}
-		chosen = append(chosen, all[i])
 	}
 	return chosen, nil
 }

@@ -29,7 +29,7 @@ func (h *heldClaim) Start(ctx context.Context, a *testbed, _ *rand.Rand) (err er
 		return err
 	}
 	// The rows are locked before they are due, and are first in order once due.
-	ids, answer, err := a.enqueue(ctx, a.client, 5, penstock.NewJob{Queue: busyQueue, Delay: time.Second, Priority: penstock.Weight(100)})
+	ids, answer, err := a.enqueue(ctx, a.client, 5, penstock.NewJob{Queue: busyQueue, Delay: time.Second, Priority: penstock.Weight(100)}, data{})
 	if err != nil {
 		answer(Unknown)
 		return err

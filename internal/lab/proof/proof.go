@@ -10,7 +10,7 @@
 //	judge*.go                  the judge; it does not know how a run is made
 //	child*.go                  the processes: workers, producers, servers
 //	testbed.go, fleet.go       the server, the running processes, the log of faults
-//	nemesis*.go                the faults
+//	nemesis*.go                the faults; those of nemesis_optional.go only when named
 //	environment*.go            full disk, clock jumps, pooler, failover: separate short runs
 //	mutant.go                  guards to remove; the proof must then fail
 //	run.go, report.go          one run and its report
@@ -28,14 +28,15 @@ import (
 
 // Options of a run. Child is required.
 type Options struct {
-	Duration  time.Duration // of the faults, at least 10 s; recovery and judging take extra time
-	Seed      uint64        // decides which faults happen when
-	Lease     time.Duration // of the workers; 0: 15 s
-	Jobs      int           // to enqueue; 0: 1,000,000 in ten minutes
-	Workers   int           // processes; 0: 3
-	Nemeses   []string      // names; none: all
-	Failpoint int           // one in N database calls fails at random; 0: none; needs a build with failpoints
-	Mutants   []string      // guards to remove from the database before the run; see Mutants
+	Duration     time.Duration // of the faults, at least 10 s; recovery and judging take extra time
+	Seed         uint64        // decides which faults happen when
+	Lease        time.Duration // of the workers; 0: 15 s
+	Jobs         int           // to enqueue; 0: 1,000,000 in ten minutes
+	Workers      int           // processes; 0: 3
+	Nemeses      []string      // names; none: all but the optional ones; "all" stands for those
+	Environments []string      // of RunEnvironments: names; none: all but those that run only when named
+	Failpoint    int           // one in N database calls fails at random; 0: none; needs a build with failpoints
+	Mutants      []string      // guards to remove from the database before the run; see Mutants
 
 	Child    []string // the command of a child process, whose main calls Child
 	ChildEnv []string // added to its environment
@@ -45,6 +46,7 @@ type Options struct {
 	Stage func(string) // called with each stage's name; may be nil
 
 	platform platform
+	optional bool // an optional nemesis was chosen
 }
 
 // ErrBroken: a promise was broken. Run returns it together with a report.

@@ -58,10 +58,22 @@ func (r *Report) count(a *testbed) {
 func (r *Report) WriteMarkdown(out io.Writer) error {
 	var b strings.Builder
 	verdict := "no promise was broken"
-	if n := r.Broken(); n > 0 {
+	n := r.Broken()
+	for _, e := range r.Environments {
+		if e.Report != nil {
+			n += e.Report.Broken()
+		}
+	}
+	if n > 0 {
 		verdict = fmt.Sprintf("**%d violations**", n)
 	}
 	fmt.Fprintf(&b, "# Proof: %s\n\n", verdict)
+	if r.Postgres == "" { // only environments were asked for
+		fmt.Fprintf(&b, "Seed %d.\n", r.Seed)
+		r.writeEnvironments(&b)
+		_, err := io.WriteString(out, b.String())
+		return err
+	}
 	fmt.Fprintf(&b, "Seed %d, %s of faults, lease %s, %d workers, PostgreSQL %s, %d cores, %s.\n", r.Seed, r.Duration, r.Lease, r.Workers,
 		r.Postgres, runtime.NumCPU(), runtime.Version())
 	if len(r.Mutants) > 0 {

@@ -27,7 +27,7 @@ func Run(ctx context.Context, opts Options) (_ *Report, err error) {
 	if err := opts.fill(); err != nil {
 		return nil, fmt.Errorf("%w: %w", ErrOptions, err)
 	}
-	chosen, err := selectNemeses(append(schedules(opts.Lease), opts.platform.nemeses...), opts.Nemeses)
+	chosen, err := opts.selectNemeses()
 	if err != nil {
 		return nil, fmt.Errorf("%w: %w", ErrOptions, err)
 	}
@@ -239,6 +239,9 @@ func (r *run) judge(ctx context.Context) error {
 		j.limits.Rescue *= 2 // a sweeper waits longer after a failed poll
 	}
 	j.twoClocks = r.opts.platform.twoClocks
+	for _, name := range r.report.Nemeses {
+		j.rules[name] = true
+	}
 	if err := readHistories(filepath.Join(r.dir, "history"), j.addEvent); err != nil {
 		return err
 	}

@@ -1,6 +1,7 @@
 package proof
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"maps"
@@ -97,18 +98,33 @@ func (a *testbed) reserveNumbers(count int) int64 {
 // enqueuePlain enqueues count jobs that do nothing and records the request. The caller
 // must call answer with the result of the commit.
 func (a *testbed) enqueuePlain(ctx context.Context, enqueuer *penstock.Client, queue string, count int) (answer func(Kind), err error) {
-	_, answer, err = a.enqueue(ctx, enqueuer, count, penstock.NewJob{Queue: queue})
+	_, answer, err = a.enqueue(ctx, enqueuer, count, penstock.NewJob{Queue: queue}, data{})
 	return answer, err
 }
 
-// enqueue enqueues count jobs like template, and returns their ids. The caller must
-// call answer with the result of the commit.
-func (a *testbed) enqueue(ctx context.Context, enqueuer *penstock.Client, count int, template penstock.NewJob) (ids []int64, answer func(Kind), err error) {
+// enqueueNow enqueues count jobs like template, each of which takes some milliseconds,
+// through the testbed's own client, and records request and answer.
+func (a *testbed) enqueueNow(ctx context.Context, count int, template penstock.NewJob, millis int) error {
+	_, answer, err := a.enqueue(ctx, a.client, count, template, data{MS: millis})
+	if err != nil {
+		answer(Unknown)
+		return err
+	}
+	answer(OK)
+	return nil
+}
+
+// enqueue enqueues count jobs like template, and returns their ids. The caller must call
+// answer with the result of the commit.
+func (a *testbed) enqueue(
+	ctx context.Context, enqueuer *penstock.Client, count int, template penstock.NewJob, d data,
+) (ids []int64, answer func(Kind), err error) {
 	first := a.reserveNumbers(count)
 	jobs := make([]penstock.NewJob, count)
 	for i := range jobs {
 		jobs[i] = template
-		jobs[i].Name, jobs[i].Data = jobPlain, data{N: first + int64(i)}
+		d.N = first + int64(i)
+		jobs[i].Name, jobs[i].Data = cmp.Or(template.Name, jobPlain), d
 	}
 	a.history.write(Event{Op: OpEnqueue, Kind: Invoke, N: first, Count: count})
 	ids, err = enqueuer.EnqueueMany(ctx, jobs)

@@ -29,6 +29,7 @@ type Proxy struct {
 	delay   time.Duration
 	flowing chan struct{} // closed: bytes pass; open: bytes wait
 	closed  bool
+	refuses bool
 }
 
 // link is one client's connection and the server's end of it.
@@ -73,8 +74,12 @@ func (p *Proxy) accept() {
 			continue
 		}
 		p.mu.Lock()
-		target := p.target
+		target, refuses := p.target, p.refuses
 		p.mu.Unlock()
+		if refuses {
+			_ = client.Close()
+			continue
+		}
 		server, err := net.Dial("unix", target)
 		if err != nil { // the server is down
 			_ = client.Close()
@@ -135,6 +140,13 @@ func (p *Proxy) CutAll() int {
 		l.close()
 	}
 	return len(p.open)
+}
+
+// Refuse makes the proxy close new connections at once; the open ones stay.
+func (p *Proxy) Refuse(refuses bool) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.refuses = refuses
 }
 
 // SetTarget makes new connections go to another server.
