@@ -121,7 +121,7 @@ func (c DLQClient) CancelRedrive(ctx context.Context, id int64) (string, error) 
 
 func (c DLQClient) steer(ctx context.Context, id int64, action string) (state string, err error) {
 	err = c.acting(ctx, func(q *db.Queries) (err error) {
-		state, err = q.SteerRedrive(ctx, db.SteerRedriveParams{ID: id, Action: action})
+		state, err = q.ControlRedrive(ctx, db.ControlRedriveParams{ID: id, Action: action})
 		return err
 	})
 	if err == nil && state == "" {

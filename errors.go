@@ -154,7 +154,7 @@ func replyLost(err error) bool {
 
 // classes lists the names an error goes by, outermost first: what ErrorClass()
 // says, else the type's name; wrappers of the standard library have none. The
-// retry policy looks for each of them (settle in migrations/).
+// retry policy looks for each of them (end_attempts in migrations/).
 func classes(err error) []string {
 	var names []string
 	var walk func(error)

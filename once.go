@@ -60,7 +60,7 @@ func (c *Client) Once(ctx context.Context, caller, key string, request []byte, d
 		if err != nil {
 			return err
 		}
-		err = translate("keep reply", inside.queries.KeepReply(ctx, db.KeepReplyParams{
+		err = translate("store reply", inside.queries.StoreReply(ctx, db.StoreReplyParams{
 			Caller: caller, Key: key, Request: digest[:], Status: int32(reply.Status), Headers: headers, Body: reply.Body,
 		}))
 		done = err == nil

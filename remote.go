@@ -176,7 +176,7 @@ func (w RemoteWorker) Progress(ctx context.Context, notes []ProgressNote) (lost 
 
 // Leave gives back what the worker still holds, at no cost, and forgets it.
 func (w RemoteWorker) Leave(ctx context.Context) error {
-	_, err := w.remote.client.queries.RemoteLeave(ctx, db.RemoteLeaveParams{WorkerID: w.ID, Owner: w.owner})
+	_, err := w.remote.client.queries.DeregisterRemoteWorker(ctx, db.DeregisterRemoteWorkerParams{WorkerID: w.ID, Owner: w.owner})
 	return translate("leave", err)
 }
 

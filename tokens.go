@@ -183,9 +183,9 @@ func (c TokenClient) Revoke(ctx context.Context, id string) error {
 
 // NoteUses notes how long ago each token was last used.
 func (c TokenClient) NoteUses(ctx context.Context, ages map[string]time.Duration) error {
-	p := db.NoteTokenUsesParams{}
+	p := db.RecordTokenUsesParams{}
 	for id, age := range ages {
 		p.IDs, p.Ages = append(p.IDs, id), append(p.Ages, age)
 	}
-	return translate("note token uses", c.queries.NoteTokenUses(ctx, p))
+	return translate("record token uses", c.queries.RecordTokenUses(ctx, p))
 }

@@ -247,7 +247,7 @@ func (w *Worker) drain(alive context.Context) {
 	w.flusher.drain(flushing)
 	w.stopBeating() // a beat after the leave would find the worker gone and register it anew
 	if id := w.lease.id(); id != 0 {
-		if _, err := w.queries.Leave(flushing, id); err != nil {
+		if _, err := w.queries.DeregisterWorker(flushing, id); err != nil {
 			w.log.Warn("could not sign off; the jobs held run again after the lease", zap.Error(err))
 		}
 	}

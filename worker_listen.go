@@ -142,9 +142,9 @@ func (l *listener) grant(ctx context.Context, queries *db.Queries) error {
 		if !ok {
 			return nil
 		}
-		change := queries.WakeUp
+		change := queries.StopListening
 		if asleep {
-			change = queries.FallAsleep
+			change = queries.StartListening
 		}
 		if err := change(ctx, queue); err != nil {
 			return err

@@ -81,7 +81,7 @@ type DeadJob struct {
 	HandlerVersion *string
 	Tags           []string
 	Retry          json.RawMessage
-	// What it was retried by when it died: its own overrides filled up from the policy.
+	// The policy that retried it when it died: its own overrides, completed from retry_policies.
 	RetryStrategy json.RawMessage
 	TraceContext  *string
 	Data          json.RawMessage
@@ -107,7 +107,7 @@ type ErrorGroup struct {
 	Reason string
 	// Dead jobs.
 	Jobs int64
-	// Of these, those that may be redriven.
+	// How many of these may be redriven.
 	Retryable int64
 	// When the first of them died.
 	FirstSeen time.Time
@@ -117,7 +117,7 @@ type ErrorGroup struct {
 	ExampleJobID int64
 	// Its message. Not for reporters.
 	Example string
-	// When somebody marked the group resolved.
+	// When the group was marked as resolved.
 	ResolvedAt *time.Time
 	// None has died of it since.
 	Resolved bool
@@ -145,7 +145,7 @@ type HealthReport struct {
 	Issues json.RawMessage
 }
 
-// Rates are of the attempts within span, when these are least_attempts or more. wait_share of the jobs start within wait_objective. dead: jobs that died within an hour. load: arrivals beside what the live slots can do. slowdown: the P95 beside that of the week. spike: jobs dead of one error within span.
+// Rates are those of the attempts within span, if these are least_attempts or more. wait_share of the jobs start within wait_objective. dead: jobs that died within an hour. load: arrivals compared with what the live slots can do. slowdown: the P95 compared with that of the week. spike: jobs dead of one error within span.
 type HealthThreshold struct {
 	Queue               string
 	Span                *time.Duration
@@ -207,7 +207,7 @@ type MetricSample struct {
 	At        time.Time
 	Enqueued  int64
 	Completed int64
-	// Attempts; died: the jobs that one of these, or a lost one, laid in the dead letter queue.
+	// Attempts; died: the jobs that one of these, or a lost one, moved to the dead letter queue.
 	Failed    int64
 	Lost      int64
 	Snoozed   int64
@@ -303,12 +303,12 @@ type Redrive struct {
 	State     string
 	CreatedAt time.Time
 	StartedBy string
-	// Only what was dead when it began: what dies again meanwhile stays.
+	// Only jobs that were dead when it began: those that die again during it stay.
 	DiedBefore time.Time
 	// Jobs per second at most.
 	Rate          int32
 	MaxGeneration int16
-	// So many go first; the rest follow when they have ended and fewer than canary_share of them died of one error.
+	// How many go first. The rest follow when these have ended and fewer than canary_share of them died of one error.
 	Canary      int32
 	CanaryShare float64
 	CanaryIds   []int64
@@ -367,7 +367,7 @@ type ScheduledTask struct {
 	Settings    json.RawMessage
 	// Per setting: its least, most and unit.
 	Limits json.RawMessage
-	// The next tick, or the next try after a failure. Null: the next runner that looks works it out.
+	// The next tick, or the next try after a failure. Null: the next runner that reads the row computes it.
 	NextRunAt *time.Time
 	// A run was asked for by hand and has not been made yet.
 	AskedAt *time.Time

@@ -22,6 +22,23 @@ func (q *Queries) AdvanceRedrives(ctx context.Context) (int32, error) {
 	return redriven, err
 }
 
+const controlRedrive = `-- name: ControlRedrive :one
+SELECT coalesce(penstock.control_redrive($1::bigint, $2::text), '')::text AS state
+`
+
+type ControlRedriveParams struct {
+	ID     int64
+	Action string
+}
+
+// Empty for an unknown one.
+func (q *Queries) ControlRedrive(ctx context.Context, arg ControlRedriveParams) (string, error) {
+	row := q.db.QueryRow(ctx, controlRedrive, arg.ID, arg.Action)
+	var state string
+	err := row.Scan(&state)
+	return state, err
+}
+
 const getRedrive = `-- name: GetRedrive :one
 SELECT id, queue, filter, state, created_at, started_by, died_before, rate, max_generation, canary, canary_share, canary_ids, total, redriven, passed_over, cursor_at, cursor_id, moved_at, finished_at, note FROM penstock.redrives r WHERE r.id = $1
 `
@@ -131,21 +148,4 @@ func (q *Queries) StartRedrive(ctx context.Context, arg StartRedriveParams) (int
 	var id int64
 	err := row.Scan(&id)
 	return id, err
-}
-
-const steerRedrive = `-- name: SteerRedrive :one
-SELECT coalesce(penstock.steer_redrive($1::bigint, $2::text), '')::text AS state
-`
-
-type SteerRedriveParams struct {
-	ID     int64
-	Action string
-}
-
-// Empty for an unknown one.
-func (q *Queries) SteerRedrive(ctx context.Context, arg SteerRedriveParams) (string, error) {
-	row := q.db.QueryRow(ctx, steerRedrive, arg.ID, arg.Action)
-	var state string
-	err := row.Scan(&state)
-	return state, err
 }

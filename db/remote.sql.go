@@ -12,6 +12,22 @@ import (
 	"time"
 )
 
+const deregisterRemoteWorker = `-- name: DeregisterRemoteWorker :one
+SELECT penstock.deregister_remote_worker($1::bigint, $2::text)::integer AS released
+`
+
+type DeregisterRemoteWorkerParams struct {
+	WorkerID int64
+	Owner    string
+}
+
+func (q *Queries) DeregisterRemoteWorker(ctx context.Context, arg DeregisterRemoteWorkerParams) (int32, error) {
+	row := q.db.QueryRow(ctx, deregisterRemoteWorker, arg.WorkerID, arg.Owner)
+	var released int32
+	err := row.Scan(&released)
+	return released, err
+}
+
 const dueIn = `-- name: DueIn :many
 SELECT (d).queue::text AS queue, (d).due::interval AS due FROM penstock.due_in($1::text[]) AS d
 `
@@ -281,22 +297,6 @@ func (q *Queries) RemoteHeartbeat(ctx context.Context, arg RemoteHeartbeatParams
 	var i RemoteHeartbeatRow
 	err := row.Scan(&i.Cancels, &i.Lost, &i.Released)
 	return i, err
-}
-
-const remoteLeave = `-- name: RemoteLeave :one
-SELECT penstock.remote_leave($1::bigint, $2::text)::integer AS released
-`
-
-type RemoteLeaveParams struct {
-	WorkerID int64
-	Owner    string
-}
-
-func (q *Queries) RemoteLeave(ctx context.Context, arg RemoteLeaveParams) (int32, error) {
-	row := q.db.QueryRow(ctx, remoteLeave, arg.WorkerID, arg.Owner)
-	var released int32
-	err := row.Scan(&released)
-	return released, err
 }
 
 const remoteProgress = `-- name: RemoteProgress :many

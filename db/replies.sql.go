@@ -20,11 +20,11 @@ func (q *Queries) BoundLocks(ctx context.Context, limitMs string) error {
 	return err
 }
 
-const keepReply = `-- name: KeepReply :exec
-SELECT penstock.keep_reply($1::text, $2::text, $3::bytea, $4::integer, $5::jsonb, $6::bytea)
+const storeReply = `-- name: StoreReply :exec
+SELECT penstock.store_reply($1::text, $2::text, $3::bytea, $4::integer, $5::jsonb, $6::bytea)
 `
 
-type KeepReplyParams struct {
+type StoreReplyParams struct {
 	Caller  string
 	Key     string
 	Request []byte
@@ -33,8 +33,8 @@ type KeepReplyParams struct {
 	Body    []byte
 }
 
-func (q *Queries) KeepReply(ctx context.Context, arg KeepReplyParams) error {
-	_, err := q.db.Exec(ctx, keepReply,
+func (q *Queries) StoreReply(ctx context.Context, arg StoreReplyParams) error {
+	_, err := q.db.Exec(ctx, storeReply,
 		arg.Caller,
 		arg.Key,
 		arg.Request,

@@ -95,17 +95,17 @@ func (q *Queries) ListTokens(ctx context.Context) ([]ListTokensRow, error) {
 	return items, nil
 }
 
-const noteTokenUses = `-- name: NoteTokenUses :exec
-SELECT penstock.note_token_uses($1::text[], $2::interval[])
+const recordTokenUses = `-- name: RecordTokenUses :exec
+SELECT penstock.record_token_uses($1::text[], $2::interval[])
 `
 
-type NoteTokenUsesParams struct {
+type RecordTokenUsesParams struct {
 	IDs  []string
 	Ages []time.Duration
 }
 
-func (q *Queries) NoteTokenUses(ctx context.Context, arg NoteTokenUsesParams) error {
-	_, err := q.db.Exec(ctx, noteTokenUses, arg.IDs, arg.Ages)
+func (q *Queries) RecordTokenUses(ctx context.Context, arg RecordTokenUsesParams) error {
+	_, err := q.db.Exec(ctx, recordTokenUses, arg.IDs, arg.Ages)
 	return err
 }
 

@@ -38,6 +38,17 @@ func (q *Queries) BuryOrphans(ctx context.Context) (int32, error) {
 	return lost, err
 }
 
+const deregisterWorker = `-- name: DeregisterWorker :one
+SELECT penstock.deregister_worker($1::bigint)::integer AS released
+`
+
+func (q *Queries) DeregisterWorker(ctx context.Context, workerID int64) (int32, error) {
+	row := q.db.QueryRow(ctx, deregisterWorker, workerID)
+	var released int32
+	err := row.Scan(&released)
+	return released, err
+}
+
 const failOverdue = `-- name: FailOverdue :one
 SELECT penstock.fail_overdue($1::interval)::integer AS failed
 `
@@ -47,15 +58,6 @@ func (q *Queries) FailOverdue(ctx context.Context, grace time.Duration) (int32, 
 	var failed int32
 	err := row.Scan(&failed)
 	return failed, err
-}
-
-const fallAsleep = `-- name: FallAsleep :exec
-SELECT penstock.fall_asleep($1::text)
-`
-
-func (q *Queries) FallAsleep(ctx context.Context, queue string) error {
-	_, err := q.db.Exec(ctx, fallAsleep, queue)
-	return err
 }
 
 const heartbeat = `-- name: Heartbeat :one
@@ -74,17 +76,6 @@ func (q *Queries) Heartbeat(ctx context.Context, workerID int64) (HeartbeatRow, 
 	var i HeartbeatRow
 	err := row.Scan(&i.Alive, &i.Cancels)
 	return i, err
-}
-
-const leave = `-- name: Leave :one
-SELECT penstock.leave($1::bigint)::integer AS released
-`
-
-func (q *Queries) Leave(ctx context.Context, workerID int64) (int32, error) {
-	row := q.db.QueryRow(ctx, leave, workerID)
-	var released int32
-	err := row.Scan(&released)
-	return released, err
 }
 
 const listBeats = `-- name: ListBeats :many
@@ -199,11 +190,20 @@ func (q *Queries) RegisterWorker(ctx context.Context, arg RegisterWorkerParams) 
 	return id, err
 }
 
-const wakeUp = `-- name: WakeUp :exec
-SELECT penstock.wake_up($1::text)
+const startListening = `-- name: StartListening :exec
+SELECT penstock.start_listening($1::text)
 `
 
-func (q *Queries) WakeUp(ctx context.Context, queue string) error {
-	_, err := q.db.Exec(ctx, wakeUp, queue)
+func (q *Queries) StartListening(ctx context.Context, queue string) error {
+	_, err := q.db.Exec(ctx, startListening, queue)
+	return err
+}
+
+const stopListening = `-- name: StopListening :exec
+SELECT penstock.stop_listening($1::text)
+`
+
+func (q *Queries) StopListening(ctx context.Context, queue string) error {
+	_, err := q.db.Exec(ctx, stopListening, queue)
 	return err
 }

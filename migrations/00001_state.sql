@@ -30,9 +30,9 @@ CREATE TABLE penstock.jobs (
     trace_context   text,
     PRIMARY KEY (id, queue)
 ) PARTITION BY RANGE (id);
-COMMENT ON TABLE penstock.jobs IS 'What was asked. Immutable; dropped with its partition.';
+COMMENT ON TABLE penstock.jobs IS 'The jobs as they were enqueued. Immutable; dropped with their partition.';
 COMMENT ON COLUMN penstock.jobs.asked_priority IS 'The explicit weight; null when rules and tags decided.';
-COMMENT ON COLUMN penstock.jobs.retry IS 'The retry overrides this job brought; what it lacks comes from the policy when it fails.';
+COMMENT ON COLUMN penstock.jobs.retry IS 'The retry overrides that this job brought. Other fields come from the policy when it fails.';
 
 -- One row per waiting job. Its primary key is the claim index. The nullable
 -- columns cost nothing while null; name lets a claim pass over a name.
@@ -101,8 +101,9 @@ CREATE TABLE penstock.attempts (
     PRIMARY KEY (job_id, attempt, queue)
 ) PARTITION BY RANGE (job_id);
 COMMENT ON COLUMN penstock.attempts.claimed_at IS 'Null for an end without a claim: a waiting job was cancelled or expired.';
--- Which attempts ended lately: a few pages tell for each 256 kB of them, since rows
--- are appended as they end. It costs an insert next to nothing.
+
+-- Finds attempts that ended recently: rows are appended as they end, so some pages of a
+-- BRIN index cover many of them, and an insert costs almost nothing more.
 CREATE INDEX attempts_lately ON penstock.attempts USING brin (finished_at) WITH (pages_per_range = 32, autosummarize = on);
 
 -- The dead letter queue, self-contained: it outlives the partitions of jobs.
@@ -138,7 +139,7 @@ CREATE TABLE penstock.dead_jobs (
     data           jsonb       NOT NULL,
     PRIMARY KEY (job_id, queue)
 );
-COMMENT ON COLUMN penstock.dead_jobs.retry_strategy IS 'What it was retried by when it died: its own overrides filled up from the policy.';
+COMMENT ON COLUMN penstock.dead_jobs.retry_strategy IS 'The policy that retried it when it died: its own overrides, completed from retry_policies.';
 COMMENT ON COLUMN penstock.dead_jobs.first_error IS 'Class and message of the first attempt that failed or was lost.';
 CREATE INDEX dead_jobs_newest ON penstock.dead_jobs (queue, failed_at DESC, job_id DESC);
 CREATE INDEX dead_jobs_newest_of_all ON penstock.dead_jobs (failed_at DESC, job_id DESC);
@@ -168,7 +169,7 @@ CREATE TABLE penstock.idempotency_keys (
 );
 CREATE INDEX idempotency_keys_until ON penstock.idempotency_keys (until);
 
--- One row per running process. beat is a counter, so no clock tells who lives.
+-- One row per running process. beat is a counter, so that no clock decides who is alive.
 CREATE TABLE penstock.workers (
     id          bigint      GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
     beat        bigint      NOT NULL DEFAULT 0,
@@ -207,7 +208,7 @@ CREATE TABLE penstock.settings (
     days_kept      interval NOT NULL DEFAULT '730 days' CHECK (days_kept BETWEEN '7 days' AND '36600 days')
 );
 COMMENT ON TABLE penstock.settings IS 'One row: how long finished jobs are kept, and the days a new partition spans.';
-COMMENT ON COLUMN penstock.settings.minutes_kept IS 'How long samples by the minute are kept; then their hours tell, and then their days.';
+COMMENT ON COLUMN penstock.settings.minutes_kept IS 'How long samples by the minute are kept. Older times have samples by the hour, and then by the day.';
 
 INSERT INTO penstock.settings DEFAULT VALUES;
 
@@ -267,9 +268,9 @@ CREATE TABLE penstock.priority_rules (
 );
 COMMENT ON COLUMN penstock.priority_rules.priority IS 'A level or a weight 1-100.';
 
--- Rules that raised an error when they were last evaluated; such a rule is passed
--- over. No foreign key: an enqueue that notes one must not wait for whoever changes
--- the rule, nor fail because it is gone.
+-- Rules that raised an error when they were last evaluated; such a rule is skipped. No
+-- foreign key: an enqueue that records an error must not wait for a session that changes
+-- the rule, nor fail because the rule is gone.
 CREATE TABLE penstock.priority_rule_errors (
     queue     text        NOT NULL,
     position  smallint    NOT NULL,
@@ -331,8 +332,8 @@ COMMENT ON TABLE penstock.breaker_states IS 'attempts and failures are those tha
 COMMENT ON COLUMN penstock.breaker_states.held_from IS
     'The jobs put off last have their run_at behind this and up to held_till, in their order.';
 
--- What a batch of ends adds up to: appended, never updated, so that nobody who
--- ends attempts waits for anybody else. Pruned by maintenance.
+-- The sums of each batch of ended attempts. Rows are appended and never updated, so that
+-- sessions which end attempts do not wait for each other. Maintenance deletes old rows.
 CREATE TABLE penstock.breaker_tallies (
     queue    text        NOT NULL,
     name     text        NOT NULL,
@@ -356,8 +357,8 @@ CREATE INDEX audit_log_queue ON penstock.audit_log (queue, id DESC);
 COMMENT ON COLUMN penstock.audit_log.actor IS 'penstock.actor of the session (set_config) when set, else the database user.';
 COMMENT ON COLUMN penstock.audit_log.action IS 'A table and what happened to its row (queues.update), or a verb (dead_jobs.purge).';
 
--- What becomes of the dead of a queue by themselves; null is looked up in the row
--- for every queue (*), which has no nulls.
+-- How dead jobs of a queue are redriven and purged automatically. A null is looked up in
+-- the row for every queue (*), which has no nulls.
 CREATE TABLE penstock.dead_policies (
     queue           text PRIMARY KEY,
     delay           interval CHECK (delay BETWEEN '1 second' AND '366 days'),
@@ -371,7 +372,7 @@ COMMENT ON TABLE penstock.dead_policies IS
 
 INSERT INTO penstock.dead_policies VALUES ('*', '1 hour', 2, 3, '30 days');
 
--- Error groups that somebody marked resolved; one that dies again later is open again.
+-- Error groups that were marked as resolved. A group with a later death is open again.
 CREATE TABLE penstock.resolved_errors (
     queue       text        NOT NULL,
     fingerprint text        NOT NULL,
@@ -403,12 +404,12 @@ CREATE TABLE penstock.redrives (
     note           text
 );
 CREATE INDEX redrives_under_way ON penstock.redrives (id) WHERE state = 'running';
-COMMENT ON COLUMN penstock.redrives.died_before IS 'Only what was dead when it began: what dies again meanwhile stays.';
+COMMENT ON COLUMN penstock.redrives.died_before IS 'Only jobs that were dead when it began: those that die again during it stay.';
 COMMENT ON COLUMN penstock.redrives.rate IS 'Jobs per second at most.';
-COMMENT ON COLUMN penstock.redrives.canary IS 'So many go first; the rest follow when they have ended and fewer than canary_share of them died of one error.';
+COMMENT ON COLUMN penstock.redrives.canary IS 'How many go first. The rest follow when these have ended and fewer than canary_share of them died of one error.';
 
--- What each claim of a remote worker leased, until all of it has ended or a minute
--- after a heartbeat could have named it.
+-- What each claim of a remote worker leased. A row is kept until all of it has ended, or
+-- for a minute after a heartbeat could have named it.
 CREATE TABLE penstock.remote_claims (
     worker_id  bigint      NOT NULL,
     claimed_at timestamptz NOT NULL,
@@ -434,16 +435,16 @@ INSERT INTO penstock.verify_checks VALUES
      'Rows were written past the functions: find out by whom. The last attempt is what job_states shows.'),
     ('pending_without_job', 'A waiting row whose job is not in jobs: no claim can hand it out.',
      'Delete the row as the schema''s owner; if the job mattered, its data must come from a backup.'),
-    ('running_without_job', 'A running row whose job is not in jobs: nobody knows what it runs.',
+    ('running_without_job', 'A running row whose job is not in jobs: what it runs is unknown.',
      'Delete the row as the schema''s owner; if the job mattered, its data must come from a backup.'),
     ('dead_without_job', 'A dead job whose partition is kept is not in jobs.',
-     'The entry holds all that the job was: redrive it, which enqueues it anew.'),
+     'The entry holds all that the job was: redrive it, which enqueues it again.'),
     ('departure_without_job', 'A record of how a dead job left, whose partition is kept, without the job.',
-     'Harmless by itself, but somebody deleted from jobs: find out who.'),
+     'Harmless by itself, but rows of jobs were deleted: find out by whom.'),
     ('attempt_without_job', 'An attempt of a job that is not in jobs.',
-     'Harmless by itself, but somebody deleted from jobs: find out who.'),
+     'Harmless by itself, but rows of jobs were deleted: find out by whom.'),
     ('attempt_missing', 'The attempts of a job have a gap in their numbers: an attempt left no record.',
-     'Somebody deleted from attempts. Nothing is mended by itself; the job goes on.'),
+     'Rows of attempts were deleted. They cannot be restored; the job continues.'),
     ('running_already_ended', 'A job runs under an attempt number that has ended: its end cannot be recorded.',
      'Set the attempt of its row in running to one more than its last attempt, as the schema''s owner; its worker then loses the lease and the job runs again.'),
     ('attempt_number_wrong', 'The attempt number of a waiting or running job does not follow its last attempt.',
@@ -451,15 +452,15 @@ INSERT INTO penstock.verify_checks VALUES
     ('failures_wrong', 'The failures or crashes counted for a waiting or running job are not those of its attempts.',
      'It is retried too often or too seldom, and nothing else. Correct the row as the schema''s owner if that matters.'),
     ('dead_without_attempt', 'A dead job, or one that left, whose last attempt is not on record as failed or lost.',
-     'Rows were written past the functions. The entry itself tells how it died.'),
+     'Rows were written past the functions. The entry itself shows how it died.'),
     ('redrive_without_departure', 'A job says that it is the redrive of another, which has no record of leaving as this one, or another generation.',
      'The chain of redrives cannot be followed from here. Jobs run regardless.'),
     ('redriven_job_missing', 'A dead job left by redrive, but the new job is not kept or does not name it as its origin.',
      'Its redrive may be lost: enqueue it again from what is in jobs.'),
     ('redrive_miscounted', 'A redrive operation counts other jobs than those recorded as gone by it.',
      'Compare redrives.redriven with departures.redrive_id; the departures are right.'),
-    ('running_without_worker', 'A job runs for a worker that has no row. For some seconds after a worker died that is usual.',
-     'If it is still there after 20 s, nobody maintains the database: start penstock serve or a Go worker.'),
+    ('running_without_worker', 'A job runs for a worker that has no row. This is normal for some seconds after a worker died.',
+     'If it is still there after 20 s, no process maintains the database: start penstock serve or a Go worker.'),
     ('key_without_job', 'An idempotency key points to a job that is not kept, though its partition is: an enqueue with the key is taken for a repeat.',
      'Delete the key from idempotency_keys as the schema''s owner, and enqueue the job again.'),
     ('partition_wrong', 'partitions and the tables attached to jobs and attempts disagree on what there is or on its bounds.',
@@ -469,11 +470,12 @@ INSERT INTO penstock.verify_checks VALUES
     ('index_invalid', 'An index that Postgres does not use: its CREATE INDEX CONCURRENTLY is under way or failed.',
      'If none is under way: REINDEX INDEX CONCURRENTLY, or drop it and create it again.'),
     ('setting_missing', 'A row that the functions fall back on is gone from settings, retry_policies (*, *) or dead_policies (*).',
-     'Insert it again; penstock policy get and the migrations tell the usual values.'),
+     'Insert it again; penstock policy get and the migrations show the usual values.'),
     ('sequence_behind', 'job_sequence is behind the ids in use, as after a restore without sequences: an enqueue will fail or give an id again.',
      'SELECT setval(''penstock.job_sequence'', …) past the newest id''s last eleven digits, as the schema''s owner.');
 
--- Attempts name their worker by id: which version that was is asked after it left.
+-- Workers that left or were buried. Attempts name their worker by id, and reports ask which
+-- version that was.
 CREATE TABLE penstock.past_workers (
     id          bigint      PRIMARY KEY,
     started_at  timestamptz NOT NULL,
@@ -486,8 +488,8 @@ CREATE TABLE penstock.past_workers (
 );
 CREATE INDEX past_workers_ended ON penstock.past_workers (ended_at);
 
--- Appended by the verbs, deleted by sample_metrics, which adds them up; never
--- updated, so that nobody who ends attempts waits for anybody else.
+-- Rows are appended by enqueue and finish, and deleted by sample_metrics, which adds them up.
+-- They are never updated, so that sessions which end attempts do not wait for each other.
 CREATE TABLE penstock.tallies (
     at         timestamptz NOT NULL,
     claimed_at timestamptz,
@@ -503,11 +505,11 @@ CREATE TABLE penstock.tallies (
         autovacuum_vacuum_insert_threshold = -1, autovacuum_vacuum_cost_delay = 0,
         autovacuum_analyze_scale_factor = 0, autovacuum_analyze_threshold = 50000);
 
--- Compressing a batch's times would cost more than it saves: they are gone in seconds.
+-- Compressing the times of a batch would cost more than it saves: rows live for seconds.
 ALTER TABLE penstock.tallies ALTER run_ats SET STORAGE EXTERNAL, ALTER jobs_each SET STORAGE EXTERNAL;
 COMMENT ON TABLE penstock.tallies IS
     'What is not in the samples yet: so many jobs of a queue were enqueued (without a name), or attempts of a name, claimed together, ended together with that outcome.';
-COMMENT ON COLUMN penstock.tallies.dead IS 'That end laid the job in the dead letter queue.';
+COMMENT ON COLUMN penstock.tallies.dead IS 'That end moved the job to the dead letter queue.';
 COMMENT ON COLUMN penstock.tallies.run_ats IS 'When they had fallen due, each with how many of them (jobs_each). Null for ends without a claim.';
 COMMENT ON COLUMN penstock.tallies.later IS 'How many of the jobs enqueued were due later only.';
 
@@ -542,7 +544,7 @@ CREATE TABLE penstock.metric_samples (
 ) WITH (fillfactor = 70, autovacuum_vacuum_scale_factor = 0.02);
 CREATE INDEX metric_samples_time ON penstock.metric_samples (step, at);
 COMMENT ON COLUMN penstock.metric_samples.at IS 'Where the minute, hour or day starts (UTC). A time without a row is one in which nothing was seen, not zero.';
-COMMENT ON COLUMN penstock.metric_samples.failed IS 'Attempts; died: the jobs that one of these, or a lost one, laid in the dead letter queue.';
+COMMENT ON COLUMN penstock.metric_samples.failed IS 'Attempts; died: the jobs that one of these, or a lost one, moved to the dead letter queue.';
 COMMENT ON COLUMN penstock.metric_samples.claimed IS 'Attempts that ended after a claim; wait_ms sums up how long they had been due by then.';
 COMMENT ON COLUMN penstock.metric_samples.processing_ms IS 'The time from claim to end of the attempts that completed, summed up.';
 COMMENT ON COLUMN penstock.metric_samples.samples IS 'How often the state was looked at; waiting to slots are the means of that, null if never.';
@@ -571,7 +573,7 @@ COMMENT ON COLUMN penstock.latency_samples.metric IS
 COMMENT ON COLUMN penstock.latency_samples.squares IS 'The sum of the squares of milliseconds, for the deviation.';
 COMMENT ON COLUMN penstock.latency_samples.name IS 'A name, or * for all names of the queue together.';
 
--- The state of each queue as sample_metrics saw it last.
+-- The state of each queue as sample_metrics counted it last.
 CREATE TABLE penstock.queue_states (
     queue      text        PRIMARY KEY,
     at         timestamptz NOT NULL,
@@ -592,7 +594,7 @@ COMMENT ON COLUMN penstock.queue_states.mean_due IS 'When the jobs that are due 
 COMMENT ON COLUMN penstock.queue_states.came IS
     'Jobs that have come since, less those that are gone, by the tallies folded since; less what was counted then and folded later.';
 
--- Where the work on samples stands.
+-- The progress of the work on samples.
 CREATE TABLE penstock.sampling (
     only_row     boolean     PRIMARY KEY DEFAULT true CHECK (only_row),
     rolled_to    timestamptz NOT NULL,
@@ -660,7 +662,7 @@ CREATE TABLE penstock.scheduled_tasks (
 ) WITH (fillfactor = 50, autovacuum_vacuum_scale_factor = 0, autovacuum_vacuum_threshold = 200);
 COMMENT ON TABLE penstock.scheduled_tasks IS 'schedule is a cron expression (5 fields, or 6 with seconds first) or @every DURATION.';
 COMMENT ON COLUMN penstock.scheduled_tasks.limits IS 'Per setting: its least, most and unit.';
-COMMENT ON COLUMN penstock.scheduled_tasks.next_run_at IS 'The next tick, or the next try after a failure. Null: the next runner that looks works it out.';
+COMMENT ON COLUMN penstock.scheduled_tasks.next_run_at IS 'The next tick, or the next try after a failure. Null: the next runner that reads the row computes it.';
 COMMENT ON COLUMN penstock.scheduled_tasks.asked_at IS 'A run was asked for by hand and has not been made yet.';
 COMMENT ON COLUMN penstock.scheduled_tasks.attempt IS 'Counts claims: the token without which a run is not recorded.';
 COMMENT ON COLUMN penstock.scheduled_tasks.lease_until IS 'Set while it runs. A runner that does not extend it is dead, and the run is made again.';
@@ -685,7 +687,7 @@ CREATE INDEX task_runs_finished ON penstock.task_runs (finished_at);
 INSERT INTO penstock.scheduled_tasks (name, description, schedule, settings, limits) VALUES
     ('dlq-retries', 'Redrives the dead jobs whose time has come.', '* * * * *', '{}', '{}'),
     ('dlq-purge', 'Purges the dead jobs that are past the retention of their queue.', '0 2 * * *', '{}', '{}'),
-    ('metrics-sample', 'Adds up what was enqueued and what ended, and looks at the state of the queues.', '*/10 * * * * *', '{}', '{}'),
+    ('metrics-sample', 'Adds up what was enqueued and what ended, and counts the state of the queues.', '*/10 * * * * *', '{}', '{}'),
     ('metrics-rollup', 'Sums up the hours and days that are over.', '*/10 * * * *', '{}', '{}'),
     ('metrics-cleanup', 'Deletes the metric samples that are kept no longer.', '5 * * * *', '{}', '{}'),
     ('partitions', 'Makes the partitions of the coming days, and drops those past retention.', '0 * * * *',
@@ -695,8 +697,8 @@ INSERT INTO penstock.scheduled_tasks (name, description, schedule, settings, lim
     ('health-reports', 'Keeps a report of the health of every queue and of the database.', '*/5 * * * *',
      '{"retention": 2592000000}', '{"retention": {"least": 3600000, "most": 316224000000, "unit": "ms"}}');
 
--- What a queue is held against; null is looked up in the row for every queue (*),
--- which has no nulls.
+-- The limits that health compares a queue with. A null is looked up in the row for every
+-- queue (*), which has no nulls.
 CREATE TABLE penstock.health_thresholds (
     queue                 text PRIMARY KEY,
     span                  interval CHECK (span BETWEEN '1 minute' AND '1 day'),
@@ -722,12 +724,12 @@ CREATE TABLE penstock.health_thresholds (
         crash_warning, crash_critical, slowdown_warning, slowdown_critical, spike_warning, spike_critical) = 0)
 );
 COMMENT ON TABLE penstock.health_thresholds IS
-    'Rates are of the attempts within span, when these are least_attempts or more. wait_share of the jobs start within wait_objective. dead: jobs that died within an hour. load: arrivals beside what the live slots can do. slowdown: the P95 beside that of the week. spike: jobs dead of one error within span.';
+    'Rates are those of the attempts within span, if these are least_attempts or more. wait_share of the jobs start within wait_objective. dead: jobs that died within an hour. load: arrivals compared with what the live slots can do. slowdown: the P95 compared with that of the week. spike: jobs dead of one error within span.';
 
 INSERT INTO penstock.health_thresholds VALUES ('*', '15 minutes', 20, '10 seconds', 0.99, 0.95, 0.8, 1, 1.5, 10, 100,
     '30 minutes', '2 hours', 0.01, 0.05, 2, 5, 10, 100);
 
--- One finding; the shape of what the functions below return.
+-- One issue, as the health functions return it.
 CREATE TABLE penstock.health_issues (
     queue          text   NOT NULL,
     code           text   NOT NULL,

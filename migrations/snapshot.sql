@@ -148,7 +148,7 @@ CREATE INDEX dead_jobs_due ON penstock.dead_jobs USING btree (next_retry_at) WHE
 CREATE INDEX dead_jobs_newest ON penstock.dead_jobs USING btree (queue, failed_at DESC, job_id DESC);
 CREATE INDEX dead_jobs_newest_of_all ON penstock.dead_jobs USING btree (failed_at DESC, job_id DESC);
 COMMENT ON COLUMN penstock.dead_jobs.first_error IS 'Class and message of the first attempt that failed or was lost.';
-COMMENT ON COLUMN penstock.dead_jobs.retry_strategy IS 'What it was retried by when it died: its own overrides filled up from the policy.';
+COMMENT ON COLUMN penstock.dead_jobs.retry_strategy IS 'The policy that retried it when it died: its own overrides, completed from retry_policies.';
 
 -- A retryable entry of generation g is redriven by itself after delay x multiplier^g while g < max_generations (0: never); entries older than retention are purged by the next run of the task dlq-purge.
 CREATE TABLE penstock.dead_policies (
@@ -207,7 +207,7 @@ CREATE INDEX health_reports_newest ON penstock.health_reports USING btree (queue
 CREATE INDEX health_reports_time ON penstock.health_reports USING btree (at);
 COMMENT ON COLUMN penstock.health_reports.queue IS 'Empty: the database.';
 
--- Rates are of the attempts within span, when these are least_attempts or more. wait_share of the jobs start within wait_objective. dead: jobs that died within an hour. load: arrivals beside what the live slots can do. slowdown: the P95 beside that of the week. spike: jobs dead of one error within span.
+-- Rates are those of the attempts within span, if these are least_attempts or more. wait_share of the jobs start within wait_objective. dead: jobs that died within an hour. load: arrivals compared with what the live slots can do. slowdown: the P95 compared with that of the week. spike: jobs dead of one error within span.
 CREATE TABLE penstock.health_thresholds (
     queue text NOT NULL,
     span interval,
@@ -260,7 +260,7 @@ CREATE TABLE penstock.idempotency_keys (
 );
 CREATE INDEX idempotency_keys_until ON penstock.idempotency_keys USING btree (until);
 
--- What was asked. Immutable; dropped with its partition.
+-- The jobs as they were enqueued. Immutable; dropped with their partition.
 CREATE TABLE penstock.jobs (
     id bigint NOT NULL,
     enqueued_at timestamp with time zone NOT NULL,
@@ -279,7 +279,7 @@ CREATE TABLE penstock.jobs (
     CONSTRAINT jobs_pkey PRIMARY KEY (id, queue)
 ) PARTITION BY RANGE (id);
 COMMENT ON COLUMN penstock.jobs.asked_priority IS 'The explicit weight; null when rules and tags decided.';
-COMMENT ON COLUMN penstock.jobs.retry IS 'The retry overrides this job brought; what it lacks comes from the policy when it fails.';
+COMMENT ON COLUMN penstock.jobs.retry IS 'The retry overrides that this job brought. Other fields come from the policy when it fails.';
 
 CREATE TABLE penstock.latency_samples (
     at timestamp with time zone NOT NULL,
@@ -335,7 +335,7 @@ CREATE TABLE penstock.metric_samples (
     WITH (fillfactor=70, autovacuum_vacuum_scale_factor=0.02);
 CREATE INDEX metric_samples_time ON penstock.metric_samples USING btree (step, at);
 COMMENT ON COLUMN penstock.metric_samples.at IS 'Where the minute, hour or day starts (UTC). A time without a row is one in which nothing was seen, not zero.';
-COMMENT ON COLUMN penstock.metric_samples.failed IS 'Attempts; died: the jobs that one of these, or a lost one, laid in the dead letter queue.';
+COMMENT ON COLUMN penstock.metric_samples.failed IS 'Attempts; died: the jobs that one of these, or a lost one, moved to the dead letter queue.';
 COMMENT ON COLUMN penstock.metric_samples.claimed IS 'Attempts that ended after a claim; wait_ms sums up how long they had been due by then.';
 COMMENT ON COLUMN penstock.metric_samples.processing_ms IS 'The time from claim to end of the attempts that completed, summed up.';
 COMMENT ON COLUMN penstock.metric_samples.samples IS 'How often the state was looked at; waiting to slots are the means of that, null if never.';
@@ -475,9 +475,9 @@ CREATE TABLE penstock.redrives (
     CONSTRAINT redrives_state_check CHECK ((state = ANY (ARRAY['running'::text, 'paused'::text, 'done'::text, 'cancelled'::text, 'stopped'::text])))
 );
 CREATE INDEX redrives_under_way ON penstock.redrives USING btree (id) WHERE (state = 'running'::text);
-COMMENT ON COLUMN penstock.redrives.died_before IS 'Only what was dead when it began: what dies again meanwhile stays.';
+COMMENT ON COLUMN penstock.redrives.died_before IS 'Only jobs that were dead when it began: those that die again during it stay.';
 COMMENT ON COLUMN penstock.redrives.rate IS 'Jobs per second at most.';
-COMMENT ON COLUMN penstock.redrives.canary IS 'So many go first; the rest follow when they have ended and fewer than canary_share of them died of one error.';
+COMMENT ON COLUMN penstock.redrives.canary IS 'How many go first. The rest follow when these have ended and fewer than canary_share of them died of one error.';
 
 CREATE TABLE penstock.remote_claims (
     worker_id bigint NOT NULL,
@@ -599,7 +599,7 @@ CREATE TABLE penstock.scheduled_tasks (
     WITH (fillfactor=50, autovacuum_vacuum_scale_factor=0, autovacuum_vacuum_threshold=200);
 CREATE TRIGGER audited AFTER INSERT OR DELETE OR UPDATE OF name, schedule, time_zone, paused, settings ON penstock.scheduled_tasks FOR EACH ROW EXECUTE FUNCTION penstock.audit_task();
 COMMENT ON COLUMN penstock.scheduled_tasks.limits IS 'Per setting: its least, most and unit.';
-COMMENT ON COLUMN penstock.scheduled_tasks.next_run_at IS 'The next tick, or the next try after a failure. Null: the next runner that looks works it out.';
+COMMENT ON COLUMN penstock.scheduled_tasks.next_run_at IS 'The next tick, or the next try after a failure. Null: the next runner that reads the row computes it.';
 COMMENT ON COLUMN penstock.scheduled_tasks.asked_at IS 'A run was asked for by hand and has not been made yet.';
 COMMENT ON COLUMN penstock.scheduled_tasks.attempt IS 'Counts claims: the token without which a run is not recorded.';
 COMMENT ON COLUMN penstock.scheduled_tasks.lease_until IS 'Set while it runs. A runner that does not extend it is dead, and the run is made again.';
@@ -645,7 +645,7 @@ CREATE TABLE penstock.settings (
     CONSTRAINT settings_retention_check CHECK ((retention > '00:00:00'::interval))
 );
 CREATE TRIGGER audited AFTER INSERT OR DELETE OR UPDATE ON penstock.settings FOR EACH ROW EXECUTE FUNCTION penstock.audit_setting();
-COMMENT ON COLUMN penstock.settings.minutes_kept IS 'How long samples by the minute are kept; then their hours tell, and then their days.';
+COMMENT ON COLUMN penstock.settings.minutes_kept IS 'How long samples by the minute are kept. Older times have samples by the hour, and then by the day.';
 
 -- What is not in the samples yet: so many jobs of a queue were enqueued (without a name), or attempts of a name, claimed together, ended together with that outcome.
 CREATE TABLE penstock.tallies (
@@ -661,7 +661,7 @@ CREATE TABLE penstock.tallies (
     later integer
 )
     WITH (autovacuum_vacuum_scale_factor=0, autovacuum_vacuum_threshold=5000, autovacuum_vacuum_insert_threshold=-1, autovacuum_vacuum_cost_delay=0, autovacuum_analyze_scale_factor=0, autovacuum_analyze_threshold=50000);
-COMMENT ON COLUMN penstock.tallies.dead IS 'That end laid the job in the dead letter queue.';
+COMMENT ON COLUMN penstock.tallies.dead IS 'That end moved the job to the dead letter queue.';
 COMMENT ON COLUMN penstock.tallies.run_ats IS 'When they had fallen due, each with how many of them (jobs_each). Null for ends without a claim.';
 COMMENT ON COLUMN penstock.tallies.later IS 'How many of the jobs enqueued were due later only.';
 
@@ -1032,7 +1032,7 @@ COMMENT ON COLUMN penstock.workers.slots IS 'Of concurrency, how much each of qu
 --   RETURNS record LANGUAGE plpgsql VOLATILE SECURITY DEFINER
 --   SET search_path=penstock, pg_temp SET jit=off
 
--- FUNCTION penstock.check_filter(filter jsonb, words text[], times text[], flags text[])
+-- FUNCTION penstock.check_filter(filter jsonb, texts text[], times text[], flags text[])
 --   RETURNS jsonb LANGUAGE plpgsql STABLE
 
 -- FUNCTION penstock.check_name(argument text, value text, job bigint DEFAULT NULL::bigint)
@@ -1060,6 +1060,10 @@ COMMENT ON COLUMN penstock.workers.slots IS 'Of concurrency, how much each of qu
 --   RETURNS SETOF penstock.endings LANGUAGE plpgsql VOLATILE SECURITY DEFINER
 --   SET search_path=penstock, pg_temp SET plan_cache_mode=force_generic_plan SET enable_seqscan=off SET enable_bitmapscan=off SET enable_hashjoin=off SET enable_mergejoin=off SET enable_material=off SET jit=off SET lock_timeout=2s
 
+-- FUNCTION penstock.control_redrive(id bigint, action text)
+--   RETURNS text LANGUAGE plpgsql VOLATILE SECURITY DEFINER
+--   SET search_path=penstock, pg_temp SET jit=off
+
 -- FUNCTION penstock.count_dead(queue text, filter jsonb, most integer DEFAULT 1000000, OUT jobs bigint, OUT sample bigint[], OUT capped boolean)
 --   RETURNS record LANGUAGE plpgsql STABLE SECURITY DEFINER
 --   SET search_path=penstock, pg_temp SET jit=off
@@ -1068,7 +1072,7 @@ COMMENT ON COLUMN penstock.workers.slots IS 'Of concurrency, how much each of qu
 --   RETURNS void LANGUAGE plpgsql VOLATILE
 --   SET search_path=penstock, pg_temp SET plan_cache_mode=force_generic_plan SET enable_seqscan=off SET jit=off
 
--- FUNCTION penstock.cover(since timestamp with time zone, until timestamp with time zone, OUT step text, OUT low timestamp with time zone, OUT high timestamp with time zone)
+-- FUNCTION penstock.covering_steps(since timestamp with time zone, until timestamp with time zone, OUT step text, OUT low timestamp with time zone, OUT high timestamp with time zone)
 --   RETURNS SETOF record LANGUAGE sql STABLE
 --   SET search_path=penstock, pg_temp SET jit=off
 
@@ -1076,7 +1080,7 @@ COMMENT ON COLUMN penstock.workers.slots IS 'Of concurrency, how much each of qu
 --   RETURNS void LANGUAGE plpgsql VOLATILE SECURITY DEFINER
 --   SET search_path=penstock, pg_temp SET jit=off
 
--- FUNCTION penstock.data_holds(data jsonb, path jsonpath)
+-- FUNCTION penstock.data_matches(data jsonb, path jsonpath)
 --   RETURNS boolean LANGUAGE sql STABLE
 
 -- FUNCTION penstock.database_health()
@@ -1101,6 +1105,18 @@ COMMENT ON COLUMN penstock.workers.slots IS 'Of concurrency, how much each of qu
 --   RETURNS record LANGUAGE plpgsql STABLE SECURITY DEFINER
 --   SET search_path=penstock, pg_temp SET jit=off
 
+-- FUNCTION penstock.defer_for_breakers(queue text, max_jobs integer)
+--   RETURNS bigint[] LANGUAGE plpgsql VOLATILE
+--   SET search_path=penstock, pg_temp SET plan_cache_mode=force_generic_plan SET enable_seqscan=off SET enable_bitmapscan=off SET enable_hashjoin=off SET enable_mergejoin=off SET jit=off
+
+-- FUNCTION penstock.deregister_remote_worker(worker_id bigint, owner text)
+--   RETURNS integer LANGUAGE plpgsql VOLATILE SECURITY DEFINER
+--   SET search_path=penstock, pg_temp SET jit=off
+
+-- FUNCTION penstock.deregister_worker(worker_id bigint)
+--   RETURNS integer LANGUAGE plpgsql VOLATILE SECURITY DEFINER
+--   SET search_path=penstock, pg_temp SET jit=off
+
 -- FUNCTION penstock.drop_partitions()
 --   RETURNS integer LANGUAGE plpgsql VOLATILE SECURITY DEFINER
 --   SET search_path=penstock, pg_temp SET lock_timeout=100ms SET jit=off
@@ -1121,6 +1137,14 @@ COMMENT ON COLUMN penstock.workers.slots IS 'Of concurrency, how much each of qu
 
 -- FUNCTION penstock.end_attempt(queue text, job_id bigint, attempt integer, outcome text, class text DEFAULT ''::text, message text DEFAULT ''::text, detail text DEFAULT ''::text, delay interval DEFAULT NULL::interval)
 --   RETURNS penstock.endings LANGUAGE plpgsql VOLATILE
+--   SET search_path=penstock, pg_temp SET jit=off
+
+-- FUNCTION penstock.end_attempts(queue text, job_ids bigint[], attempts integer[], outcomes text[], error_classes text[], messages text[], details text[], results jsonb[], delays interval[])
+--   RETURNS SETOF penstock.endings LANGUAGE plpgsql VOLATILE
+--   SET search_path=penstock, pg_temp SET plan_cache_mode=force_generic_plan SET enable_seqscan=off SET enable_bitmapscan=off SET enable_hashjoin=off SET enable_mergejoin=off SET enable_material=off SET jit=off
+
+-- FUNCTION penstock.end_running(rows_given penstock.running[], outcome text, class text, message text)
+--   RETURNS integer LANGUAGE plpgsql VOLATILE
 --   SET search_path=penstock, pg_temp SET jit=off
 
 -- FUNCTION penstock.enqueue(queue text, name text, data jsonb, priority integer, delay interval DEFAULT NULL::interval, run_at timestamp with time zone DEFAULT NULL::timestamp with time zone, retry jsonb DEFAULT NULL::jsonb, max_attempts integer DEFAULT NULL::integer, timeout interval DEFAULT NULL::interval, expires_in interval DEFAULT NULL::interval, tags text[] DEFAULT NULL::text[], idempotency_key text DEFAULT NULL::text, trace_context text DEFAULT NULL::text, notify boolean DEFAULT true)
@@ -1167,6 +1191,9 @@ COMMENT ON COLUMN penstock.workers.slots IS 'Of concurrency, how much each of qu
 --   RETURNS jsonb LANGUAGE plpgsql STABLE SECURITY DEFINER
 --   SET search_path=penstock, pg_temp SET jit=off
 
+-- FUNCTION penstock.explain_reason(code text, blocks boolean, message text, facts jsonb)
+--   RETURNS jsonb LANGUAGE sql IMMUTABLE
+
 -- FUNCTION penstock.extend_task(task text, attempt bigint, lease interval DEFAULT '00:00:30'::interval)
 --   RETURNS boolean LANGUAGE plpgsql VOLATILE SECURITY DEFINER
 --   SET search_path=penstock, pg_temp SET jit=off
@@ -1177,10 +1204,6 @@ COMMENT ON COLUMN penstock.workers.slots IS 'Of concurrency, how much each of qu
 
 -- FUNCTION penstock.fail_overdue(grace interval DEFAULT '00:00:30'::interval)
 --   RETURNS integer LANGUAGE sql VOLATILE SECURITY DEFINER
---   SET search_path=penstock, pg_temp SET jit=off
-
--- FUNCTION penstock.fall_asleep(queue text)
---   RETURNS void LANGUAGE plpgsql VOLATILE SECURITY DEFINER
 --   SET search_path=penstock, pg_temp SET jit=off
 
 -- FUNCTION penstock.find_dead(queue text, filter jsonb, before_at timestamp with time zone, before_id bigint, max_rows integer, max_scanned integer, OUT ids bigint[], OUT attempts integer[], OUT more boolean, OUT last_at timestamp with time zone, OUT last_id bigint)
@@ -1214,6 +1237,9 @@ COMMENT ON COLUMN penstock.workers.slots IS 'Of concurrency, how much each of qu
 --   RETURNS SETOF penstock.retry_policies LANGUAGE sql STABLE SECURITY DEFINER
 --   SET search_path=penstock, pg_temp SET jit=off
 
+-- FUNCTION penstock.has_listener(queue text)
+--   RETURNS boolean LANGUAGE sql VOLATILE
+
 -- FUNCTION penstock.health_status(severities text[])
 --   RETURNS text LANGUAGE sql IMMUTABLE
 
@@ -1225,14 +1251,6 @@ COMMENT ON COLUMN penstock.workers.slots IS 'Of concurrency, how much each of qu
 --   RETURNS SETOF penstock.metric_samples LANGUAGE plpgsql STABLE SECURITY DEFINER
 --   SET search_path=penstock, pg_temp SET plan_cache_mode=force_custom_plan SET enable_seqscan=off SET enable_hashjoin=off SET enable_mergejoin=off SET jit=off
 
--- FUNCTION penstock.hold_back(queue text, max_jobs integer)
---   RETURNS bigint[] LANGUAGE plpgsql VOLATILE
---   SET search_path=penstock, pg_temp SET plan_cache_mode=force_generic_plan SET enable_seqscan=off SET enable_bitmapscan=off SET enable_hashjoin=off SET enable_mergejoin=off SET jit=off
-
--- FUNCTION penstock.hold_keys(queue text, keys text[], ids bigint[])
---   RETURNS bigint[] LANGUAGE plpgsql VOLATILE
---   SET search_path=penstock, pg_temp SET plan_cache_mode=force_generic_plan SET enable_seqscan=off SET enable_bitmapscan=off SET enable_hashjoin=off SET enable_mergejoin=off SET enable_material=off SET jit=off
-
 -- FUNCTION penstock.horizon(queue text, OUT at timestamp with time zone, OUT own bigint, OUT under bigint[], OUT merged boolean)
 --   RETURNS record LANGUAGE sql VOLATILE SECURITY DEFINER
 --   SET search_path=penstock, pg_temp SET jit=off
@@ -1243,15 +1261,11 @@ COMMENT ON COLUMN penstock.workers.slots IS 'Of concurrency, how much each of qu
 -- FUNCTION penstock.job_tags(data jsonb, tags text[])
 --   RETURNS text[] LANGUAGE sql IMMUTABLE
 
--- FUNCTION penstock.jobs_come(t penstock.tallies)
+-- FUNCTION penstock.jobs_gained(t penstock.tallies)
 --   RETURNS integer LANGUAGE sql IMMUTABLE
 
 -- FUNCTION penstock.json_bytes(value jsonb)
 --   RETURNS integer LANGUAGE sql STABLE
-
--- FUNCTION penstock.keep_reply(caller text, key text, request bytea, status integer, headers jsonb, body bytea)
---   RETURNS void LANGUAGE sql VOLATILE SECURITY DEFINER
---   SET search_path=penstock, pg_temp SET jit=off
 
 -- FUNCTION penstock.lane_head(queue text, lane smallint, moment timestamp with time zone, after_time timestamp with time zone, after_id bigint, shut text[], probes bigint[], room integer)
 --   RETURNS tid[] LANGUAGE plpgsql VOLATILE
@@ -1261,10 +1275,6 @@ COMMENT ON COLUMN penstock.workers.slots IS 'Of concurrency, how much each of qu
 
 -- FUNCTION penstock.latencies_of(given penstock.tallies[], step text)
 --   RETURNS SETOF penstock.latency_samples LANGUAGE sql STABLE
---   SET search_path=penstock, pg_temp SET jit=off
-
--- FUNCTION penstock.leave(worker_id bigint)
---   RETURNS integer LANGUAGE plpgsql VOLATILE SECURITY DEFINER
 --   SET search_path=penstock, pg_temp SET jit=off
 
 -- FUNCTION penstock.mean_of(one double precision, ones integer, other double precision, others integer)
@@ -1286,13 +1296,8 @@ COMMENT ON COLUMN penstock.workers.slots IS 'Of concurrency, how much each of qu
 --   RETURNS interval LANGUAGE plpgsql STABLE SECURITY DEFINER
 --   SET search_path=penstock, pg_temp SET plan_cache_mode=force_generic_plan SET enable_seqscan=off SET enable_bitmapscan=off SET jit=off
 
--- FUNCTION penstock.note_run(t penstock.scheduled_tasks, outcome text, result jsonb, error text, moment timestamp with time zone)
+-- FUNCTION penstock.notify_queue(queue text)
 --   RETURNS void LANGUAGE plpgsql VOLATILE
---   SET search_path=penstock, pg_temp SET jit=off
-
--- FUNCTION penstock.note_token_uses(ids text[], ages interval[])
---   RETURNS void LANGUAGE sql VOLATILE SECURITY DEFINER
---   SET search_path=penstock, pg_temp SET jit=off
 
 -- FUNCTION penstock.partition_name(kind text, first_day integer)
 --   RETURNS text LANGUAGE sql IMMUTABLE
@@ -1381,8 +1386,13 @@ COMMENT ON COLUMN penstock.workers.slots IS 'Of concurrency, how much each of qu
 -- FUNCTION penstock.read_options(options jsonb, moment timestamp with time zone, job bigint)
 --   RETURNS penstock.job_options LANGUAGE plpgsql STABLE
 
--- FUNCTION penstock.reason(code text, blocks boolean, message text, facts jsonb)
---   RETURNS jsonb LANGUAGE sql IMMUTABLE
+-- FUNCTION penstock.record_run(t penstock.scheduled_tasks, outcome text, result jsonb, error text, moment timestamp with time zone)
+--   RETURNS void LANGUAGE plpgsql VOLATILE
+--   SET search_path=penstock, pg_temp SET jit=off
+
+-- FUNCTION penstock.record_token_uses(ids text[], ages interval[])
+--   RETURNS void LANGUAGE sql VOLATILE SECURITY DEFINER
+--   SET search_path=penstock, pg_temp SET jit=off
 
 -- FUNCTION penstock.redrive(queue text, entry text, data jsonb DEFAULT NULL::jsonb)
 --   RETURNS bigint LANGUAGE plpgsql VOLATILE SECURITY DEFINER
@@ -1437,10 +1447,6 @@ COMMENT ON COLUMN penstock.workers.slots IS 'Of concurrency, how much each of qu
 -- FUNCTION penstock.remote_heartbeat(worker_id bigint, owner text, held_ids bigint[] DEFAULT NULL::bigint[], held_attempts integer[] DEFAULT NULL::integer[], OUT cancels bigint[], OUT lost bigint[], OUT released integer)
 --   RETURNS record LANGUAGE plpgsql VOLATILE SECURITY DEFINER
 --   SET search_path=penstock, pg_temp SET plan_cache_mode=force_generic_plan SET enable_seqscan=off SET enable_bitmapscan=off SET enable_hashjoin=off SET enable_mergejoin=off SET enable_material=off SET jit=off
-
--- FUNCTION penstock.remote_leave(worker_id bigint, owner text)
---   RETURNS integer LANGUAGE plpgsql VOLATILE SECURITY DEFINER
---   SET search_path=penstock, pg_temp SET jit=off
 
 -- FUNCTION penstock.remote_progress(worker_id bigint, owner text, job_ids bigint[], attempts integer[], percents integer[], notes text[])
 --   RETURNS SETOF bigint LANGUAGE plpgsql VOLATILE SECURITY DEFINER
@@ -1548,19 +1554,12 @@ COMMENT ON COLUMN penstock.workers.slots IS 'Of concurrency, how much each of qu
 --   RETURNS boolean LANGUAGE plpgsql VOLATILE SECURITY DEFINER
 --   SET search_path=penstock, pg_temp SET jit=off
 
--- FUNCTION penstock.settle(queue text, job_ids bigint[], attempts integer[], outcomes text[], error_classes text[], messages text[], details text[], results jsonb[], delays interval[])
---   RETURNS SETOF penstock.endings LANGUAGE plpgsql VOLATILE
---   SET search_path=penstock, pg_temp SET plan_cache_mode=force_generic_plan SET enable_seqscan=off SET enable_bitmapscan=off SET enable_hashjoin=off SET enable_mergejoin=off SET enable_material=off SET jit=off
-
--- FUNCTION penstock.settle_all(rows_given penstock.running[], outcome text, class text, message text)
---   RETURNS integer LANGUAGE plpgsql VOLATILE
---   SET search_path=penstock, pg_temp SET jit=off
-
--- FUNCTION penstock.sleeps(queue text)
---   RETURNS boolean LANGUAGE sql VOLATILE
-
 -- FUNCTION penstock.snooze(queue text, job_id bigint, attempt integer, delay interval)
 --   RETURNS penstock.endings LANGUAGE plpgsql VOLATILE SECURITY DEFINER
+--   SET search_path=penstock, pg_temp SET jit=off
+
+-- FUNCTION penstock.start_listening(queue text)
+--   RETURNS void LANGUAGE plpgsql VOLATILE SECURITY DEFINER
 --   SET search_path=penstock, pg_temp SET jit=off
 
 -- FUNCTION penstock.start_redrive(queue text, filter jsonb DEFAULT '{}'::jsonb, rate integer DEFAULT 1000, canary integer DEFAULT 0, canary_share double precision DEFAULT 0.5, max_generation integer DEFAULT 10)
@@ -1571,13 +1570,21 @@ COMMENT ON COLUMN penstock.workers.slots IS 'Of concurrency, how much each of qu
 --   RETURNS SETOF penstock.live_states LANGUAGE plpgsql STABLE
 --   SET search_path=penstock, pg_temp SET plan_cache_mode=force_custom_plan SET enable_seqscan=off SET jit=off
 
--- FUNCTION penstock.steer_redrive(id bigint, action text)
---   RETURNS text LANGUAGE plpgsql VOLATILE SECURITY DEFINER
+-- FUNCTION penstock.stop_listening(queue text)
+--   RETURNS void LANGUAGE plpgsql VOLATILE SECURITY DEFINER
 --   SET search_path=penstock, pg_temp SET jit=off
 
--- FUNCTION penstock.summed(given penstock.metric_samples[], step text)
+-- FUNCTION penstock.store_reply(caller text, key text, request bytea, status integer, headers jsonb, body bytea)
+--   RETURNS void LANGUAGE sql VOLATILE SECURITY DEFINER
+--   SET search_path=penstock, pg_temp SET jit=off
+
+-- FUNCTION penstock.sum_samples(given penstock.metric_samples[], step text)
 --   RETURNS SETOF penstock.metric_samples LANGUAGE sql STABLE
 --   SET search_path=penstock, pg_temp SET jit=off
+
+-- FUNCTION penstock.take_idempotency_keys(queue text, keys text[], ids bigint[])
+--   RETURNS bigint[] LANGUAGE plpgsql VOLATILE
+--   SET search_path=penstock, pg_temp SET plan_cache_mode=force_generic_plan SET enable_seqscan=off SET enable_bitmapscan=off SET enable_hashjoin=off SET enable_mergejoin=off SET enable_material=off SET jit=off
 
 -- FUNCTION penstock.take_reply(caller text, key text)
 --   RETURNS SETOF penstock.replies LANGUAGE plpgsql VOLATILE SECURITY DEFINER
@@ -1612,10 +1619,3 @@ COMMENT ON COLUMN penstock.workers.slots IS 'Of concurrency, how much each of qu
 -- FUNCTION penstock.verify_rest()
 --   RETURNS SETOF penstock.verifications LANGUAGE plpgsql STABLE SECURITY DEFINER
 --   SET search_path=penstock, pg_temp SET plan_cache_mode=force_custom_plan SET work_mem=64MB SET jit=off SET max_parallel_workers_per_gather=0
-
--- FUNCTION penstock.wake(queue text)
---   RETURNS void LANGUAGE plpgsql VOLATILE
-
--- FUNCTION penstock.wake_up(queue text)
---   RETURNS void LANGUAGE plpgsql VOLATILE SECURITY DEFINER
---   SET search_path=penstock, pg_temp SET jit=off

@@ -2,9 +2,9 @@
 SELECT penstock.start_redrive(@queue::text, @filter::jsonb, @rate::integer, @canary::integer, @canary_share::float8,
     @max_generation::integer)::bigint AS id;
 
--- name: SteerRedrive :one
+-- name: ControlRedrive :one
 -- Empty for an unknown one.
-SELECT coalesce(penstock.steer_redrive(@id::bigint, @action::text), '')::text AS state;
+SELECT coalesce(penstock.control_redrive(@id::bigint, @action::text), '')::text AS state;
 
 -- name: ListRedrives :many
 SELECT * FROM penstock.redrives r

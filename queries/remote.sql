@@ -26,8 +26,8 @@ SELECT * FROM penstock.remote_finish(@worker_id::bigint, @owner::text, @queue::t
 SELECT penstock.remote_progress(@worker_id::bigint, @owner::text, @job_ids::bigint[], @attempts::integer[],
     @percents::integer[], @notes::text[])::bigint AS lost_id;
 
--- name: RemoteLeave :one
-SELECT penstock.remote_leave(@worker_id::bigint, @owner::text)::integer AS released;
+-- name: DeregisterRemoteWorker :one
+SELECT penstock.deregister_remote_worker(@worker_id::bigint, @owner::text)::integer AS released;
 
 -- name: RemoteBeats :one
 SELECT penstock.remote_beats(@worker_ids::bigint[])::bigint[] AS alive;

@@ -14,5 +14,5 @@ SELECT t.id, t.name, t.role, t.queues, t.secret, t.old_secret, t.old_until, t.cr
     t.rotated_at, t.last_used_at, t.revoked_at, clock_timestamp()::timestamptz AS now
 FROM penstock.api_tokens t ORDER BY t.created_at DESC, t.id;
 
--- name: NoteTokenUses :exec
-SELECT penstock.note_token_uses(@ids::text[], @ages::interval[]);
+-- name: RecordTokenUses :exec
+SELECT penstock.record_token_uses(@ids::text[], @ages::interval[]);

@@ -20,14 +20,14 @@ SELECT penstock.bury_orphans()::integer AS lost;
 -- name: FailOverdue :one
 SELECT penstock.fail_overdue(@grace::interval)::integer AS failed;
 
--- name: Leave :one
-SELECT penstock.leave(@worker_id::bigint)::integer AS released;
+-- name: DeregisterWorker :one
+SELECT penstock.deregister_worker(@worker_id::bigint)::integer AS released;
 
--- name: FallAsleep :exec
-SELECT penstock.fall_asleep(@queue::text);
+-- name: StartListening :exec
+SELECT penstock.start_listening(@queue::text);
 
--- name: WakeUp :exec
-SELECT penstock.wake_up(@queue::text);
+-- name: StopListening :exec
+SELECT penstock.stop_listening(@queue::text);
 
 -- name: ListWorkers :many
 -- Counts what each holds; few rows run at any moment.

@@ -1,5 +1,5 @@
--- The state of each queue that has anything: a job, a worker, settings. Reads all that
--- waits, runs or is dead, and nothing that has finished.
+-- The state of each queue that has a job, a worker or settings. Reads all that waits, runs or is
+-- dead, and nothing that has finished.
 CREATE OR REPLACE VIEW penstock.live_states AS
 SELECT c.queue, clock_timestamp() AS at, sum(c.waiting)::bigint AS waiting, sum(c.scheduled)::bigint AS scheduled,
     sum(c.retrying)::bigint AS retrying, sum(c.due)::bigint AS due, sum(c.running)::bigint AS running,

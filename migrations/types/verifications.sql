@@ -1,3 +1,3 @@
--- One check done: how many rows it looked at, how many do not add up, and up to five of them.
+-- One finished check: how many rows it read, how many are wrong, and up to five of them.
 CREATE OR REPLACE VIEW penstock.verifications AS
 SELECT c.code, 0::bigint AS checked, 0::bigint AS found, '{}'::text[] AS examples FROM penstock.verify_checks c WHERE false;

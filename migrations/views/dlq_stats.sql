@@ -1,4 +1,4 @@
--- One row per queue that has dead jobs, as of now. Reads these and what left in the last day.
+-- One row per queue that has dead jobs, as of now. Reads the dead jobs, and what left in the last day.
 CREATE OR REPLACE VIEW penstock.dlq_stats AS
 SELECT d.queue, d.dead, d.exhausted, d.non_retryable, d.crash_loop, d.timeout, d.manual, d.retryable, d.scheduled, d.oldest_at,
     d.newest_at, d.new_24h, coalesce(l.redriven_24h, 0) AS redriven_24h, coalesce(l.purged_24h, 0) AS purged_24h
@@ -17,11 +17,11 @@ COMMENT ON COLUMN penstock.dlq_stats.queue IS 'The queue.';
 COMMENT ON COLUMN penstock.dlq_stats.dead IS 'Jobs in the dead letter queue.';
 COMMENT ON COLUMN penstock.dlq_stats.exhausted IS 'Of these, those whose attempts were spent.';
 COMMENT ON COLUMN penstock.dlq_stats.non_retryable IS 'Those that were not to be retried.';
-COMMENT ON COLUMN penstock.dlq_stats.crash_loop IS 'Those that took three workers with them.';
+COMMENT ON COLUMN penstock.dlq_stats.crash_loop IS 'Those whose worker died three times.';
 COMMENT ON COLUMN penstock.dlq_stats.timeout IS 'Those whose last attempt took too long.';
-COMMENT ON COLUMN penstock.dlq_stats.manual IS 'Those that were laid there by hand.';
+COMMENT ON COLUMN penstock.dlq_stats.manual IS 'Those that were moved there by hand.';
 COMMENT ON COLUMN penstock.dlq_stats.retryable IS 'Those that may be redriven.';
-COMMENT ON COLUMN penstock.dlq_stats.scheduled IS 'Those that will be redriven by themselves.';
+COMMENT ON COLUMN penstock.dlq_stats.scheduled IS 'Those that will be redriven automatically.';
 COMMENT ON COLUMN penstock.dlq_stats.oldest_at IS 'When the first of them died.';
 COMMENT ON COLUMN penstock.dlq_stats.newest_at IS 'When the last of them died.';
 COMMENT ON COLUMN penstock.dlq_stats.new_24h IS 'Those that died in the last 24 hours.';

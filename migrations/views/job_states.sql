@@ -1,7 +1,6 @@
--- waiting, scheduled, retrying, running, completed, cancelled, expired, dead, redriven, purged: one
--- row per job kept.
--- Served by the keys of pending, running, dead_jobs and attempts when asked for
--- one id; over the whole it reads every kept job.
+-- One row per job that is kept, with its state: waiting, scheduled, retrying, running, completed,
+-- cancelled, expired, dead, redriven, purged. For one id it uses the keys of pending, running,
+-- dead_jobs and attempts; without one it reads every job.
 CREATE OR REPLACE VIEW penstock.job_states AS
 SELECT j.id, j.queue, j.name,
     CASE
@@ -35,15 +34,15 @@ COMMENT ON COLUMN penstock.job_states.state IS
     'waiting (due), scheduled (due later), retrying (after a failure or a crash), running, completed, cancelled, expired, dead, redriven, purged.';
 COMMENT ON COLUMN penstock.job_states.priority IS 'Its weight, 1 to 100, higher first.';
 COMMENT ON COLUMN penstock.job_states.attempt IS 'The number of its last attempt; 0 before the first.';
-COMMENT ON COLUMN penstock.job_states.failures IS 'Attempts that failed by the handler''s fault; null once it has finished.';
+COMMENT ON COLUMN penstock.job_states.failures IS 'Attempts that the handler failed; null once the job has finished.';
 COMMENT ON COLUMN penstock.job_states.run_at IS 'When it falls due, or fell due for its last attempt.';
 COMMENT ON COLUMN penstock.job_states.enqueued_at IS 'When it was enqueued.';
 COMMENT ON COLUMN penstock.job_states.claimed_at IS 'When the attempt that runs began.';
 COMMENT ON COLUMN penstock.job_states.finished_at IS 'When it finished or died.';
 COMMENT ON COLUMN penstock.job_states.worker_id IS 'The worker that runs it.';
-COMMENT ON COLUMN penstock.job_states.progress IS 'How far the running attempt says that it is, 0 to 100.';
-COMMENT ON COLUMN penstock.job_states.progress_note IS 'Its word about that. Not for reporters.';
+COMMENT ON COLUMN penstock.job_states.progress IS 'The progress that the running attempt reports, 0 to 100.';
+COMMENT ON COLUMN penstock.job_states.progress_note IS 'Its note about that. Not for reporters.';
 COMMENT ON COLUMN penstock.job_states.new_job_id IS 'The job that a redrive made of it.';
 COMMENT ON COLUMN penstock.job_states.cancel_requested IS 'It runs, and was asked to stop.';
 COMMENT ON COLUMN penstock.job_states.origin_id IS 'The dead job that it is the redrive of.';
-COMMENT ON COLUMN penstock.job_states.generation IS 'How many redrives lie behind it.';
+COMMENT ON COLUMN penstock.job_states.generation IS 'How many redrives came before it.';

@@ -1,4 +1,4 @@
--- Where the waiting and running jobs of a queue stand, by weight.
+-- How many jobs of each queue wait and run, by weight.
 CREATE OR REPLACE VIEW penstock.priority_distribution AS
 SELECT c.queue, c.priority AS weight, penstock.priority_level(c.priority) AS level, sum(c.waiting)::bigint AS waiting,
     sum(c.scheduled)::bigint AS scheduled, sum(c.running)::bigint AS running

@@ -1,6 +1,6 @@
--- The attempts that run, and those that ended within the last hour: order them by run_ms or wait_ms,
--- descending, with a LIMIT.
--- Served by the BRIN index on attempts.finished_at: some pages of the newest partitions.
+-- The attempts that run, and those that ended in the last hour. Order them by run_ms or wait_ms,
+-- descending, with a LIMIT. Served by the BRIN index on attempts.finished_at, which reads some pages
+-- of the newest partitions.
 CREATE OR REPLACE VIEW penstock.slowest_jobs AS
 SELECT a.job_id, a.queue, a.name, a.attempt, a.outcome, a.worker_id, a.claimed_at, a.finished_at,
     extract(epoch FROM a.finished_at - a.claimed_at)::float8 * 1000 AS run_ms,

@@ -1,6 +1,6 @@
 -- What happened in each queue in each minute of the last days (settings.minutes_kept). A minute
--- without a row is one in which nothing happened or nobody looked.
--- What was sampled, and what was tallied since: together exact at any moment.
+-- without a row is one in which nothing happened or was sampled. Samples and the tallies since are
+-- added, so the figures are exact at any moment.
 CREATE OR REPLACE VIEW penstock.throughput_by_minute AS
 SELECT t.at, t.queue, sum(t.enqueued)::bigint AS enqueued, sum(t.completed)::bigint AS completed, sum(t.failed)::bigint AS failed,
     sum(t.lost)::bigint AS lost, sum(t.snoozed)::bigint AS snoozed, sum(t.released)::bigint AS released,

@@ -1,4 +1,4 @@
--- One row per worker, live or gone, as long as its attempts are kept: what attempts.worker_id names.
+-- One row per worker, live or gone, as long as its attempts are kept: attempts.worker_id refers to it.
 CREATE OR REPLACE VIEW penstock.worker_versions AS
 SELECT w.id, w.version, w.host, w.pid, w.queues, w.concurrency, w.started_at, NULL::timestamptz AS ended_at FROM penstock.workers w
 UNION ALL

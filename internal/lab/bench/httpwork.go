@@ -142,7 +142,7 @@ func (b *bench) waitOverHTTP(ctx context.Context, s *httpServer) error {
 	elapsed := time.Since(start)
 	var listening int
 	err := b.pool.QueryRow(ctx, `SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND pid <> pg_backend_pid()
-		AND (query = 'LISTEN penstock' OR query LIKE '%fall_asleep%' OR query LIKE '%wake_up%')`).Scan(&listening)
+		AND (query = 'LISTEN penstock' OR query LIKE '%start_listening%' OR query LIKE '%stop_listening%')`).Scan(&listening)
 	end()
 	if waited := <-ended; err == nil && !errors.Is(waited, context.Canceled) {
 		err = waited

@@ -84,7 +84,7 @@ func (b *bench) workVerbs(ctx context.Context, queue string, completed *atomic.I
 			completed.Add(int64(len(held.ids)))
 			held = next
 			if len(held.ids) == 0 && done() {
-				_, err := conn.Exec(ctx, "SELECT penstock.leave($1)", worker)
+				_, err := conn.Exec(ctx, "SELECT penstock.deregister_worker($1)", worker)
 				return err
 			}
 			if len(held.ids) < verbClaim/2 { // a small claim costs nearly what a large one does

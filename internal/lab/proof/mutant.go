@@ -28,7 +28,7 @@ var Mutants = []Mutant{
 		Name: "fence", Nemesis: "freeze past the lease", Rare: true,
 		functions: []string{
 			"complete_many(text,bigint[],integer[])",
-			"settle(text,bigint[],integer[],text[],text[],text[],text[],jsonb[],interval[])",
+			"end_attempts(text,bigint[],integer[],text[],text[],text[],text[],jsonb[],interval[])",
 		},
 		Guard: "AND r.attempt = s.attempt",
 	},

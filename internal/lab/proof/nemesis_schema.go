@@ -125,7 +125,7 @@ DECLARE
     verb record;
 BEGIN
     FOR verb IN SELECT p.oid FROM pg_proc p WHERE p.pronamespace = 'penstock'::regnamespace
-        AND p.proname IN ('enqueue_many', 'enqueue_one', 'enqueue_batch', 'claim', 'finish', 'settle', 'heartbeat', 'complete') LOOP
+        AND p.proname IN ('enqueue_many', 'enqueue_one', 'enqueue_batch', 'claim', 'finish', 'end_attempts', 'heartbeat', 'complete') LOOP
         EXECUTE pg_get_functiondef(verb.oid);
     END LOOP;
 END $$;

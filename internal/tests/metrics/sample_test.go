@@ -186,7 +186,7 @@ func TestAnySpanIsCoveredOnce(t *testing.T) {
 		rolled := at(t, "rolled", time.Hour)
 		since, until := at(t, "since", time.Minute), at(t, "until", time.Minute)
 		f.exec(t, "UPDATE penstock.sampling SET rolled_to = $1", rolled)
-		pieces := rows[piece](t, f, "SELECT step, low, high FROM penstock.cover($1, $2) ORDER BY low", since, until)
+		pieces := rows[piece](t, f, "SELECT step, low, high FROM penstock.covering_steps($1, $2) ORDER BY low", since, until)
 		next := since
 		for _, p := range pieces {
 			require.True(t, p.Low.Equal(next), "%v", pieces)

@@ -125,7 +125,7 @@ func TestManyWaitAndEachJobGoesToOne(t *testing.T) { // P4
 	require.ElementsMatch(t, want, all)
 	require.Equal(t, 1, ask[int](t, f, `SELECT count(*) FROM pg_stat_activity WHERE datname = current_database()
 		AND pid <> pg_backend_pid()
-		AND (query LIKE '%fall_asleep%' OR query = 'LISTEN penstock')`), "one connection listens for all")
+		AND (query LIKE '%start_listening%' OR query = 'LISTEN penstock')`), "one connection listens for all")
 }
 
 func TestAScheduledJobReachesAWaitingClaimWhenItFallsDue(t *testing.T) {

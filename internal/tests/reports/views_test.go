@@ -140,7 +140,7 @@ func TestPastWorkersAreKnownAsLongAsTheirAttempts(t *testing.T) {
 	f := newFixture(t)
 	left := ask[int64](t, f, "SELECT penstock.register_worker('{q}', host => 'ape', version => 'v1')")
 	buried := ask[int64](t, f, "SELECT penstock.register_worker('{q}', host => 'bee', version => 'v2')")
-	f.exec(t, "SELECT penstock.leave($1)", left)
+	f.exec(t, "SELECT penstock.deregister_worker($1)", left)
 	f.exec(t, "SELECT penstock.bury($1, 0)", buried)
 	live := ask[int64](t, f, "SELECT penstock.register_worker('{q}', host => 'cat', version => 'v3')")
 	require.Equal(t, []string{"ape v1 gone", "bee v2 gone", "cat v3 live"}, list[string](t, f, `SELECT concat_ws(' ', host, version,
@@ -148,7 +148,7 @@ func TestPastWorkersAreKnownAsLongAsTheirAttempts(t *testing.T) {
 
 	f.exec(t, "UPDATE penstock.past_workers SET ended_at = ended_at - interval '9 days' - interval '1 minute' WHERE id = $1", left)
 	f.exec(t, "UPDATE penstock.past_workers SET ended_at = ended_at - interval '8 days' WHERE id = $1", buried)
-	f.exec(t, "SELECT penstock.leave($1)", live)
+	f.exec(t, "SELECT penstock.deregister_worker($1)", live)
 	require.Equal(t, []string{"bee", "cat"}, list[string](t, f, "SELECT host FROM penstock.worker_versions ORDER BY id"),
 		"jobs are kept for 7 days, and their partition a little longer")
 }

@@ -87,10 +87,10 @@ func TestALeavingWorkerGivesBackItsJobs(t *testing.T) {
 	running(t, db.Pool, by, "q", "")
 	running(t, db.Pool, by, "elsewhere", "")
 	running(t, db.Pool, other, "q", "")
-	require.Equal(t, 2, one[int](t, db.Pool, "SELECT penstock.leave($1)", by))
+	require.Equal(t, 2, one[int](t, db.Pool, "SELECT penstock.deregister_worker($1)", by))
 	require.Equal(t, 2, one[int](t, db.Pool, "SELECT count(*) FROM penstock.pending WHERE failures + crashes = 0"))
 	require.Equal(t, []int64{other}, list[int64](t, db.Pool, "SELECT id FROM penstock.workers"))
-	require.Zero(t, one[int](t, db.Pool, "SELECT penstock.leave($1)", by), "twice does nothing")
+	require.Zero(t, one[int](t, db.Pool, "SELECT penstock.deregister_worker($1)", by), "twice does nothing")
 }
 
 // A living worker that does not end an attempt in time loses it as a failure.

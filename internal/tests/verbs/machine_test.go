@@ -130,7 +130,7 @@ func (m *machine) BuryOrphans(t *rapid.T) {
 func (m *machine) Leave(t *rapid.T) {
 	id := m.anyWorker(t)
 	held := m.runningWhere(func(r runningRow) bool { return r.Worker == id })
-	require.Equal(t, len(held), one[int](t, m.conn, "SELECT penstock.leave($1)", id))
+	require.Equal(t, len(held), one[int](t, m.conn, "SELECT penstock.deregister_worker($1)", id))
 	delete(m.Workers, id)
 	m.endAll(held, said{Outcome: "released", Delay: -1})
 }

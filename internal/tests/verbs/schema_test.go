@@ -50,7 +50,7 @@ func TestHotFunctionsPinThePlanner(t *testing.T) {
 	probes := []string{"plan_cache_mode=force_generic_plan", "enable_seqscan=off", "jit=off"}
 	joins := append([]string{"enable_hashjoin=off", "enable_mergejoin=off", "enable_bitmapscan=off", "enable_material=off"}, probes...)
 	for name, pins := range map[string][]string{
-		"claim": joins, "finish": joins, "settle": joins, "hold_keys": joins, "enqueue_batch": joins,
+		"claim": joins, "finish": joins, "end_attempts": joins, "take_idempotency_keys": joins, "enqueue_batch": joins,
 		"expire_jobs": {"enable_seqscan=off", "enable_hashjoin=off", "enable_mergejoin=off", "jit=off"},
 		"heartbeat":   probes, "next_due": probes, "enqueue_many": probes,
 	} {
@@ -93,7 +93,7 @@ func TestVerbsNeedNoRightToTables(t *testing.T) {
 	for _, sql := range []string{
 		"SELECT data FROM penstock.jobs", "SELECT 1 FROM penstock.pending", "DELETE FROM penstock.running",
 		"UPDATE penstock.retry_policies SET max_attempts = 1", "SELECT nextval('penstock.job_sequence')",
-		"SELECT penstock.settle('q', NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL)", "SELECT penstock.bury_orphans()",
+		"SELECT penstock.end_attempts('q', NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL)", "SELECT penstock.bury_orphans()",
 		"SELECT penstock.cancel(1)", "CREATE TABLE penstock.mine ()",
 	} {
 		refused(t, try(conn, sql), "42501", "")
@@ -123,11 +123,11 @@ func TestAPoisonedSearchPathHijacksNothing(t *testing.T) {
 	require.Equal(t, answer{"accepted", "failed", "retrying"}, say(t, conn, id, 1, "failed", "IOError", "m"))
 	for _, sql := range []string{
 		"SELECT penstock.enqueue_many('q', '[{\"name\": \"n\", \"data\": {\"metadata\": {\"tags\": [\"urgent\"]}}}]'::jsonb)",
-		"SELECT penstock.next_due('q')", "SELECT penstock.fall_asleep('q')", "SELECT penstock.enqueue('q'::text, 'n'::text)",
-		"SELECT penstock.wake_up('q')", "SELECT penstock.cancel(" + fmt.Sprint(id) + ")", "SELECT penstock.bury(1, 99)",
+		"SELECT penstock.next_due('q')", "SELECT penstock.start_listening('q')", "SELECT penstock.enqueue('q'::text, 'n'::text)",
+		"SELECT penstock.stop_listening('q')", "SELECT penstock.cancel(" + fmt.Sprint(id) + ")", "SELECT penstock.bury(1, 99)",
 		"SELECT penstock.bury_orphans()", "SELECT penstock.fail_overdue()", "SELECT penstock.expire_jobs()", "SELECT penstock.prune_keys()",
 		"SELECT penstock.release_unheld('q', 1, NULL)", "SELECT penstock.ensure_partitions(9)", "SELECT penstock.drop_partitions()",
-		"SELECT penstock.leave(" + fmt.Sprint(by) + ")",
+		"SELECT penstock.deregister_worker(" + fmt.Sprint(by) + ")",
 	} {
 		do(t, conn, sql)
 	}

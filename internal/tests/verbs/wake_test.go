@@ -33,7 +33,7 @@ func sleeper(t *testing.T, db *testkit.DB, queue string) *pgx.Conn {
 	t.Helper()
 	conn := session(t, db)
 	do(t, conn, "LISTEN penstock")
-	do(t, conn, "SELECT penstock.fall_asleep($1)", queue)
+	do(t, conn, "SELECT penstock.start_listening($1)", queue)
 	return conn
 }
 
@@ -58,7 +58,7 @@ func TestEnqueueNotifiesOnlyThoseWhoSleep(t *testing.T) {
 	do(t, sender, enqueue)
 	require.Equal(t, []string{"q"}, heard(t, asleep, sender))
 
-	do(t, asleep, "SELECT penstock.wake_up('q')")
+	do(t, asleep, "SELECT penstock.stop_listening('q')")
 	freshSender := session(t, db)
 	do(t, freshSender, enqueue)
 	require.Empty(t, heard(t, asleep, freshSender), "it woke up")
@@ -69,7 +69,7 @@ func TestManyMaySleepForOneQueue(t *testing.T) {
 	t.Parallel()
 	db := testkit.New(t)
 	first, second := sleeper(t, db, "q"), sleeper(t, db, "q")
-	do(t, first, "SELECT penstock.wake_up('q')")
+	do(t, first, "SELECT penstock.stop_listening('q')")
 	sender := session(t, db)
 	do(t, sender, "SELECT penstock.enqueue('q', 'n')")
 	require.Equal(t, []string{"q"}, heard(t, second, sender))

@@ -205,7 +205,7 @@ func TestAWorkerThatLeavesStaysAway(t *testing.T) { // P4
 	worker := f.work(t, penstock.WorkerConfig{}, handleNoop)
 	f.end(t, f.enqueue(t, penstock.NewJob{Name: "noop"}), 1)
 	// It has left the database and does not know it yet: a heartbeat falls due meanwhile.
-	leave, deliver := hold(t, w, "penstock.leave(")
+	leave, deliver := hold(t, w, "penstock.deregister_worker(")
 	register := w.Cut("penstock.register_worker(")
 	go func() {
 		<-leave.Committed

@@ -1,4 +1,4 @@
--- On whose behalf the session acts: penstock.actor when set, else the database user.
+-- Returns for whom the session acts: penstock.actor if it is set, else the database user.
 CREATE OR REPLACE FUNCTION penstock.actor() RETURNS text
 LANGUAGE sql STABLE AS $$
     SELECT left(coalesce(nullif(current_setting('penstock.actor', true), ''), session_user), 128)

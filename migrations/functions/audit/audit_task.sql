@@ -1,4 +1,5 @@
--- Only what somebody decides is a change of settings; that a task ran is not.
+-- Trigger: writes a change of a scheduled task into the audit log. Only decisions count: the columns
+-- that runs change are left out.
 CREATE OR REPLACE FUNCTION penstock.audit_task() RETURNS trigger
 LANGUAGE plpgsql SECURITY DEFINER SET search_path = penstock, pg_temp SET jit = off AS $$
 DECLARE

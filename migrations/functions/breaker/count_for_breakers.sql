@@ -1,7 +1,9 @@
--- Counts ended attempts of one queue for its breakers, opens those that have seen
--- too many failures, and closes or keeps open what a probe has tried. The arrays
--- run in parallel, failed true, false, or null for an end that says nothing
--- (snoozed, released, cancelled, lost). REQUIRES: the queue has a breaker.
+-- Counts ended attempts of one queue for its circuit breakers. It opens those with too many
+-- failures, and closes or keeps open those whose probe ended. The arrays run in parallel; failed
+-- is true, false, or null for an end that shows neither (snoozed, released, cancelled, lost).
+-- REQUIRES: the queue has a breaker.
+-- Indexes: breaker_tallies_newest, the primary keys of breakers and breaker_states. Locks: an
+-- advisory lock on the queue if an attempt failed; the rows of breaker_states that change.
 CREATE OR REPLACE FUNCTION penstock.count_for_breakers(queue text, names text[], job_ids bigint[], attempts integer[], failed boolean[])
 RETURNS void LANGUAGE plpgsql
 SET search_path = penstock, pg_temp SET plan_cache_mode = force_generic_plan SET enable_seqscan = off
@@ -12,8 +14,8 @@ DECLARE
     one    record;
     sums   record;
 BEGIN
-    -- Failures of one queue are counted one batch after the other, so that the last
-    -- of several that end at once sees them all. Successes wait for nobody.
+    -- Failures of one queue are counted one batch after the other, so that the last of
+    -- several that end at once sees them all. Successes do not wait.
     IF true = ANY (failed) THEN
         PERFORM pg_advisory_xact_lock(hashtext('penstock breaker'), hashtext(count_for_breakers.queue));
     END IF;

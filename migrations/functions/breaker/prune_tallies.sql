@@ -1,4 +1,4 @@
--- Forgets tallies that no breaker looks back to any more.
+-- Deletes tallies that are older than the longest span of a breaker.
 CREATE OR REPLACE FUNCTION penstock.prune_tallies() RETURNS integer
 LANGUAGE plpgsql SECURITY DEFINER SET search_path = penstock, pg_temp SET jit = off AS $$
 DECLARE

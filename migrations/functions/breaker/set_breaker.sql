@@ -1,5 +1,5 @@
--- Turns the breaker of a queue and name (* for each name of the queue) on with
--- these settings, or off, which also closes it.
+-- Turns the breaker of a queue and name (* is each name of the queue) on with these settings, or
+-- off, which also closes it.
 CREATE OR REPLACE FUNCTION penstock.set_breaker(queue text, name text DEFAULT '*', enabled boolean DEFAULT true,
     failure_share float8 DEFAULT 0.5, least_attempts integer DEFAULT 20, span interval DEFAULT '30 seconds',
     cool_down interval DEFAULT '30 seconds') RETURNS void

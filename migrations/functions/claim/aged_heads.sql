@@ -1,5 +1,7 @@
--- The same over all lanes at once for a queue with aging: each lane's head,
--- merged by weight plus wait x aging, which is the order of run_at - weight / aging.
+-- Locks the next due jobs of a queue with aging and returns where their rows are. It takes
+-- the head of each lane and merges them by weight + wait x aging, which is the order of
+-- run_at - weight / aging. See lane_head for the arguments.
+-- Index: the primary key of pending. Locks: the rows, FOR UPDATE SKIP LOCKED.
 CREATE OR REPLACE FUNCTION penstock.aged_heads(queue text, lane_order smallint[], moment timestamptz, aging float8, since timestamptz,
     swept_from smallint, seen_priorities smallint[], seen_run_ats timestamptz[], seen_ids bigint[],
     shut text[], probes bigint[], room integer) RETURNS tid[]

@@ -1,16 +1,18 @@
--- Leases up to max_jobs due jobs of a queue to a worker, highest priority first,
--- then by run_at, then by id. Each gets the next attempt number and a deadline of
--- its own timeout, else default_timeout, from now. A job past its expires_at ends
--- as expired instead. None are returned while the queue is paused. Names whose
--- circuit breaker is open wait, but for a probe. With aging, lanes are merged: a
--- job's weight grows while it waits. An unknown worker gets PN410: it was buried
--- and must register anew.
+-- Leases up to max_jobs due jobs of a queue to a worker: highest priority first, then by
+-- run_at, then by id. Each gets the next attempt number and a deadline, from its own timeout
+-- or default_timeout. A job past its expires_at ends as expired. A paused queue gives none.
+-- Names whose circuit breaker is open wait, except for a probe. With aging, a job's weight
+-- grows while it waits. An unknown worker gets PN410: it was buried and must register again.
 --
--- The rest is the watermark: seen_* hold for lanes the last key this fetcher took,
--- and since is a time before its last sweep, which covered every lane from
--- swept_from up. With them a lane is entered just behind that key or time, which
--- passes over index entries that died but cannot be cleaned while a snapshot is
--- held. Only a late commit can lie behind; the next plain sweep finds it.
+-- The other arguments are the watermark. seen_* hold, by lane, the last key that this
+-- fetcher took. since is a time before its last sweep, which read every lane from swept_from
+-- up. With them a lane is read from just behind that key or time on. That skips dead index
+-- entries, which vacuum cannot remove while a snapshot is held. Only a transaction that
+-- committed late can add a row before that point; the next sweep without a watermark finds it.
+--
+-- Indexes: the primary keys of workers, queues, breaker_states, pending and jobs.
+-- Locks: the claimed rows of pending, FOR UPDATE SKIP LOCKED, so claims never wait for each
+-- other; what defer_for_breakers takes while a breaker is open.
 CREATE OR REPLACE FUNCTION penstock.claim(queue text, worker_id bigint, max_jobs integer,
     default_timeout interval DEFAULT '5 minutes', since timestamptz DEFAULT NULL,
     swept_from smallint DEFAULT 1, seen_priorities smallint[] DEFAULT NULL, seen_run_ats timestamptz[] DEFAULT NULL, seen_ids bigint[] DEFAULT NULL)
@@ -20,18 +22,18 @@ SET search_path = penstock, pg_temp SET plan_cache_mode = force_generic_plan SET
 SET enable_bitmapscan = off SET enable_hashjoin = off SET enable_mergejoin = off SET enable_material = off SET jit = off AS $$
 #variable_conflict use_column
 DECLARE
-    usual      CONSTANT interval := make_interval(secs => extract(epoch FROM default_timeout)::float8);
-    moment     CONSTANT timestamptz := now();
-    room       integer := max_jobs;
-    lane_order smallint[];
-    lane       smallint;
-    place      integer;
-    heads      tid[];
-    got        integer;
-    paused     boolean;
-    aging      float8;
-    shut       text[];
-    probes     bigint[] := '{}';
+    timeout_default CONSTANT interval := make_interval(secs => extract(epoch FROM default_timeout)::float8);
+    moment          CONSTANT timestamptz := now();
+    room            integer := max_jobs;
+    lane_order      smallint[];
+    lane            smallint;
+    place           integer;
+    heads           tid[];
+    got             integer;
+    paused          boolean;
+    aging           float8;
+    shut            text[];
+    probes          bigint[] := '{}';
 BEGIN
     IF max_jobs IS NULL OR max_jobs NOT BETWEEN 1 AND 10000 THEN
         PERFORM refuse('max_jobs', '1 to 10000', max_jobs::text);
@@ -47,7 +49,7 @@ BEGIN
     END IF;
     SELECT array_agg(s.name) INTO shut FROM breaker_states s WHERE s.queue = claim.queue AND s.is_open;
     IF shut IS NOT NULL THEN
-        probes := hold_back(claim.queue, max_jobs);
+        probes := defer_for_breakers(claim.queue, max_jobs);
         IF probes <> '{}' THEN
             since := NULL; -- a probe may lie behind the watermark, and the next one is a cool-down away
         END IF;
@@ -88,19 +90,19 @@ BEGIN
                 INSERT INTO running (job_id, queue, name, attempt, failures, crashes, priority, run_at, worker_id,
                     claimed_at, deadline)
                 SELECT c.job_id, c.queue, c.name, c.attempt + 1, c.failures, c.crashes, c.priority, c.run_at,
-                    claim.worker_id, moment, moment + coalesce(c.timeout, usual)
+                    claim.worker_id, moment, moment + coalesce(c.timeout, timeout_default)
                 FROM claimed c WHERE c.expires_at IS NULL OR c.expires_at > moment
                 RETURNING *
             )
             -- The queue comes from leased, not from the argument: with a constant the planner
-            -- would rather scan all of a queue's jobs than probe for each id.
+            -- would scan all jobs of a queue instead of probing for each id.
             SELECT l.job_id, l.queue, l.name, l.attempt, l.failures, l.crashes, l.priority, l.run_at, l.claimed_at,
                 l.deadline - l.claimed_at, j.enqueued_at, j.data, j.tags, j.origin_id, j.generation, j.trace_context
             FROM leased l JOIN jobs j ON j.id = l.job_id AND j.queue = l.queue
             ORDER BY CASE WHEN aging > 0 THEN l.run_at - make_interval(secs => l.priority / aging) ELSE l.run_at END, l.job_id;
             GET DIAGNOSTICS got = ROW_COUNT;
             room := room - got;
-            -- Where jobs had expired, the next of this lane come before any lower lane (P10).
+            -- If jobs had expired, the next ones of this lane come before any lower lane (P10).
             EXIT WHEN room <= 0 OR got = cardinality(heads);
         END LOOP;
         EXIT WHEN room <= 0 OR aging > 0;

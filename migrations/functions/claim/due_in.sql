@@ -1,5 +1,6 @@
--- How long until each queue has a due job: zero or less where it has one, no entry
--- where none waits. Paused queues have none. Two probes per lane, however many wait.
+-- Returns how long it is until each queue has a due job: zero or less if it has one now. A
+-- queue without a waiting job, or a paused one, has no row. Two index probes per lane, by the
+-- primary key of pending, however many jobs wait.
 CREATE OR REPLACE FUNCTION penstock.due_in(queues text[], OUT queue text, OUT due interval) RETURNS SETOF record
 LANGUAGE sql STABLE SECURITY DEFINER
 SET search_path = penstock, pg_temp SET plan_cache_mode = force_generic_plan SET enable_seqscan = off SET enable_bitmapscan = off SET jit = off AS $$

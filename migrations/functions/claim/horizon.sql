@@ -1,6 +1,7 @@
--- What the clock said before a snapshot was taken, the id that this transaction got after
--- it, and which transactions had not ended, ascending, of those below the highest that had;
--- and whether aging merges the queue's lanes, so that a full claim says nothing of the others.
+-- Returns what a sweep needs to know about transactions that may commit late. at is the
+-- clock before the snapshot was taken; own the id that this transaction got after it; under
+-- the ids of transactions that had not ended, ascending, below the highest that had. merged
+-- is true if aging merges the queue's lanes: a full claim then says nothing about the others.
 CREATE OR REPLACE FUNCTION penstock.horizon(queue text, OUT at timestamptz, OUT own bigint, OUT under bigint[], OUT merged boolean)
 LANGUAGE sql VOLATILE SECURITY DEFINER SET search_path = penstock, pg_temp SET jit = off AS $$
     SELECT now(), pg_current_xact_id()::text::bigint,

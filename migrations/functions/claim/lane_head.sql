@@ -1,6 +1,7 @@
--- Locks the first due jobs of one lane behind a key, passing over those that
--- another claim has locked, and returns where they are. Names in shut are left
--- out unless the job is a probe. Served by pending's primary key.
+-- Locks the first due jobs of one lane behind a key (after_time, after_id) and returns where
+-- their rows are. Jobs that another claim has locked are skipped. Names in shut, whose
+-- breaker is open, are left out unless the job is a probe.
+-- Index: the primary key of pending. Locks: the rows, FOR UPDATE SKIP LOCKED.
 CREATE OR REPLACE FUNCTION penstock.lane_head(queue text, lane smallint, moment timestamptz, after_time timestamptz, after_id bigint,
     shut text[], probes bigint[], room integer) RETURNS tid[]
 LANGUAGE plpgsql AS $$

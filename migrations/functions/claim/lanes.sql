@@ -1,4 +1,5 @@
--- The lanes of a queue with a waiting job, highest first: one index probe each.
+-- Returns the lanes (priorities) of a queue that have a waiting job, highest first. One probe
+-- of pending's primary key for each.
 CREATE OR REPLACE FUNCTION penstock.lanes(queue text) RETURNS smallint[]
 LANGUAGE plpgsql STABLE AS $$
 DECLARE

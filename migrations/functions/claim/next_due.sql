@@ -1,15 +1,14 @@
--- How long until the next waiting job of a queue falls due, null when none waits
--- for a later time. One probe per lane, however many wait; swept => false probes
--- all 100 lanes instead of looking for the lanes there are, which walks dead
--- index entries while a snapshot is held.
+-- Returns how long it is until the next waiting job of a queue falls due: next_due with
+-- since => 0, for callers that do not claim before.
 CREATE OR REPLACE FUNCTION penstock.next_due(queue text, swept boolean DEFAULT true) RETURNS interval
 LANGUAGE sql STABLE SECURITY DEFINER SET search_path = penstock, pg_temp SET jit = off AS $$ SELECT next_due(queue, swept, '0') $$;
 
--- How long until the next waiting job of a queue falls due, counted among those that had
--- not fallen due since ago, when the last claim was sent: what has meanwhile is due in no
--- time or less. Null when none waits for a later time. One probe per lane, however many
--- wait; swept => false probes all 100 lanes instead of looking for the lanes there are,
--- which walks dead index entries while a snapshot is held.
+-- Returns how long it is until the next waiting job of a queue falls due. It looks at jobs
+-- that were not yet due since ago, when the last claim was sent. For one that has fallen due
+-- in between the result is zero or less. Null: no job waits for a later time. One probe of
+-- pending's primary key per lane, however many jobs wait. swept => false probes all 100 lanes
+-- instead of searching for the lanes that exist: the search reads dead index entries while a
+-- snapshot is held.
 CREATE OR REPLACE FUNCTION penstock.next_due(queue text, swept boolean, since interval) RETURNS interval
 LANGUAGE plpgsql STABLE SECURITY DEFINER
 SET search_path = penstock, pg_temp SET plan_cache_mode = force_generic_plan SET enable_seqscan = off SET enable_bitmapscan = off SET jit = off AS $$

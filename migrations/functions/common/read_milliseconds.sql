@@ -1,4 +1,4 @@
--- A whole or fractional count of milliseconds as an interval; null stays null.
+-- Returns a whole or fractional number of milliseconds as an interval. Null stays null.
 CREATE OR REPLACE FUNCTION penstock.read_milliseconds(argument text, value jsonb, least_ms float8, job bigint DEFAULT NULL)
 RETURNS interval LANGUAGE plpgsql IMMUTABLE AS $$
 DECLARE

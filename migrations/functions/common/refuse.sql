@@ -1,5 +1,5 @@
--- Raises the one error that bad input gets: SQLSTATE PN400, the argument in the
--- COLUMN field, and what is allowed in the message.
+-- Raises the error for invalid input: SQLSTATE PN400, the argument in the COLUMN field, and what is
+-- allowed in the message.
 CREATE OR REPLACE FUNCTION penstock.refuse(argument text, allowed text, got text, job bigint DEFAULT NULL) RETURNS void
 LANGUAGE plpgsql AS $$
 BEGIN

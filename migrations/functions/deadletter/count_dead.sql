@@ -1,4 +1,4 @@
--- How many dead jobs of a queue a filter finds, up to most; and some of their ids.
+-- Counts the dead jobs of a queue that satisfy a filter, up to most, and returns some of their ids.
 CREATE OR REPLACE FUNCTION penstock.count_dead(queue text, filter jsonb, most integer DEFAULT 1000000,
     OUT jobs bigint, OUT sample bigint[], OUT capped boolean)
 LANGUAGE plpgsql STABLE SECURITY DEFINER SET search_path = penstock, pg_temp SET jit = off AS $$

@@ -1,5 +1,5 @@
--- Lays a waiting job in the dead letter queue by hand (reason manual), with a word
--- about why; true if it was waiting. It can be redriven, but not by itself.
+-- Moves a waiting job to the dead letter queue by hand (reason manual), with a message. True if
+-- it was waiting. It can be redriven, but not automatically.
 CREATE OR REPLACE FUNCTION penstock.dead_letter(job_id bigint, message text DEFAULT '') RETURNS boolean
 LANGUAGE plpgsql SECURITY DEFINER SET search_path = penstock, pg_temp SET jit = off AS $$
 #variable_conflict use_column

@@ -1,4 +1,4 @@
--- When a job that died now with this generation is redriven by itself; null: never.
+-- Returns when a job of this generation that dies now is redriven automatically; null is never.
 CREATE OR REPLACE FUNCTION penstock.dead_retry_at(queue text, generation smallint, moment timestamptz) RETURNS timestamptz
 LANGUAGE sql STABLE AS $$
     SELECT CASE WHEN dead_retry_at.generation < coalesce(q.max_generations, every.max_generations)

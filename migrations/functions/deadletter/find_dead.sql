@@ -1,9 +1,9 @@
--- Finds dead jobs that satisfy a filter, the newest first: up to max_rows, having
--- read at most max_scanned from behind the key (before_at, before_id) on, of one
--- queue or of all (null). more says that there may be others behind (last_at,
--- last_id). filter: reason, class, fingerprint, name, tag, failedFrom (at or
--- after), failedTo (before), canRetry, data. Rows come in an index's order, so a
--- page is read no further than it goes.
+-- Finds dead jobs that satisfy a filter, newest first. It returns up to max_rows and reads at
+-- most max_scanned, from behind the key (before_at, before_id) on, of one queue or of all (null).
+-- more is true if there may be others behind (last_at, last_id). filter has reason, class,
+-- fingerprint, name, tag, failedFrom (at or after), failedTo (before), canRetry, data.
+-- Indexes: dead_jobs_newest for one queue, dead_jobs_newest_of_all for all. Rows come in the
+-- order of the index, so a page is read no further than it needs.
 CREATE OR REPLACE FUNCTION penstock.find_dead(queue text, filter jsonb, before_at timestamptz, before_id bigint, max_rows integer,
     max_scanned integer, OUT ids bigint[], OUT attempts integer[], OUT more boolean, OUT last_at timestamptz,
     OUT last_id bigint)
@@ -12,10 +12,10 @@ SET search_path = penstock, pg_temp SET plan_cache_mode = force_custom_plan SET 
 SET enable_bitmapscan = off SET jit = off AS $$
 #variable_conflict use_column
 DECLARE
-    f    CONSTANT jsonb := check_filter(filter, '{reason,class,fingerprint,name,tag}', '{failedFrom,failedTo}', '{canRetry}');
-    path CONSTANT jsonpath := (f ->> 'data')::jsonpath;
+    f      CONSTANT jsonb := check_filter(filter, '{reason,class,fingerprint,name,tag}', '{failedFrom,failedTo}', '{canRetry}');
+    path   CONSTANT jsonpath := (f ->> 'data')::jsonpath;
     since_ CONSTANT timestamptz := (f ->> 'failedFrom')::timestamptz;
-    till CONSTANT timestamptz := (f ->> 'failedTo')::timestamptz;
+    till   CONSTANT timestamptz := (f ->> 'failedTo')::timestamptz;
 BEGIN
     -- The last row that may be read; null when the rest is fewer, or the page ends first.
     IF f - '{failedFrom,failedTo}'::text[] <> '{}' THEN
@@ -41,9 +41,9 @@ BEGIN
           AND (f ->> 'name' IS NULL OR d.name = f ->> 'name')
           AND (f ->> 'tag' IS NULL OR d.tags @> ARRAY[f ->> 'tag'])
           AND (f -> 'canRetry' IS NULL OR d.can_retry = (f ->> 'canRetry')::boolean)
-          AND (path IS NULL OR data_holds(d.data, path))
+          AND (path IS NULL OR data_matches(d.data, path))
         ORDER BY d.failed_at DESC, d.job_id DESC LIMIT max_rows) m;
-    -- A full page goes on behind its last entry, a thin one behind the last one read.
+    -- A full page continues behind its last entry, another one behind the last row read.
     IF cardinality(ids) = max_rows THEN
         more := true;
         last_id := ids[max_rows];

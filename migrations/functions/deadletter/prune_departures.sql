@@ -1,5 +1,5 @@
--- Forgets how dead jobs left whose partition is gone and who left over 90 days ago,
--- up to max_rows; returns how many.
+-- Deletes records of how dead jobs left, up to max_rows: those whose partition is gone and that
+-- are older than 90 days. It returns how many.
 CREATE OR REPLACE FUNCTION penstock.prune_departures(max_rows integer DEFAULT 10000) RETURNS integer
 LANGUAGE sql SECURITY DEFINER SET search_path = penstock, pg_temp SET jit = off AS $$
     WITH old AS MATERIALIZED (

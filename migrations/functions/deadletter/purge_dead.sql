@@ -1,5 +1,6 @@
--- Purges dead jobs of a queue (* is every queue) that satisfy a filter and died
--- longer ago than older_than, one batch of up to max_jobs, and returns how many; call it until it returns 0.
+-- Purges dead jobs of a queue (* is every queue) that satisfy a filter and died longer ago than
+-- older_than. It purges one batch of up to max_jobs and returns how many; call it until it
+-- returns 0.
 CREATE OR REPLACE FUNCTION penstock.purge_dead(queue text, older_than interval DEFAULT '30 days', filter jsonb DEFAULT '{}',
     max_jobs integer DEFAULT 1000) RETURNS integer
 LANGUAGE plpgsql SECURITY DEFINER
@@ -16,7 +17,7 @@ DECLARE
     before_id bigint;
     gone   integer;
 BEGIN
-    IF purge_dead.queue IS DISTINCT FROM '*' THEN -- null is a forgotten queue, not every one
+    IF purge_dead.queue IS DISTINCT FROM '*' THEN -- null is a missing queue, not every queue
         PERFORM check_name('queue', purge_dead.queue);
     END IF;
     IF older_than IS NULL OR older_than NOT BETWEEN '0' AND '36600 days' THEN
@@ -40,7 +41,7 @@ BEGIN
             SELECT p.job_id, moment, p.attempt, p.queue, 'purged', who FROM purged p RETURNING 1
         )
         SELECT count(*) INTO gone FROM noted;
-        -- A batch that others hold throughout is passed over: 0 says that none is left.
+        -- A batch that others have locked is skipped: 0 means that none is left.
         EXIT WHEN gone > 0 OR NOT found_.more;
         before_at := found_.last_at;
         before_id := found_.last_id;

@@ -1,5 +1,5 @@
--- Purges what is older than its queue's retention, one batch of each queue; returns
--- how many; call it until it returns 0.
+-- Purges dead jobs that are older than the retention of their queue, one batch of each queue, and
+-- returns how many; call it until it returns 0.
 CREATE OR REPLACE FUNCTION penstock.purge_expired_dead(max_jobs integer DEFAULT 1000) RETURNS integer
 LANGUAGE plpgsql SECURITY DEFINER SET search_path = penstock, pg_temp SET jit = off AS $$
 DECLARE

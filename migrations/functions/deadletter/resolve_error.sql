@@ -1,4 +1,4 @@
--- Marks an error group resolved, or open again. One that dies later is open by itself.
+-- Marks an error group as resolved, or as open. A group with a later death is open again.
 CREATE OR REPLACE FUNCTION penstock.resolve_error(queue text, fingerprint text, resolved boolean DEFAULT true) RETURNS boolean
 LANGUAGE plpgsql SECURITY DEFINER SET search_path = penstock, pg_temp SET jit = off AS $$
 #variable_conflict use_column

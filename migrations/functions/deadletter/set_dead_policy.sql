@@ -1,5 +1,5 @@
--- Sets what becomes of the dead of a queue (or of every queue, *) by themselves;
--- null leaves a setting as it is.
+-- Sets how the dead jobs of a queue (* is every queue) are redriven and purged automatically.
+-- Null leaves a setting as it is.
 CREATE OR REPLACE FUNCTION penstock.set_dead_policy(queue text, delay interval DEFAULT NULL, multiplier float8 DEFAULT NULL,
     max_generations integer DEFAULT NULL, retention interval DEFAULT NULL) RETURNS void
 LANGUAGE plpgsql SECURITY DEFINER SET search_path = penstock, pg_temp SET jit = off AS $$
@@ -17,7 +17,7 @@ BEGIN
     ELSIF set_dead_policy.retention NOT BETWEEN '1 hour' AND '36600 days' THEN
         PERFORM refuse('retention', '1 hour to 36600 days', set_dead_policy.retention::text);
     END IF;
-    -- The row for every queue is there, and may not be proposed anew with nulls.
+    -- The row for every queue exists, and an INSERT with nulls would be refused.
     INSERT INTO dead_policies (queue) SELECT set_dead_policy.queue WHERE set_dead_policy.queue <> '*' ON CONFLICT DO NOTHING;
     UPDATE dead_policies p SET delay = coalesce(set_dead_policy.delay, p.delay),
         multiplier = coalesce(set_dead_policy.multiplier, p.multiplier),

@@ -1,6 +1,8 @@
--- Enqueues one job in the caller's transaction and returns its id. priority is a
--- weight 1-100 or a level's name; run_at and delay exclude each other; retry is
--- an object as check_retry describes; expires_in bounds the wait for a start.
+-- Enqueues one job in the caller's transaction and returns its id. priority is a weight
+-- from 1 to 100 or the name of a level. run_at and delay exclude each other. retry is an
+-- object as check_retry describes. expires_in limits how long the job waits for its start.
+-- notify => false sends no NOTIFY, for callers that PREPARE TRANSACTION.
+-- Indexes and locks: those of enqueue_one and enqueue_batch.
 CREATE OR REPLACE FUNCTION penstock.enqueue(queue text, name text, data jsonb DEFAULT '{}', priority text DEFAULT NULL,
     delay interval DEFAULT NULL, run_at timestamptz DEFAULT NULL, retry jsonb DEFAULT NULL, max_attempts integer DEFAULT NULL,
     timeout interval DEFAULT NULL, expires_in interval DEFAULT NULL, tags text[] DEFAULT NULL, idempotency_key text DEFAULT NULL,
@@ -20,7 +22,8 @@ BEGIN
         (enqueue_batch(queue, ARRAY[name], ARRAY[data], CASE WHEN options IS NOT NULL THEN ARRAY[options] END, notify))[1]);
 END $$;
 
--- The same with the priority as a number, so that priority => 10 works too.
+-- Enqueues one job with the priority as a number, so that priority => 10 works. The other
+-- arguments are those of the form with a text priority.
 CREATE OR REPLACE FUNCTION penstock.enqueue(queue text, name text, data jsonb, priority integer,
     delay interval DEFAULT NULL, run_at timestamptz DEFAULT NULL, retry jsonb DEFAULT NULL,
     max_attempts integer DEFAULT NULL, timeout interval DEFAULT NULL, expires_in interval DEFAULT NULL,

@@ -1,5 +1,8 @@
--- Adds jobs of one queue, all or none, and returns their ids in order; those of enqueue_many
--- that do not go its short way.
+-- Enqueues jobs of one queue, all or none, and returns their ids in order. enqueue_many
+-- calls it for all that enqueue_one does not take.
+-- Indexes: the primary keys of queues, priority_rules and idempotency_keys; priority_tags
+-- is small and read whole. Locks: the rows of the idempotency keys (take_idempotency_keys),
+-- and what decide_priorities takes.
 CREATE OR REPLACE FUNCTION penstock.enqueue_batch(queue text, names text[], data jsonb[], options jsonb[],
     notify boolean) RETURNS bigint[]
 LANGUAGE plpgsql
@@ -7,22 +10,22 @@ SET search_path = penstock, pg_temp SET plan_cache_mode = force_generic_plan SET
 SET enable_bitmapscan = off SET enable_hashjoin = off SET enable_mergejoin = off SET enable_material = off SET jit = off AS $$
 #variable_conflict use_column
 DECLARE
-    jobs_asked CONSTANT integer := coalesce(cardinality(names), 0);
-    moment     CONSTANT timestamptz := clock_timestamp();
-    first_id   CONSTANT bigint := day_at(moment) * 100000000000;
-    usual      smallint;
-    ids        bigint[];
-    keys       text[];
-    holders    bigint[];
-    asked      job_options[];
-    weights    smallint[];
-    soonest    timestamptz := moment;
-    first_bad  bigint;
-    bad        record;
-    tagged     boolean; -- some by their data or options
-    moved      boolean; -- some by a rule or a tag
-    jobs_new   integer := jobs_asked;
-    jobs_later integer;
+    jobs_asked       CONSTANT integer := coalesce(cardinality(names), 0);
+    moment           CONSTANT timestamptz := clock_timestamp();
+    first_id         CONSTANT bigint := day_at(moment) * 100000000000;
+    default_priority smallint;
+    ids              bigint[];
+    keys             text[];
+    holders          bigint[];
+    asked            job_options[];
+    weights          smallint[];
+    soonest          timestamptz := moment;
+    first_bad        bigint;
+    bad              record;
+    tagged           boolean; -- some by their data or options
+    moved            boolean; -- some by a rule or a tag
+    jobs_new         integer := jobs_asked;
+    jobs_later       integer;
 BEGIN
     IF (enqueue_batch.queue !~ '[^A-Za-z0-9._:/-]' AND length(enqueue_batch.queue) BETWEEN 1 AND 128) IS NOT TRUE THEN
         PERFORM check_name('queue', enqueue_batch.queue);
@@ -57,20 +60,20 @@ BEGIN
             idempotency_key, trace_context, nth);
         holders := ids;
         IF array_remove(keys, NULL) <> '{}' THEN
-            holders := hold_keys(enqueue_batch.queue, keys, ids);
+            holders := take_idempotency_keys(enqueue_batch.queue, keys, ids);
         END IF;
     END IF;
     SELECT coalesce((SELECT q.default_priority FROM queues q WHERE q.queue = enqueue_batch.queue), 5),
         EXISTS (SELECT FROM priority_rules r WHERE r.queue = enqueue_batch.queue)
-    INTO usual, moved;
-    -- Most tags shift nothing, and to find that out job by job is dear.
+    INTO default_priority, moved;
+    -- Most tags shift nothing, and checking that job by job is expensive.
     IF tagged AND NOT moved THEN
         moved := EXISTS (SELECT FROM unnest(asked) a WHERE a.tags && ARRAY(SELECT t.tag FROM priority_tags t))
             OR EXISTS (SELECT FROM unnest(enqueue_batch.data) d
                        WHERE d #> '{metadata,tags}' ?| ARRAY(SELECT t.tag FROM priority_tags t));
     END IF;
     IF moved THEN
-        PERFORM pg_current_xact_id(); -- before a wait for whoever changes the rules, as in hold_keys
+        PERFORM pg_current_xact_id(); -- before waiting for a session that changes the rules, as in take_idempotency_keys
         weights := decide_priorities(enqueue_batch.queue, enqueue_batch.data,
             ARRAY(SELECT nullif(nullif(o -> 'tags', '[]'), 'null') FROM unnest(options) o));
     END IF;
@@ -84,7 +87,7 @@ BEGIN
             SELECT a.id, enqueue_batch.queue, a.name, a.data, moment FROM asked a
         ), waiting AS (
             INSERT INTO pending (queue, priority, run_at, job_id, name, attempt, failures, crashes)
-            SELECT enqueue_batch.queue, coalesce(weights[a.nth], usual), moment, a.id, a.name, 0, 0, 0
+            SELECT enqueue_batch.queue, coalesce(weights[a.nth], default_priority), moment, a.id, a.name, 0, 0, 0
             FROM asked a
         )
         SELECT array_agg(a.id ORDER BY a.nth) INTO ids FROM asked a;
@@ -100,9 +103,9 @@ BEGIN
                 f.max_attempts, f.tags, f.retry, f.trace_context FROM fresh f
         )
         INSERT INTO pending (queue, priority, run_at, job_id, name, attempt, failures, crashes, expires_at, timeout)
-        SELECT enqueue_batch.queue, coalesce(f.priority, weights[f.nth], usual), f.run_at, f.id, f.name, 0, 0, 0, f.expires_at,
+        SELECT enqueue_batch.queue, coalesce(f.priority, weights[f.nth], default_priority), f.run_at, f.id, f.name, 0, 0, 0, f.expires_at,
             f.timeout FROM fresh f;
-        GET DIAGNOSTICS jobs_new = ROW_COUNT; -- without those whose key was held
+        GET DIAGNOSTICS jobs_new = ROW_COUNT; -- without those whose key was taken
         ids := holders;
     END IF;
 
@@ -111,9 +114,9 @@ BEGIN
         VALUES (moment, enqueue_batch.queue, 'enqueued', jobs_new, jobs_later);
     END IF;
 
-    -- A fetcher looks at least once a second at when its next job falls due.
-    IF notify AND soonest < moment + interval '1.5 seconds' AND sleeps(enqueue_batch.queue) THEN
-        PERFORM wake(enqueue_batch.queue);
+    -- A fetcher asks at least once a second when its next job falls due.
+    IF notify AND soonest < moment + interval '1.5 seconds' AND has_listener(enqueue_batch.queue) THEN
+        PERFORM notify_queue(enqueue_batch.queue);
     END IF;
     RETURN ids;
 END $$;

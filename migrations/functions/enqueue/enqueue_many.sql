@@ -1,5 +1,9 @@
--- Adds jobs of one queue, all or none, and returns their ids in order; a job whose
--- idempotency key is held gives its holder's.
+-- Enqueues 1 to 10,000 jobs of one queue, all or none, and returns their ids in order.
+-- names and data have one length; options, if given, holds null or an object as
+-- read_options describes for each job. A job whose idempotency key is taken is not enqueued:
+-- the id is that of the job that holds the key. notify => false sends no NOTIFY, for callers
+-- that PREPARE TRANSACTION.
+-- Indexes and locks: those of enqueue_one and enqueue_batch.
 CREATE OR REPLACE FUNCTION penstock.enqueue_many(queue text, names text[], data jsonb[], options jsonb[] DEFAULT NULL,
     notify boolean DEFAULT true) RETURNS bigint[]
 LANGUAGE plpgsql SECURITY DEFINER
@@ -7,7 +11,7 @@ SET search_path = penstock, pg_temp SET plan_cache_mode = force_generic_plan SET
 DECLARE
     id bigint;
 BEGIN
-    -- An array of other bounds or dimensions has nothing at 1 either, and is the batch's to read.
+    -- An array with other bounds or dimensions has nothing at 1 either; enqueue_batch reads it.
     IF cardinality(names) = 1 AND cardinality(data) = 1
         AND (options IS NULL OR cardinality(options) = 1 AND options[1] IS NOT NULL) THEN
         id := enqueue_one(queue, names[1], data[1], options[1], notify);
@@ -18,8 +22,8 @@ BEGIN
     RETURN enqueue_batch(queue, names, data, options, notify);
 END $$;
 
--- The same for any driver: jobs is an array of objects with name, data and the
--- options of read_options.
+-- Enqueues jobs from a JSON array, which any driver can send. Each element is an object with
+-- name, data and the options of read_options.
 CREATE OR REPLACE FUNCTION penstock.enqueue_many(queue text, jobs jsonb, notify boolean DEFAULT true) RETURNS bigint[]
 LANGUAGE plpgsql SECURITY DEFINER SET search_path = penstock, pg_temp SET jit = off AS $$
 DECLARE

@@ -1,15 +1,16 @@
--- Reads and checks one job's options: priority, delay (ms), runAt, retryStrategy,
--- maxAttempts, timeout (ms), expiresIn (ms), tags, idempotencyKey, traceContext. What is
--- not there is not asked for: most jobs bring one of them, and 10,000 come in a call.
+-- Reads and checks the options of one job: priority, delay (ms), runAt, retryStrategy,
+-- maxAttempts, timeout (ms), expiresIn (ms), tags, idempotencyKey, traceContext. It handles
+-- only the options that are there: most jobs bring one, and a call can have 10,000 jobs.
+-- job is the job's position in a call of many, for the error.
 CREATE OR REPLACE FUNCTION penstock.read_options(options jsonb, moment timestamptz, job bigint) RETURNS penstock.job_options
 LANGUAGE plpgsql STABLE AS $$
 DECLARE
-    o     penstock.job_options;
-    odd   text;
-    delay interval;
-    word  text := options ->> 'priority';
-    due   text := options ->> 'runAt';
-    named boolean;
+    o              penstock.job_options;
+    unknown_option text;
+    delay          interval;
+    word           text := options ->> 'priority';
+    due            text := options ->> 'runAt';
+    named          boolean;
 BEGIN
     IF jsonb_typeof(options) <> 'object' THEN
         PERFORM penstock.refuse('options', 'a JSON object', jsonb_typeof(options), job);
@@ -17,10 +18,10 @@ BEGIN
         PERFORM penstock.refuse('options', 'JSON of at most 1048576 bytes', 'more', job);
     ELSIF options - '{priority,delay,runAt,retryStrategy,maxAttempts,timeout,expiresIn,tags,idempotencyKey,traceContext}'::text[]
             <> '{}' THEN
-        SELECT k INTO odd FROM jsonb_object_keys(options) k WHERE k NOT IN ('priority', 'delay', 'runAt',
+        SELECT k INTO unknown_option FROM jsonb_object_keys(options) k WHERE k NOT IN ('priority', 'delay', 'runAt',
             'retryStrategy', 'maxAttempts', 'timeout', 'expiresIn', 'tags', 'idempotencyKey', 'traceContext');
         PERFORM penstock.refuse('options', 'of priority, delay, runAt, retryStrategy, maxAttempts, timeout, expiresIn, '
-            || 'tags, idempotencyKey, traceContext', odd, job);
+            || 'tags, idempotencyKey, traceContext', unknown_option, job);
     END IF;
     IF word ~ '^[1-9]\d?$' THEN
         o.priority := word;

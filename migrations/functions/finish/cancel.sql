@@ -1,7 +1,9 @@
--- Cancels a job: a waiting one ends at once (cancelled), a running one is told
--- through its worker's heartbeat and ends as cancelled unless it completes first
--- (cancelling). Returns that word, finished when there was nothing left to
--- cancel, or null when no such job is known.
+-- Cancels a job. A waiting job ends at once (cancelled). A running job is stopped through
+-- its worker's heartbeat and ends as cancelled unless it completes first (cancelling). The
+-- result is that word, finished if there was nothing left to cancel, or null if no such job
+-- is known.
+-- Indexes: the keys (job_id, queue) of pending and running, the primary key of jobs. Locks:
+-- the job's row in pending or running.
 CREATE OR REPLACE FUNCTION penstock.cancel(job_id bigint) RETURNS text
 LANGUAGE plpgsql SECURITY DEFINER SET search_path = penstock, pg_temp SET jit = off AS $$
 #variable_conflict use_column
@@ -12,8 +14,8 @@ BEGIN
     IF its_queue IS NULL THEN
         RETURN NULL;
     END IF;
-    -- A job moves between pending and running while this looks for it; one statement
-    -- that finds it in neither proves that it has finished.
+    -- A job may move between pending and running during this call. One statement that finds
+    -- it in neither proves that it has finished.
     LOOP
         DELETE FROM pending p WHERE p.job_id = cancel.job_id AND p.queue = its_queue RETURNING p.* INTO gone;
         IF found THEN

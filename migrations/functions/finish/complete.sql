@@ -1,6 +1,7 @@
--- Completes one attempt inside the caller's transaction, so that its effects and
--- the completion commit together or not at all (P6). A lost lease raises PN409,
--- which fails that transaction (P5); a repeat of this completion does nothing (P8).
+-- Completes one attempt in the caller's transaction, so that its effects and the completion
+-- commit together or not at all (P6). A lost lease raises PN409, which fails the transaction
+-- (P5). A repeat of this completion does nothing (P8).
+-- Indexes and locks: those of finish.
 CREATE OR REPLACE FUNCTION penstock.complete(queue text, job_id bigint, attempt integer, result jsonb DEFAULT NULL) RETURNS void
 LANGUAGE plpgsql SECURITY DEFINER SET search_path = penstock, pg_temp SET jit = off AS $$
 DECLARE

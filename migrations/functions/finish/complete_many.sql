@@ -1,21 +1,23 @@
--- Completes attempts of one queue that have nothing to say beside: the short way that
--- most attempts take, one delete and one insert. Answers one row, in finish's words,
--- for each that it did not accept, so that as a rule nothing is built, sent and read.
+-- Completes attempts of one queue that have no result: the fast path that most attempts
+-- take, one DELETE and one INSERT. It returns a row, as finish does, only for attempts that it
+-- did not accept, so usually nothing is built, sent or read.
+-- Indexes: the primary keys of running, attempts and breakers. Locks: the attempts' rows of
+-- running, in the order of ids, waiting at most 2 s (lock_timeout).
 CREATE OR REPLACE FUNCTION penstock.complete_many(queue text, job_ids bigint[], attempts integer[])
 RETURNS SETOF penstock.endings
 LANGUAGE plpgsql SECURITY DEFINER
 SET search_path = penstock, pg_temp SET plan_cache_mode = force_generic_plan SET enable_seqscan = off
 SET enable_bitmapscan = off SET enable_hashjoin = off SET enable_mergejoin = off SET enable_material = off SET jit = off
--- A row that a handler's open transaction keeps must not hold up everybody's results.
+-- A row that a handler's open transaction has locked must not delay all other results.
 SET lock_timeout = '2s' AS $$
 #variable_conflict use_column
 DECLARE
-    n      CONSTANT integer := coalesce(cardinality(job_ids), 0);
-    moment CONSTANT timestamptz := clock_timestamp();
-    broken CONSTANT boolean := EXISTS (SELECT FROM breakers b WHERE b.queue = complete_many.queue);
-    names  text[];
-    ids    bigint[];
-    nths   integer[];
+    n               CONSTANT integer := coalesce(cardinality(job_ids), 0);
+    moment          CONSTANT timestamptz := clock_timestamp();
+    broken          CONSTANT boolean := EXISTS (SELECT FROM breakers b WHERE b.queue = complete_many.queue);
+    names           text[];
+    ids             bigint[];
+    attempt_numbers integer[];
 BEGIN
     IF cardinality(complete_many.attempts) IS DISTINCT FROM n AND n > 0 THEN
         PERFORM refuse('attempts', 'as many as job_ids', cardinality(complete_many.attempts)::text);
@@ -43,9 +45,9 @@ BEGIN
         GROUP BY d.name, d.claimed_at
     )
     SELECT CASE WHEN broken THEN array_agg(e.name) END, array_agg(e.job_id), array_agg(e.attempt)
-    INTO names, ids, nths FROM ended e;
+    INTO names, ids, attempt_numbers FROM ended e;
     IF names IS NOT NULL THEN
-        PERFORM count_for_breakers(complete_many.queue, names, ids, nths, array_fill(false, ARRAY[cardinality(ids)]));
+        PERFORM count_for_breakers(complete_many.queue, names, ids, attempt_numbers, array_fill(false, ARRAY[cardinality(ids)]));
     END IF;
     IF coalesce(cardinality(ids), 0) < n THEN
         -- A new statement, so it sees an end that the delete above waited for.
@@ -53,7 +55,7 @@ BEGIN
         SELECT m.job_id, m.attempt, CASE a.outcome WHEN 'completed' THEN 'already_done' ELSE 'lease_lost' END,
             a.outcome, NULL::text, NULL::timestamptz
         FROM (SELECT u.job_id, u.attempt FROM unnest(job_ids, complete_many.attempts) u(job_id, attempt)
-              EXCEPT SELECT e.job_id, e.attempt FROM unnest(ids, nths) e(job_id, attempt)) m
+              EXCEPT SELECT e.job_id, e.attempt FROM unnest(ids, attempt_numbers) e(job_id, attempt)) m
         LEFT JOIN attempts a ON a.job_id = m.job_id AND a.attempt = m.attempt AND a.queue = complete_many.queue;
     END IF;
 END $$;

@@ -1,5 +1,5 @@
--- Ends one attempt by finish. A lost lease raises PN409, which fails the caller's
--- transaction (P5); a repeat changes nothing and says already_done (P8).
+-- Ends one attempt by finish. A lost lease raises PN409, which fails the caller's transaction
+-- (P5). A repeat changes nothing and returns already_done (P8).
 CREATE OR REPLACE FUNCTION penstock.end_attempt(queue text, job_id bigint, attempt integer, outcome text, class text DEFAULT '',
     message text DEFAULT '', detail text DEFAULT '', delay interval DEFAULT NULL) RETURNS penstock.endings
 LANGUAGE plpgsql SET search_path = penstock, pg_temp SET jit = off AS $$

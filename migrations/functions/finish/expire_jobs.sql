@@ -1,4 +1,8 @@
--- Ends waiting jobs whose expires_at has passed, up to max_jobs; returns how many.
+-- Ends waiting jobs whose expires_at has passed, up to max_jobs, and returns how many.
+-- Indexes: pending_expiry, and the key (job_id, queue) of pending. Locks: the rows of pending,
+-- FOR UPDATE SKIP LOCKED.
+-- enable_seqscan, enable_hashjoin and enable_mergejoin are off because max_jobs is unknown to
+-- the plan: it would expect a tenth of all waiting jobs.
 CREATE OR REPLACE FUNCTION penstock.expire_jobs(max_jobs integer DEFAULT 1000) RETURNS integer
 LANGUAGE sql SECURITY DEFINER SET search_path = penstock, pg_temp SET jit = off SET enable_seqscan = off
 SET enable_hashjoin = off SET enable_mergejoin = off AS $$

@@ -1,8 +1,7 @@
--- Fails one attempt. The retry policy decides by class (several, parted by spaces,
--- outermost first) whether the job is retried or dies, and when it runs again; a
--- delay given here (0 to 366 days) overrides the policy's, and retry => false lays
--- the job in the dead letter queue at once. Returns what became of it: state is
--- retrying, dead or cancelled, run_at when it runs next.
+-- Fails one attempt. The retry policy decides by the class (several, separated by spaces,
+-- outermost first) if the job is retried or dies, and when it runs again. A delay given here
+-- (0 to 366 days) overrides the policy's. retry => false moves the job to the dead letter
+-- queue at once. The result's state is retrying, dead or cancelled; run_at is the next run.
 CREATE OR REPLACE FUNCTION penstock.fail(queue text, job_id bigint, attempt integer, class text DEFAULT 'Error', message text DEFAULT '',
     detail text DEFAULT '', delay interval DEFAULT NULL, retry boolean DEFAULT true) RETURNS penstock.endings
 LANGUAGE sql SECURITY DEFINER SET search_path = penstock, pg_temp SET jit = off AS $$

@@ -1,5 +1,5 @@
--- Notes how far a running attempt is (0-100) and a word about it; false when the
--- lease is lost. Kept with the attempt when it ends.
+-- Records how far a running attempt is (0 to 100) and a note about it. False if the lease is
+-- lost. Both are kept with the attempt when it ends.
 CREATE OR REPLACE FUNCTION penstock.progress(queue text, job_id bigint, attempt integer, percent integer, note text DEFAULT NULL)
 RETURNS boolean LANGUAGE plpgsql SECURITY DEFINER
 SET search_path = penstock, pg_temp SET plan_cache_mode = force_generic_plan SET enable_seqscan = off

@@ -1,5 +1,5 @@
--- Puts one job off for delay (0 to 366 days): the attempt ends, no failure is
--- counted, and the job runs again then, however often it was put off.
+-- Puts one job off for delay (0 to 366 days). The attempt ends, no failure is counted, and
+-- the job runs again after the delay, however often it was put off.
 CREATE OR REPLACE FUNCTION penstock.snooze(queue text, job_id bigint, attempt integer, delay interval) RETURNS penstock.endings
 LANGUAGE plpgsql SECURITY DEFINER SET search_path = penstock, pg_temp SET jit = off AS $$
 BEGIN

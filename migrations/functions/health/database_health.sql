@@ -1,6 +1,5 @@
--- What is wrong with the database and with the scheduled tasks. Whose transactions
--- are old is seen only if the schema's owner may read all of pg_stat_activity
--- (pg_read_all_stats).
+-- Returns the issues of the database and of the scheduled tasks. Old transactions of other roles are
+-- visible only if the owner of the schema may read all of pg_stat_activity (pg_read_all_stats).
 CREATE OR REPLACE FUNCTION penstock.database_health() RETURNS SETOF penstock.health_issues
 LANGUAGE sql STABLE SECURITY DEFINER SET search_path = penstock, pg_temp SET jit = off AS $$
     WITH held AS (

@@ -1,4 +1,4 @@
--- What a queue is held against, every field filled.
+-- Returns the health thresholds of a queue, with every field filled.
 CREATE OR REPLACE FUNCTION penstock.effective_thresholds(queue text) RETURNS SETOF penstock.health_thresholds
 LANGUAGE sql STABLE SET search_path = penstock, pg_temp SET jit = off AS $$
     SELECT effective_thresholds.queue, coalesce(q.span, e.span), coalesce(q.least_attempts, e.least_attempts),

@@ -1,6 +1,6 @@
--- What is wrong with one queue, or with every one: what it has done as sampled, and
--- what waits, runs and is dead as it is now. A queue that nobody uses has nothing
--- wrong; rates need least_attempts to say anything.
+-- Returns the issues of one queue, or of every queue. It compares recent samples and the current
+-- counts with the thresholds. A queue that is not used has no issues. Rates count only from
+-- least_attempts attempts on.
 CREATE OR REPLACE FUNCTION penstock.queue_health(queue text DEFAULT NULL) RETURNS SETOF penstock.health_issues
 LANGUAGE sql STABLE SECURITY DEFINER SET search_path = penstock, pg_temp SET jit = off AS $$
     WITH seen AS MATERIALIZED (
@@ -65,7 +65,7 @@ LANGUAGE sql STABLE SECURITY DEFINER SET search_path = penstock, pg_temp SET jit
     SELECT s.q, 'running_long', CASE WHEN f.age > s.running_critical THEN 'critical' ELSE 'warning' END,
         format('job %s has been running for %s s', f.job_id, round(extract(epoch FROM f.age))), extract(epoch FROM f.age)::float8 * 1000,
         extract(epoch FROM CASE WHEN f.age > s.running_critical THEN s.running_critical ELSE s.running_warning END)::float8 * 1000, 'ms',
-        format('Look at it, and cancel it if it hangs: penstock job get %s; penstock job cancel %1$s', f.job_id), NULL
+        format('Inspect it, and cancel it if it hangs: penstock job get %s; penstock job cancel %1$s', f.job_id), NULL
     FROM seen s CROSS JOIN LATERAL (SELECT r.job_id, clock_timestamp() - r.claimed_at AS age FROM running r WHERE r.queue = s.q
         ORDER BY r.claimed_at LIMIT 1) f
     WHERE f.age > least(s.running_warning, s.running_critical)
@@ -89,7 +89,7 @@ LANGUAGE sql STABLE SECURITY DEFINER SET search_path = penstock, pg_temp SET jit
     SELECT s.q, 'error_spike', CASE WHEN f.n >= s.spike_critical THEN 'critical' ELSE 'warning' END,
         format('%s jobs died of one error, %s (%s), against %s in the day before', f.n, f.error_class, f.fingerprint, f.before), f.n,
         CASE WHEN f.n >= s.spike_critical THEN s.spike_critical ELSE s.spike_warning END, 'jobs',
-        format('Look at one: penstock dlq list %s --fingerprint %s --limit 1', s.q, f.fingerprint), NULL
+        format('Inspect one: penstock dlq list %s --fingerprint %s --limit 1', s.q, f.fingerprint), NULL
     FROM seen s CROSS JOIN LATERAL (
         SELECT d.fingerprint, max(d.error_class) AS error_class, count(*) FILTER (WHERE d.failed_at > clock_timestamp() - s.span)::float8 AS n,
             count(*) FILTER (WHERE d.failed_at <= clock_timestamp() - s.span) AS before

@@ -1,5 +1,5 @@
--- Keeps a report of every queue there is and of the database, and forgets those
--- older than this; returns how many it keeps anew. Details are not kept.
+-- Stores a health report of every queue and of the database, deletes reports that are older than the
+-- retention, and returns how many it stored. Details are not stored.
 CREATE OR REPLACE FUNCTION penstock.report_health(retention interval DEFAULT '30 days') RETURNS integer
 LANGUAGE plpgsql SECURITY DEFINER SET search_path = penstock, pg_temp SET jit = off AS $$
 DECLARE

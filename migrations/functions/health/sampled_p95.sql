@@ -1,5 +1,5 @@
--- The 95th percentile, in milliseconds, of what a queue's attempts took since then
--- by the samples of a step, and how many those are.
+-- Returns the 95th percentile, in milliseconds, of what the attempts of a queue took, from the
+-- samples of a step, and how many attempts those are.
 CREATE OR REPLACE FUNCTION penstock.sampled_p95(queue text, step text, since timestamptz, until timestamptz, OUT p95 float8, OUT jobs bigint)
 LANGUAGE sql STABLE SET search_path = penstock, pg_temp SET jit = off AS $$
     WITH b AS (

@@ -1,5 +1,5 @@
--- Sets what a queue (or every queue, *) is held against: thresholds has columns of
--- health_thresholds, durations in milliseconds; null takes a queue's own away.
+-- Sets the health thresholds of a queue (* is every queue). thresholds has columns of
+-- health_thresholds, with durations in milliseconds; null removes the queue's own value.
 CREATE OR REPLACE FUNCTION penstock.set_health_thresholds(queue text, thresholds jsonb) RETURNS void
 LANGUAGE plpgsql SECURITY DEFINER SET search_path = penstock, pg_temp SET jit = off AS $$
 #variable_conflict use_column

@@ -1,6 +1,6 @@
--- Does one thing to every job a filter finds among at most max_scanned: cancel,
--- run_now, reprioritize (argument: the priority) or reschedule (argument: the
--- time). Returns how many it changed; recorded in the audit log.
+-- Changes every job that satisfies a filter among at most max_scanned: cancel, run_now,
+-- reprioritize (argument: the priority) or reschedule (argument: the time). It returns how many it
+-- changed, and the audit log records it.
 CREATE OR REPLACE FUNCTION penstock.change_jobs(action text, filter jsonb, argument text DEFAULT NULL, before_id bigint DEFAULT NULL,
     max_rows integer DEFAULT 1000, max_scanned integer DEFAULT 10000,
     OUT changed integer, OUT more boolean, OUT last_id bigint)
@@ -13,7 +13,7 @@ DECLARE
 BEGIN
     IF action IS NULL OR action NOT IN ('cancel', 'run_now', 'reprioritize', 'reschedule') THEN
         PERFORM refuse('action', 'cancel, run_now, reprioritize or reschedule', action);
-    ELSIF filter IS NULL THEN -- forgotten, not empty
+    ELSIF filter IS NULL THEN -- missing, not empty
         PERFORM refuse('filter', 'a JSON object; {} is every job', NULL);
     ELSIF action = 'reprioritize' THEN
         PERFORM priority_weight(coalesce(to_jsonb(argument), '""'));
@@ -29,7 +29,7 @@ BEGIN
     END IF;
     SELECT * INTO page FROM find_jobs(filter, before_id, max_rows, max_scanned);
     changed := 0;
-    -- In the order in which finish locks what runs, so that neither deadlocks the other.
+    -- In the order in which finish locks rows of running, so that they cannot deadlock.
     FOR one IN SELECT u.id FROM unnest(page.ids) u(id) ORDER BY u.id LOOP
         changed := changed + CASE action
             WHEN 'cancel' THEN (coalesce(cancel(one), '') IN ('cancelled', 'cancelling'))::integer

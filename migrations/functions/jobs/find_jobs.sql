@@ -1,9 +1,8 @@
--- Finds jobs that satisfy a filter, the newest id first: up to max_rows, having
--- read at most max_scanned with ids below before_id (null: from the newest).
--- filter: queue, state, name, tag, class (of the last error), enqueuedFrom,
--- enqueuedTo, data. more says that there may be others below last_id. A filter by
--- waiting, scheduled, retrying, running or dead reads only what is in that state.
--- Rows come in an index's order, so a page is read no further than it goes.
+-- Finds jobs that satisfy a filter, newest id first. It returns up to max_rows and reads at most
+-- max_scanned, with ids below before_id (null: from the newest). filter has queue, state, name,
+-- tag, class (of the last error), enqueuedFrom, enqueuedTo, data. more is true if there may be
+-- others below last_id. A filter by waiting, scheduled, retrying, running or dead reads only jobs
+-- of that state. Rows come in the order of an index, so a page is read no further than it needs.
 CREATE OR REPLACE FUNCTION penstock.find_jobs(filter jsonb, before_id bigint, max_rows integer, max_scanned integer,
     OUT ids bigint[], OUT more boolean, OUT last_id bigint)
 LANGUAGE plpgsql STABLE SECURITY DEFINER
@@ -11,10 +10,10 @@ SET search_path = penstock, pg_temp SET enable_seqscan = off SET enable_bitmapsc
 SET enable_mergejoin = off SET enable_material = off SET jit = off AS $$
 #variable_conflict use_column
 DECLARE
-    f     CONSTANT jsonb := check_filter(filter, '{queue,state,name,tag,class}', '{enqueuedFrom,enqueuedTo}', '{}');
-    state CONSTANT text := f ->> 'state';
-    path  CONSTANT jsonpath := (f ->> 'data')::jsonpath;
-    top   CONSTANT bigint := coalesce(least(before_id - 1, 9007199254740991), 9007199254740991);
+    f      CONSTANT jsonb := check_filter(filter, '{queue,state,name,tag,class}', '{enqueuedFrom,enqueuedTo}', '{}');
+    state  CONSTANT text := f ->> 'state';
+    path   CONSTANT jsonpath := (f ->> 'data')::jsonpath;
+    top    CONSTANT bigint := coalesce(least(before_id - 1, 9007199254740991), 9007199254740991);
     source text;
 BEGIN
     source := CASE
@@ -30,7 +29,7 @@ BEGIN
     EXECUTE format('SELECT p.id FROM (%s) p WHERE p.id <= $1 ORDER BY p.id DESC OFFSET $2 - 1 LIMIT 1', source)
     INTO last_id USING top, max_scanned;
     more := last_id IS NOT NULL;
-    -- The state is asked row by row: joined, the view would be read as a whole.
+    -- The state is read row by row: a join would read the whole view.
     EXECUTE format('
         SELECT coalesce(array_agg(m.id ORDER BY m.id DESC), ''{}'') FROM (
             SELECT p.id FROM (%s) p JOIN jobs j ON j.id = p.id AND j.queue = p.queue
@@ -40,7 +39,7 @@ BEGIN
               AND ($3 ->> ''tag'' IS NULL OR j.tags @> ARRAY[$3 ->> ''tag''])
               AND ($3 ->> ''enqueuedFrom'' IS NULL OR j.enqueued_at >= ($3 ->> ''enqueuedFrom'')::timestamptz)
               AND ($3 ->> ''enqueuedTo'' IS NULL OR j.enqueued_at < ($3 ->> ''enqueuedTo'')::timestamptz)
-              AND ($4 IS NULL OR data_holds(j.data, $4))
+              AND ($4 IS NULL OR data_matches(j.data, $4))
               AND ($3 ->> ''state'' IS NULL OR $3 ->> ''state'' =
                   (SELECT i.state FROM job_states i WHERE i.id = p.id AND i.queue = p.queue))
               AND ($3 ->> ''class'' IS NULL OR $3 ->> ''class'' = (SELECT a.error_class FROM attempts a

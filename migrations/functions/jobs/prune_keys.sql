@@ -1,4 +1,4 @@
--- Forgets idempotency keys that bind nobody any more, up to max_keys.
+-- Deletes idempotency keys that have expired, up to max_keys. Index: idempotency_keys_until.
 CREATE OR REPLACE FUNCTION penstock.prune_keys(max_keys integer DEFAULT 10000) RETURNS integer
 LANGUAGE sql SECURITY DEFINER SET search_path = penstock, pg_temp SET jit = off AS $$
     WITH old AS MATERIALIZED (

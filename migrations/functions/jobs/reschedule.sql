@@ -13,7 +13,7 @@ BEGIN
     WHERE p.job_id = reschedule.job_id AND p.queue = (SELECT j.queue FROM jobs j WHERE j.id = reschedule.job_id)
     RETURNING p.queue INTO its_queue;
     IF its_queue IS NOT NULL THEN
-        PERFORM wake(its_queue);
+        PERFORM notify_queue(its_queue);
     END IF;
     RETURN its_queue IS NOT NULL;
 END $$;

@@ -1,4 +1,4 @@
--- Adds rows to the samples, one for each key at most.
+-- Adds rows to metric_samples, at most one for each key.
 CREATE OR REPLACE FUNCTION penstock.add_metric_samples(fresh penstock.metric_samples[]) RETURNS void
 LANGUAGE sql SET search_path = penstock, pg_temp SET jit = off AS $$
     INSERT INTO metric_samples AS m SELECT f.* FROM unnest(fresh) f ORDER BY f.queue, f.step, f.at

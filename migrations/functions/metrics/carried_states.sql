@@ -1,6 +1,6 @@
--- What each queue holds: as the last look counted it, carried forward. How many jobs
--- wait or run is exact; how many of those that wait retry, and what has fallen due
--- since, is as of the look, at.
+-- Returns what each queue holds: the last count, carried forward by the tallies since. How many
+-- jobs wait or run is exact. How many of the waiting ones retry, and what has fallen due since, is
+-- as of the count (at).
 CREATE OR REPLACE FUNCTION penstock.carried_states(queue text) RETURNS SETOF penstock.live_states
 LANGUAGE plpgsql STABLE SET search_path = penstock, pg_temp SET plan_cache_mode = force_generic_plan SET jit = off AS $$
 #variable_conflict use_column

@@ -1,5 +1,4 @@
--- As sample_metrics, when there are at least so many tallies; else nothing is done, and 0
--- returned.
+-- Does what sample_metrics does if there are at least so many tallies; else it returns 0.
 CREATE OR REPLACE FUNCTION penstock.fold_metrics(least_tallies integer, max_tallies integer) RETURNS integer
 LANGUAGE plpgsql SECURITY DEFINER SET search_path = penstock, pg_temp SET jit = off AS $$
 BEGIN

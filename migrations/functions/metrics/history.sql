@@ -1,6 +1,6 @@
--- How a queue went, or all of them together (null): a row for each minute, hour or day
--- from since on and before until in which anything was seen; gaps are gaps. Sums are
--- those of the step; the state is its mean, most_waiting and oldest_waiting_ms its most.
+-- Returns the history of a queue, or of all together (null): a row for each minute, hour or day at
+-- or after since and before until that has samples. Sums are those of the step; the state is its
+-- mean; most_waiting and oldest_waiting_ms are its maximum.
 CREATE OR REPLACE FUNCTION penstock.history(queue text, since timestamptz, until timestamptz, step text DEFAULT 'minute')
 RETURNS SETOF penstock.metric_samples
 LANGUAGE plpgsql STABLE SECURITY DEFINER
@@ -26,7 +26,7 @@ BEGIN
         SELECT m.* FROM metric_samples m
         WHERE history.step <> 'minute' AND m.step = 'minute' AND m.at >= greatest(rolled_to, date_trunc(history.step, history.since, 'UTC'))
           AND m.at < history.until AND (history.queue IS NULL OR m.queue = history.queue)
-    ), each AS (SELECT s.* FROM summed(ARRAY(SELECT p::metric_samples FROM parts p), history.step) s)
+    ), each AS (SELECT s.* FROM sum_samples(ARRAY(SELECT p::metric_samples FROM parts p), history.step) s)
     SELECT e.at, sum(e.enqueued)::bigint, sum(e.completed)::bigint, sum(e.failed)::bigint, sum(e.lost)::bigint,
         sum(e.snoozed)::bigint, sum(e.released)::bigint, sum(e.cancelled)::bigint, sum(e.expired)::bigint, sum(e.died)::bigint,
         sum(e.claimed)::bigint, sum(e.processing_ms), sum(e.wait_ms), max(e.samples), sum(e.waiting), sum(e.scheduled),

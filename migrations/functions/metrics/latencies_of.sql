@@ -1,5 +1,5 @@
--- How long the attempts of tallies took, of each name and of all of them together (*):
--- a queue is asked about as a whole more often than not, and has many names.
+-- Returns how long the attempts of tallies took, for each name and for all names together (*). Most
+-- questions are about a whole queue, which has many names.
 CREATE OR REPLACE FUNCTION penstock.latencies_of(given penstock.tallies[], step text) RETURNS SETOF penstock.latency_samples
 LANGUAGE sql STABLE SET search_path = penstock, pg_temp SET jit = off AS $$
     WITH times AS (

@@ -1,4 +1,4 @@
--- The minutes of a span of time, merged into one row for each queue, name and metric.
+-- Merges the minutes of a span of time into one row for each queue, name and metric.
 CREATE OR REPLACE FUNCTION penstock.merged_latencies(since timestamptz, until timestamptz) RETURNS SETOF penstock.latency_samples
 LANGUAGE sql STABLE SET search_path = penstock, pg_temp SET jit = off AS $$
     WITH minutes AS (

@@ -1,6 +1,6 @@
--- The duration that a share (0 to 1) of those counted did not exceed, by the nearest
--- rank: within 1% of it. Null where none is counted. A loop, since it is called for
--- every row that a report looks at: 76 us for 300 buckets, a query takes 500.
+-- Returns the duration that a share (0 to 1) of the counted ones did not exceed, by the nearest
+-- rank, within 1%. Null if nothing was counted. It is a loop because reports call it for every
+-- row: 76 us for 300 buckets, where a query takes 500.
 CREATE OR REPLACE FUNCTION penstock.percentile_ms(buckets smallint[], counts bigint[], share float8) RETURNS float8
 LANGUAGE plpgsql IMMUTABLE STRICT AS $$
 DECLARE

@@ -1,11 +1,11 @@
--- How long attempts of a queue (and a name, unless null) took that ended from since on
--- and before until: a row for each metric of latency_samples. What is due at the end of
--- a span that reaches to now counts in wait with its age, so that a stall shows.
+-- Returns how long attempts of a queue (and a name, unless null) took that ended at or after since
+-- and before until: a row for each metric of latency_samples. If the span reaches to now, jobs
+-- that are due count in wait with their age, so that a stall shows.
 --   source attempts   from the rows, interpolated: spans of up to an hour with at most
 --                     20,000 attempts of the queue and 50,000 of all
 --   source samples    percentiles are within 1% of the time at their rank,
 --                     floor(share x (jobs - 1)); the rest is exact. The span starts and
---                     ends at a minute. Of more than 50,000 due, a random share counts.
+--                     ends at a minute. Of more than 50,000 due jobs a random share counts.
 CREATE OR REPLACE FUNCTION penstock.performance(queue text, name text DEFAULT NULL, since timestamptz DEFAULT now() - interval '1 hour',
     until timestamptz DEFAULT now()) RETURNS SETOF penstock.latencies
 LANGUAGE plpgsql STABLE SECURITY DEFINER
@@ -67,7 +67,7 @@ BEGIN
 
     RETURN QUERY
     WITH parts AS MATERIALIZED (
-        SELECT l.* FROM cover(start, CASE WHEN open_ THEN moment + interval '1 minute' ELSE ending END) c
+        SELECT l.* FROM covering_steps(start, CASE WHEN open_ THEN moment + interval '1 minute' ELSE ending END) c
         CROSS JOIN LATERAL ( -- OFFSET 0: a probe of the key for each piece, which the planner would not choose
             SELECT * FROM latency_samples l WHERE l.queue = performance.queue AND l.step = c.step AND l.at >= c.low AND l.at < c.high
               AND l.name = coalesce(performance.name, '*') OFFSET 0) l

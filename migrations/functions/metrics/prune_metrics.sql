@@ -1,6 +1,5 @@
--- Deletes samples that are past what settings keep of their step, up to max_rows of
--- each kind, and returns how many; call it until it returns 0. A minute stays until
--- its hour is rolled up.
+-- Deletes samples that settings keep no longer, up to max_rows of each kind, and returns how many;
+-- call it until it returns 0. A minute stays until its hour is rolled up.
 CREATE OR REPLACE FUNCTION penstock.prune_metrics(max_rows integer DEFAULT 10000) RETURNS integer
 LANGUAGE plpgsql SECURITY DEFINER SET search_path = penstock, pg_temp SET jit = off AS $$
 DECLARE

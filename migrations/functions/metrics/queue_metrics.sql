@@ -1,8 +1,9 @@
--- How a queue does: its state now and what happened in the span of time before, which
--- starts at a minute (since), an hour when it is longer than two days. Without a queue: a row for each, and one for all of them,
--- whose queue is null. Rates of what did not happen are null; rates are per second.
+-- Returns the figures of a queue: its state now, and what happened in the span before, which starts
+-- at a minute (since), or at an hour if it is longer than two days. Without a queue it returns a
+-- row for each, and one for all of them with a null queue. A rate of something that did not happen
+-- is null. Rates are per second.
 --   success_rate       completed / (completed + failed), of attempts
---   average_wait_ms    from due to claim; what is due now counts with its age
+--   average_wait_ms    from due to claim; jobs that are due now count with their age
 --   drain_rate         jobs that left: completed, cancelled, expired, died
 --   drain_seconds      until nothing is due at these rates; null: never
 --   capacity           slots of live workers / mean processing time
@@ -22,10 +23,10 @@ BEGIN
     since_ := sampled_since(moment - span, span);
     RETURN QUERY
     WITH happened AS (
-        SELECT m.* FROM cover(since_, moment + interval '1 minute') c
+        SELECT m.* FROM covering_steps(since_, moment + interval '1 minute') c
         CROSS JOIN LATERAL samples_between(queue_metrics.queue, c.step, c.low, c.high) m
         UNION ALL
-        -- Those without a claim, one for each call that enqueued, are added up before.
+        -- Those without a claim, one for each enqueue, are added up first.
         SELECT m.* FROM metrics_of(ARRAY(
             SELECT t FROM tallies t
             WHERE t.claimed_at IS NOT NULL AND t.at >= since_ AND (queue_metrics.queue IS NULL OR t.queue = queue_metrics.queue)

@@ -1,5 +1,5 @@
--- Sums the minutes of every hour that is over up to the hour and into its day, and
--- returns how many hours that were; null while somebody else is at the samples.
+-- Sums the minutes of every completed hour into the hour and its day, and returns how many hours.
+-- Null while another session works on the samples.
 CREATE OR REPLACE FUNCTION penstock.roll_up_metrics() RETURNS integer
 LANGUAGE plpgsql SECURITY DEFINER SET search_path = penstock, pg_temp SET jit = off AS $$
 DECLARE

@@ -1,9 +1,9 @@
--- Looks at the state of every queue and adds it to the samples of this minute.
+-- Counts the state of every queue and adds it to the samples of this minute.
 -- REQUIRES: the lock of sample_metrics.
 CREATE OR REPLACE FUNCTION penstock.sample_states() RETURNS void
 LANGUAGE plpgsql SET search_path = penstock, pg_temp SET jit = off AS $$
 DECLARE
-    -- One statement, so that what is counted and what is not folded yet are of one moment.
+    -- One statement, so that the counts and the tallies are of one moment.
     states queue_states[] := ARRAY(
         SELECT ROW(coalesce(s.queue, u.queue), coalesce(s.at, clock_timestamp()), coalesce(s.waiting, 0), coalesce(s.scheduled, 0),
             coalesce(s.retrying, 0), coalesce(s.due, 0), coalesce(s.running, 0), coalesce(s.dead, 0), coalesce(s.slots, 0),

@@ -1,5 +1,5 @@
--- The samples of one queue, or of all (null). Two statements, so that each has one plan
--- that serves every call: to plan took longer than to read.
+-- Returns the samples of one queue, or of all (null). It has two statements so that each has one
+-- plan for every call: planning took longer than reading.
 CREATE OR REPLACE FUNCTION penstock.samples_between(queue text, step text, low timestamptz, high timestamptz) RETURNS SETOF penstock.metric_samples
 LANGUAGE plpgsql STABLE SET search_path = penstock, pg_temp SET plan_cache_mode = force_generic_plan SET enable_seqscan = off
 SET jit = off AS $$

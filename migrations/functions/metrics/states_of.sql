@@ -1,5 +1,5 @@
--- The state of one queue, or of all (null): counted now, but carried forward where
--- more than 10,000 jobs wait or are dead and somebody looks every ten seconds.
+-- Returns the state of one queue, or of all (null): counted now, or carried forward if more than
+-- 10,000 jobs wait or are dead and a session counts every ten seconds.
 CREATE OR REPLACE FUNCTION penstock.states_of(queue text) RETURNS SETOF penstock.live_states
 LANGUAGE plpgsql STABLE SET search_path = penstock, pg_temp SET plan_cache_mode = force_custom_plan SET enable_seqscan = off
 SET jit = off AS $$

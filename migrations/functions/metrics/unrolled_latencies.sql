@@ -1,4 +1,4 @@
--- The hours that are not rolled up yet, from their minutes.
+-- Returns the hours that are not rolled up yet, from their minutes.
 CREATE OR REPLACE FUNCTION penstock.unrolled_latencies() RETURNS SETOF penstock.latency_samples
 LANGUAGE sql STABLE SECURITY DEFINER SET search_path = penstock, pg_temp SET jit = off AS $$
     SELECT m.* FROM sampling s

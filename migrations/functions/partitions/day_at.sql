@@ -1,5 +1,6 @@
--- What job_day says, which is asked once a minute: so long a session relies on today's
--- partition, which somebody may have taken away. One expression, as sleeps.
+-- Returns job_day, which the session calls again only once a minute. For that long it relies on
+-- today's partition, which could be dropped. One expression, so that Postgres inlines it into
+-- the caller.
 CREATE OR REPLACE FUNCTION penstock.day_at(moment timestamptz) RETURNS bigint
 LANGUAGE sql AS $$
     SELECT CASE WHEN current_setting('penstock.covered', true) = floor(extract(epoch FROM moment) / 60)::text

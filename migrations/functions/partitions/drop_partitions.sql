@@ -1,10 +1,11 @@
--- Drops the oldest partition that nothing needs any more and returns its first
--- day, or null when there is none or a lock was not had within 100 ms (ask
--- again later). A partition goes when its days are past retention, no job of it
--- waits or runs, and its newest attempt is past retention; the newest partition
--- stays. Its own tables are locked first, then one statement decides, and only
--- then the parents are locked, for the moment a detach takes: whoever holds a
--- transaction open on jobs keeps the partition, and is not kept waiting by it.
+-- Drops the oldest partition that is not needed any more and returns its first day. Null: there
+-- is none, or a lock was not granted within 100 ms; call it again later. A partition is dropped
+-- when its days are past the retention, none of its jobs waits or runs, and its newest attempt
+-- is past the retention. The newest partition stays.
+-- Locks: first an advisory lock (one session at a time), then the two partitions in SHARE mode
+-- while one statement decides, and last jobs and attempts in ACCESS EXCLUSIVE mode, for the
+-- moment that a detach takes. A transaction that reads jobs keeps the partition, and is not
+-- blocked by the attempt. lock_timeout is 100 ms.
 CREATE OR REPLACE FUNCTION penstock.drop_partitions() RETURNS integer
 LANGUAGE plpgsql SECURITY DEFINER
 SET search_path = penstock, pg_temp SET lock_timeout = '100ms' SET jit = off AS $$

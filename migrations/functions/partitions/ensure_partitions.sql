@@ -1,6 +1,7 @@
--- Makes the partitions from today to days_ahead days ahead that are missing and
--- returns how many it made. A table is made standalone, with the bound as a
--- check, and then attached: that locks nobody's reads or writes out.
+-- Creates the partitions that are missing from today to days_ahead days ahead and returns how
+-- many it created. A table is created alone, with the bound as a check constraint, and then
+-- attached, so that reads and writes of jobs are not blocked.
+-- Locks: an advisory lock (one session at a time); SHARE UPDATE EXCLUSIVE on jobs and attempts.
 CREATE OR REPLACE FUNCTION penstock.ensure_partitions(days_ahead integer DEFAULT 7) RETURNS integer
 LANGUAGE plpgsql SECURITY DEFINER
 SET search_path = penstock, pg_temp SET lock_timeout = '100ms' SET jit = off AS $$
@@ -16,7 +17,7 @@ BEGIN
     IF days_ahead IS NULL OR days_ahead NOT BETWEEN 0 AND 366 THEN
         PERFORM refuse('days_ahead', '0 to 366', days_ahead::text);
     END IF;
-    -- Two makers at once would name the same tables.
+    -- Two sessions at once would create the same tables.
     PERFORM pg_advisory_xact_lock(hashtext('penstock'), hashtext('partitions'));
     WHILE day <= today + days_ahead LOOP
         SELECT p.last_day INTO last FROM partitions p WHERE p.first_day <= day AND p.last_day >= day;

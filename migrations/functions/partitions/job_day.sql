@@ -1,7 +1,7 @@
--- The UTC day, in days since 1970, that new ids carry: today, or the newest day
--- before it that has a partition (nobody made newer ones), or the oldest there
--- is (the clock fell back). So enqueue never fails for want of a partition.
--- The session keeps in penstock.covered the minute in which today had one (day_at).
+-- Returns the UTC day, in days since 1970, that new ids carry: today if it has a partition, else
+-- the newest day before it that has one, else the oldest there is (the clock was set back). So
+-- enqueue does not fail for lack of a partition. The session keeps in penstock.covered the
+-- minute in which today had one (day_at).
 CREATE OR REPLACE FUNCTION penstock.job_day() RETURNS bigint
 LANGUAGE plpgsql VOLATILE AS $$
 DECLARE

@@ -1,6 +1,6 @@
--- The weights of jobs that state no priority, in order; tags is null or holds a
--- JSON array or null per job. A rule's error is noted at most once a minute, and
--- nobody waits for whoever notes it.
+-- Returns the weights of jobs that state no priority, in order. tags is null, or holds a JSON
+-- array or null for each job. The error of a rule is recorded at most once a minute.
+-- Locks: an advisory lock that is tried for and never waited for.
 CREATE OR REPLACE FUNCTION penstock.decide_priorities(queue text, data jsonb[], tags jsonb[] DEFAULT NULL) RETURNS smallint[]
 LANGUAGE plpgsql
 SET search_path = penstock, pg_temp SET jit = off AS $$

@@ -1,6 +1,7 @@
--- Which rule and tags decide, and what: the position of the first rule that holds
--- (null: none, the queue's default is the base), the tags that shift, the weight
--- clamped to 1-100, and the errors of the rules that were passed over, by position.
+-- Returns which rule and tags decide the priority of a job, and the result: the position of the
+-- first rule that holds (null if none does; the queue's default is then the base), the tags that
+-- shift the weight, the weight limited to 1 to 100, and the errors of skipped rules by position.
+-- Indexes: the primary keys of priority_rules, priority_tags and queues.
 CREATE OR REPLACE FUNCTION penstock.decide_priority(queue text, data jsonb, tags text[] DEFAULT NULL,
     OUT weight smallint, OUT rule smallint, OUT base smallint, OUT shifting text[], OUT errors jsonb)
 LANGUAGE plpgsql STABLE SECURITY DEFINER
@@ -36,7 +37,7 @@ BEGIN
                 END IF;
                 errors := errors || jsonb_build_object(one.position, 'its priority is neither a weight nor a known level');
             END IF;
-        EXCEPTION WHEN OTHERS THEN -- whatever a condition does, it does not fail an enqueue
+        EXCEPTION WHEN OTHERS THEN -- an error of a condition must not fail an enqueue
             errors := errors || jsonb_build_object(one.position, left(SQLERRM, 500));
         END;
     END LOOP;

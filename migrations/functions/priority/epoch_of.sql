@@ -1,4 +1,4 @@
--- The epoch milliseconds of what looks like a time in JSON's quotes, null when it is none.
+-- Returns the epoch milliseconds of a quoted JSON text that looks like a time; null if it is none.
 CREATE OR REPLACE FUNCTION penstock.epoch_of(quoted text) RETURNS text
 LANGUAGE plpgsql IMMUTABLE STRICT AS $$
 BEGIN

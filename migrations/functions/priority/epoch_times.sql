@@ -1,8 +1,7 @@
--- The data with every value that is an ISO 8601 date and time with a zone, as
--- JavaScript's toISOString() writes it, as epoch milliseconds: jsonpath of
--- Postgres 15 reads neither a Z nor fractions, and numbers compare with $ago_*.
--- Keys, and what is within a longer string, stay as they are. One pass: data may
--- be a long series of times.
+-- Returns data with every date and time as epoch milliseconds, if it is ISO 8601 with a zone, as
+-- JavaScript's toISOString() writes it. jsonpath of Postgres 15 reads neither a Z nor fractions,
+-- and numbers compare with $ago_*. Keys, and times inside a longer text, stay as they are. It
+-- needs one pass, because data may be a long series of times.
 CREATE OR REPLACE FUNCTION penstock.epoch_times(data jsonb) RETURNS jsonb
 LANGUAGE plpgsql IMMUTABLE AS $$
 DECLARE

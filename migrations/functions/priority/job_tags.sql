@@ -1,5 +1,4 @@
--- The tags a job goes by: those of the call and, where they are strings, those
--- of data.metadata.tags; each once.
+-- Returns the tags of a job, each once: those of the call, and the texts in data.metadata.tags.
 CREATE OR REPLACE FUNCTION penstock.job_tags(data jsonb, tags text[]) RETURNS text[]
 LANGUAGE sql IMMUTABLE AS $$
     SELECT coalesce(array_agg(DISTINCT t.tag), '{}') FROM (

@@ -1,4 +1,4 @@
--- The name of the level a weight shows as: the nearest at or below it, else the lowest.
+-- Returns the name of the level for a weight: the nearest at or below it, else the lowest.
 CREATE OR REPLACE FUNCTION penstock.priority_level(weight integer) RETURNS text
 LANGUAGE sql STABLE SECURITY DEFINER SET search_path = penstock, pg_temp SET jit = off AS $$
     SELECT coalesce(

@@ -1,5 +1,5 @@
--- The weight of what a caller calls a priority: a weight 1-100, a level's name,
--- or an object with a weight or else a level. Null stays null.
+-- Returns the weight of a priority as callers give it: a weight from 1 to 100, the name of a
+-- level, or an object with weight or level. Null stays null.
 CREATE OR REPLACE FUNCTION penstock.priority_weight(priority jsonb, job bigint DEFAULT NULL) RETURNS smallint
 LANGUAGE plpgsql STABLE AS $$
 DECLARE

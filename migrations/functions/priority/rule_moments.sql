@@ -1,4 +1,4 @@
--- The moments conditions may use, as epoch milliseconds.
+-- Returns the times that conditions of rules may use, as epoch milliseconds.
 CREATE OR REPLACE FUNCTION penstock.rule_moments(moment timestamptz) RETURNS jsonb
 LANGUAGE sql IMMUTABLE AS $$
     SELECT jsonb_build_object('now', m.ms, 'ago_1m', m.ms - 60000, 'ago_5m', m.ms - 300000,

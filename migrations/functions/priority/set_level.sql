@@ -1,4 +1,4 @@
--- Adds a level or changes its weight (1-100, each once); weight 0 removes it.
+-- Adds a level or changes its weight (1 to 100, each once). Weight 0 removes the level.
 CREATE OR REPLACE FUNCTION penstock.set_level(level text, weight integer) RETURNS void
 LANGUAGE plpgsql SECURITY DEFINER SET search_path = penstock, pg_temp SET jit = off AS $$
 #variable_conflict use_column

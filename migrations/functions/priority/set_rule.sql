@@ -1,4 +1,4 @@
--- Sets the rule at a place of a queue's order, or removes it (condition null).
+-- Sets the rule at a position in a queue's order. A null condition removes it.
 CREATE OR REPLACE FUNCTION penstock.set_rule(queue text, "position" integer, condition text, priority text) RETURNS void
 LANGUAGE plpgsql SECURITY DEFINER SET search_path = penstock, pg_temp SET jit = off AS $$
 #variable_conflict use_column

@@ -1,4 +1,4 @@
--- Pauses a queue: claims hand out nothing, running jobs finish, enqueue goes on.
+-- Pauses a queue: claims return nothing, running jobs finish, and enqueue still works.
 CREATE OR REPLACE FUNCTION penstock.pause_queue(queue text) RETURNS void
 LANGUAGE plpgsql SECURITY DEFINER SET search_path = penstock, pg_temp SET jit = off AS $$
 #variable_conflict use_column

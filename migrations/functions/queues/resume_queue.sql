@@ -6,5 +6,5 @@ LANGUAGE plpgsql SECURITY DEFINER SET search_path = penstock, pg_temp SET jit = 
 BEGIN
     PERFORM check_name('queue', resume_queue.queue);
     UPDATE queues q SET paused = false WHERE q.queue = resume_queue.queue;
-    PERFORM wake(resume_queue.queue);
+    PERFORM notify_queue(resume_queue.queue);
 END $$;

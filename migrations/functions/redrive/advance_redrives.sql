@@ -1,5 +1,6 @@
--- Carries on one redrive that nobody else is carrying on, by a batch its rate
--- allows, and returns how many it redrove; null when there is nothing to do now.
+-- Continues one redrive that no other session is continuing, by the batch that its rate allows,
+-- and returns how many jobs it redrove. Null: there is nothing to do now.
+-- Index: redrives_under_way. Locks: the redrive's row, FOR UPDATE SKIP LOCKED.
 CREATE OR REPLACE FUNCTION penstock.advance_redrives() RETURNS integer
 LANGUAGE plpgsql SECURITY DEFINER SET search_path = penstock, pg_temp SET jit = off AS $$
 #variable_conflict use_column
@@ -29,7 +30,7 @@ BEGIN
         UPDATE redrives c SET canary = 0 WHERE c.id = r.id;
         r.canary := 0;
     END IF;
-    -- What the rate allows since the last batch, at most a thousand at once.
+    -- As many as the rate allows since the last batch, at most a thousand.
     room := least(1000, greatest(1, floor(r.rate * least(extract(epoch FROM moment - r.moved_at), 1))::integer));
     IF r.canary > 0 THEN
         room := r.canary;
@@ -40,7 +41,7 @@ BEGIN
         fresh := redrive_entries(page.ids, page.attempts, r.max_generation, NULL, r.id);
     EXCEPTION WHEN serialization_failure OR deadlock_detected OR lock_not_available THEN
         RAISE;
-    WHEN OTHERS THEN -- one that cannot go on must not hold up the others
+    WHEN OTHERS THEN -- one that cannot continue must not stop the others
         UPDATE redrives c SET state = 'stopped', finished_at = moment, moved_at = moment, note = left(SQLERRM, 500)
         WHERE c.id = r.id;
         RETURN NULL;

@@ -1,5 +1,5 @@
--- Whether a canary may be followed: null while one of its jobs is under way, true
--- when fewer than the share died of one error, else false.
+-- Returns whether a redrive may go on after its canary: null while a job of the canary is under
+-- way, true if fewer than the share died of one error, else false.
 CREATE OR REPLACE FUNCTION penstock.canary_passed(r penstock.redrives) RETURNS boolean
 LANGUAGE sql STABLE AS $$
     SELECT CASE

@@ -1,7 +1,6 @@
--- Redrives one dead job, with other data if given, and returns the new job's id.
--- entry is dlq_<job>_<attempt>, so a repeat cannot touch a later death: it gets
--- the id the first call made. PN404 when no such entry is or was there; PN412 when
--- it was purged.
+-- Redrives one dead job, with other data if given, and returns the id of the new job. entry is
+-- dlq_<job>_<attempt>, so a repeated call cannot affect a later death: it returns the id that the
+-- first call made. PN404 if there is and was no such entry; PN412 if it was purged.
 CREATE OR REPLACE FUNCTION penstock.redrive(queue text, entry text, data jsonb DEFAULT NULL) RETURNS bigint
 LANGUAGE plpgsql SECURITY DEFINER SET search_path = penstock, pg_temp SET jit = off AS $$
 #variable_conflict use_column
@@ -28,7 +27,7 @@ BEGIN
     IF left_.how = 'redriven' THEN
         RETURN left_.new_job_id;
     ELSIF left_.how = 'purged' THEN
-        RAISE EXCEPTION 'dead job % was purged', entry USING ERRCODE = 'PN412', HINT = 'Its data is gone: enqueue it anew.';
+        RAISE EXCEPTION 'dead job % was purged', entry USING ERRCODE = 'PN412', HINT = 'Its data is gone: enqueue it again.';
     END IF;
     RAISE EXCEPTION 'no dead job % in queue %', entry, redrive.queue USING ERRCODE = 'PN404';
 END $$;

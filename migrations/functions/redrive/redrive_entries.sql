@@ -1,7 +1,7 @@
--- Redrives dead jobs that are still dead by this attempt and whose generation is
--- below the cap: each becomes a new job with origin_id and generation + 1, due
--- now. Returns the new ids; entries somebody else holds are passed over. new_data
--- replaces the data, for a single entry.
+-- Redrives jobs that are still dead by this attempt and whose generation is below the cap. Each
+-- becomes a new job with origin_id and generation + 1, due now. It returns the new ids. Entries
+-- that another session has locked are skipped. new_data replaces the data of a single entry.
+-- Indexes: the primary keys of dead_jobs and jobs. Locks: the entries, FOR UPDATE SKIP LOCKED.
 CREATE OR REPLACE FUNCTION penstock.redrive_entries(ids bigint[], attempts integer[], cap integer DEFAULT 100,
     new_data jsonb DEFAULT NULL, redrive_id bigint DEFAULT NULL) RETURNS bigint[]
 LANGUAGE plpgsql
@@ -39,6 +39,6 @@ BEGIN
         INSERT INTO tallies (at, queue, outcome, jobs) SELECT moment, a.queue, 'enqueued', count(*) FROM again a GROUP BY a.queue
     )
     SELECT array_agg(a.id ORDER BY a.id), array_agg(DISTINCT a.queue) INTO fresh, queues FROM again a;
-    PERFORM wake(q) FROM unnest(queues) q;
+    PERFORM notify_queue(q) FROM unnest(queues) q;
     RETURN coalesce(fresh, '{}');
 END $$;

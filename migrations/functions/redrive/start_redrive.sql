@@ -1,5 +1,5 @@
--- Begins to redrive the dead jobs of a queue that a filter finds and returns the
--- operation's id. Refused while another of the queue runs or is paused.
+-- Starts to redrive the dead jobs of a queue that satisfy a filter and returns the id of the
+-- operation. It is refused while another redrive of the queue runs or is paused.
 CREATE OR REPLACE FUNCTION penstock.start_redrive(queue text, filter jsonb DEFAULT '{}', rate integer DEFAULT 1000,
     canary integer DEFAULT 0, canary_share float8 DEFAULT 0.5, max_generation integer DEFAULT 10) RETURNS bigint
 LANGUAGE plpgsql SECURITY DEFINER SET search_path = penstock, pg_temp SET jit = off AS $$

@@ -1,4 +1,4 @@
--- Forgets the claims of workers that are gone.
+-- Deletes the claims of workers that are gone.
 CREATE OR REPLACE FUNCTION penstock.prune_remote_claims() RETURNS integer
 LANGUAGE sql SECURITY DEFINER SET search_path = penstock, pg_temp SET jit = off AS $$
     WITH gone AS (DELETE FROM penstock.remote_claims c

@@ -1,4 +1,4 @@
--- Forgets replies whose time is over.
+-- Deletes stored replies that have expired. Index: replies_until.
 CREATE OR REPLACE FUNCTION penstock.prune_replies(max_rows integer DEFAULT 10000) RETURNS integer
 LANGUAGE sql SECURITY DEFINER SET search_path = penstock, pg_temp SET jit = off AS $$
     WITH gone AS (

@@ -1,5 +1,5 @@
--- Registers a worker that speaks through a server. Only the same owner (the id of
--- an API token, or '' where there are none) may speak for it.
+-- Registers a worker that works through a server. Only the same owner (the id of an API token, or
+-- '' if there are none) may act for it.
 CREATE OR REPLACE FUNCTION penstock.register_remote_worker(owner text, queues text[], host text DEFAULT '', pid integer DEFAULT 0,
     version text DEFAULT '', concurrency integer DEFAULT 1, handlers text[] DEFAULT NULL) RETURNS bigint
 LANGUAGE plpgsql SECURITY DEFINER SET search_path = penstock, pg_temp SET jit = off AS $$

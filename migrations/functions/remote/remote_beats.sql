@@ -1,6 +1,5 @@
--- Beats on behalf of workers whose connection to a server is open while they wait
--- for jobs, and returns those that are still registered. Rows that another call
--- holds are beating already.
+-- Records heartbeats of workers whose connection to a server is open while they wait for jobs, and
+-- returns those that are still registered. A row that another call has locked is beating already.
 CREATE OR REPLACE FUNCTION penstock.remote_beats(worker_ids bigint[]) RETURNS bigint[]
 LANGUAGE plpgsql SECURITY DEFINER SET search_path = penstock, pg_temp SET enable_seqscan = off SET jit = off AS $$
 #variable_conflict use_column

@@ -1,7 +1,7 @@
--- Leases up to max_jobs due jobs of a remote worker's queues (of those in from_queues
--- when given), queue by queue in their order. The same claim_id again returns what it
--- leased before and is still leased; once that has ended, it claims anew. Only the last
--- claims are remembered: an id is to be repeated at once or never.
+-- Leases up to max_jobs due jobs of the queues of a remote worker (of those in from_queues, if
+-- given), queue by queue in their order. The same claim_id again returns what it leased before and
+-- is still leased; when all of that has ended, it claims again. Only the last claims are kept:
+-- repeat an id at once or never.
 CREATE OR REPLACE FUNCTION penstock.remote_claim(worker_id bigint, owner text, claim_id text, max_jobs integer,
     from_queues text[] DEFAULT NULL, default_timeout interval DEFAULT '5 minutes') RETURNS SETOF penstock.leases
 LANGUAGE plpgsql SECURITY DEFINER
@@ -10,12 +10,12 @@ SET enable_bitmapscan = off SET enable_hashjoin = off SET enable_mergejoin = off
 SET jit = off AS $$
 #variable_conflict use_column
 DECLARE
-    me       workers;
-    foreign_ text;
-    its      text;
-    lease    leases;
-    ids      bigint[] := '{}';
-    nths     integer[] := '{}';
+    me              workers;
+    foreign_        text;
+    its             text;
+    lease           leases;
+    ids             bigint[] := '{}';
+    attempt_numbers integer[] := '{}';
 BEGIN
     IF claim_id IS NULL OR remote_claim.claim_id !~ '^[A-Za-z0-9._:-]{1,64}$' THEN
         PERFORM refuse('claim_id', '1 to 64 of letters, digits and . _ - :', remote_claim.claim_id);
@@ -39,13 +39,13 @@ BEGIN
     FOREACH its IN ARRAY coalesce(from_queues, me.queues) LOOP
         FOR lease IN SELECT c.* FROM claim(its, remote_claim.worker_id, max_jobs - cardinality(ids), default_timeout) c LOOP
             ids := ids || lease.job_id;
-            nths := nths || lease.attempt;
+            attempt_numbers := attempt_numbers || lease.attempt;
             RETURN NEXT lease;
         END LOOP;
         EXIT WHEN cardinality(ids) >= max_jobs;
     END LOOP;
     IF ids <> '{}' THEN
-        INSERT INTO remote_claims AS c VALUES (remote_claim.worker_id, clock_timestamp(), remote_claim.claim_id, ids, nths)
+        INSERT INTO remote_claims AS c VALUES (remote_claim.worker_id, clock_timestamp(), remote_claim.claim_id, ids, attempt_numbers)
         ON CONFLICT (worker_id, claim_id) DO UPDATE SET claimed_at = excluded.claimed_at, job_ids = excluded.job_ids,
             attempts = excluded.attempts;
     END IF;

@@ -1,6 +1,6 @@
--- finish by a remote worker's word, which counts for its own attempts only: those of
--- others answer lease_lost, like stale ones. It need not be alive: a result that comes
--- after its worker's burial is fenced by its attempt, and one repeated is already_done.
+-- Ends attempts for a remote worker, as finish does. It counts for the worker's own attempts only:
+-- those of others get lease_lost, like stale ones. The worker need not be alive: a result that
+-- comes after its burial is rejected by the attempt number, and a repeated one is already_done.
 CREATE OR REPLACE FUNCTION penstock.remote_finish(worker_id bigint, owner text, queue text, job_ids bigint[], attempts integer[],
     outcomes text[] DEFAULT NULL, error_classes text[] DEFAULT NULL, messages text[] DEFAULT NULL,
     details text[] DEFAULT NULL, results jsonb[] DEFAULT NULL, delays interval[] DEFAULT NULL)
@@ -16,7 +16,7 @@ BEGIN
     UPDATE workers w SET beat = beat + 1, beat_at = clock_timestamp()
     WHERE w.id = remote_finish.worker_id AND w.owner = remote_finish.owner;
     IF NOT found AND EXISTS (SELECT FROM workers w WHERE w.id = remote_finish.worker_id) THEN
-        PERFORM remote_beat(remote_finish.worker_id, remote_finish.owner); -- refuses: it is another's
+        PERFORM remote_beat(remote_finish.worker_id, remote_finish.owner); -- refuses a worker of another owner
     END IF;
     others := ARRAY(SELECT r.job_id FROM unnest(job_ids) u(job_id)
         JOIN running r ON r.job_id = u.job_id AND r.queue = remote_finish.queue

@@ -1,7 +1,7 @@
--- Counts a beat of a remote worker. cancels: its jobs whose cancel was asked. lost:
--- of the attempts it says it holds, those that are not its any more. Where it says
--- what it holds, the rest of what claims older than 15 s leased to it is released:
--- their replies were lost.
+-- Records a heartbeat of a remote worker. cancels has its jobs whose cancel was requested; lost
+-- has the attempts that it holds by its own account and that are not its any more. If it gives
+-- what it holds, all else that claims older than 15 s leased to it is released: their replies
+-- were lost.
 CREATE OR REPLACE FUNCTION penstock.remote_heartbeat(worker_id bigint, owner text, held_ids bigint[] DEFAULT NULL,
     held_attempts integer[] DEFAULT NULL, OUT cancels bigint[], OUT lost bigint[], OUT released integer)
 LANGUAGE plpgsql SECURITY DEFINER
@@ -27,9 +27,9 @@ BEGIN
             AND r.worker_id = remote_heartbeat.worker_id) mine ON true
         WHERE c.worker_id = remote_heartbeat.worker_id AND c.claimed_at < clock_timestamp() - interval '15 seconds'
           AND u.job_id <> ALL (held_ids);
-        released := settle_all(stale, 'released', '', '');
+        released := end_running(stale, 'released', '', '');
     END IF;
-    -- What a claim leased is known once it could be named; its id, once nobody repeats it.
+    -- A claim is kept until a heartbeat could have named its jobs, and its id until no one repeats it.
     DELETE FROM remote_claims c
     WHERE c.worker_id = remote_heartbeat.worker_id AND c.claimed_at < clock_timestamp() - interval '1 minute'
       AND NOT EXISTS (SELECT FROM unnest(c.job_ids, c.attempts) u(job_id, attempt)

@@ -1,5 +1,5 @@
--- progress of several attempts of a remote worker; returns the jobs whose attempt is
--- not its any more, whose notes changed nothing.
+-- Records the progress of several attempts of a remote worker. It returns the jobs whose attempt
+-- is not its any more; for these nothing changed.
 CREATE OR REPLACE FUNCTION penstock.remote_progress(worker_id bigint, owner text, job_ids bigint[], attempts integer[],
     percents integer[], notes text[]) RETURNS SETOF bigint
 LANGUAGE plpgsql SECURITY DEFINER SET search_path = penstock, pg_temp SET enable_seqscan = off SET jit = off AS $$

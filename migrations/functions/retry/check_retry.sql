@@ -1,7 +1,7 @@
--- Checks a job's retry overrides and returns them: an object with any of type
--- (exponential, linear, fixed, custom), delay and maxDelay (ms), maxAttempts,
--- backoffMultiplier (1-1000), jitter (0-1). Numbers come back in a form that casts
--- to their types: 3.0 is 3, and what is too small for a float is 0.
+-- Checks the retry overrides of a job and returns them: an object with any of type (exponential,
+-- linear, fixed, custom), delay and maxDelay (ms), maxAttempts, backoffMultiplier (1 to 1000),
+-- jitter (0 to 1). Numbers are returned in a form that casts to their types: 3.0 becomes 3, and
+-- a number too small for a float becomes 0.
 CREATE OR REPLACE FUNCTION penstock.check_retry(retry jsonb, job bigint DEFAULT NULL) RETURNS jsonb
 LANGUAGE plpgsql STABLE AS $$
 DECLARE

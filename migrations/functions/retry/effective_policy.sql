@@ -1,5 +1,6 @@
--- What a job of this queue and name is retried by: its own overrides (the JSON of
--- check_retry, and max_attempts) filled up from the policy rows.
+-- Returns the policy that retries a job of this queue and name: its own overrides (the JSON of
+-- check_retry, and max_attempts), completed from the rows of retry_policies. Index: the primary
+-- key of retry_policies.
 CREATE OR REPLACE FUNCTION penstock.effective_policy(queue text, name text, retry jsonb DEFAULT NULL,
     max_attempts smallint DEFAULT NULL) RETURNS SETOF penstock.retry_policies
 LANGUAGE sql STABLE AS $$

@@ -1,4 +1,4 @@
--- What a failing job of this queue and name is retried by, every field filled;
+-- Returns the policy that retries a failing job of this queue and name, with every field filled.
 -- retry is what the job brought of its own.
 CREATE OR REPLACE FUNCTION penstock.get_policy(queue text, name text DEFAULT '*', retry jsonb DEFAULT NULL)
 RETURNS SETOF penstock.retry_policies

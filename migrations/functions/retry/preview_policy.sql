@@ -1,6 +1,6 @@
--- The schedule a job would see that keeps failing: a row per failure that is
--- retried, with the least, the usual and the most wait before the next run
--- (jitter makes the difference) and the usual wait summed up.
+-- Returns the schedule of a job that keeps failing: a row per retried failure, with the least,
+-- usual and most wait before the next run (they differ by the jitter), and the sum of the usual
+-- waits.
 CREATE OR REPLACE FUNCTION penstock.preview_policy(queue text, name text DEFAULT '*', retry jsonb DEFAULT NULL)
 RETURNS SETOF penstock.retry_previews
 LANGUAGE plpgsql STABLE SECURITY DEFINER SET search_path = penstock, pg_temp SET jit = off AS $$

@@ -1,12 +1,11 @@
--- The wait before the next run of a job whose failures-th failure (1, 2, 3 ...)
--- just happened:
+-- Returns the wait before the next run of a job that has just failed for the failures-th time
+-- (1, 2, 3 ...), d being the policy's delay:
 --   fixed        d
 --   linear       d x failures
 --   exponential  d x multiplier ^ (failures - 1)
--- first capped at max_delay, then spread by a factor drawn from
--- [1 - jitter, 1 + jitter) (chance is in [0, 1)), then capped again. A custom
--- strategy brings its own delay; where it brought none, d serves. The exponent is
--- compared as a logarithm, so no number of failures overflows.
+-- The wait is capped at max_delay, multiplied by a factor from [1 - jitter, 1 + jitter) (chance
+-- is in [0, 1)), and capped again. A custom strategy brings its own delay; if it brought none,
+-- d is used. The exponent is compared as a logarithm, so that no number of failures overflows.
 CREATE OR REPLACE FUNCTION penstock.retry_delay(strategy text, delay interval, multiplier float8, max_delay interval,
     jitter float8, failures integer, chance float8 DEFAULT random()) RETURNS interval
 LANGUAGE plpgsql IMMUTABLE AS $$

@@ -1,15 +1,14 @@
--- Sets fields of the policy of a queue and name (* for every name; queue * for
--- every queue) and leaves the rest: an object with any of check_retry's fields,
--- nonRetryable and retryable (arrays of class patterns); null takes a field back
--- to the broader policy. A null policy removes the row. Every job that did not
--- bring its own is retried by it from now on.
+-- Sets fields of the policy of a queue and name (* is every name; queue * is every queue) and
+-- leaves the others. policy is an object with any field of check_retry, nonRetryable and
+-- retryable (arrays of class patterns); null resets a field to the broader policy. A null policy
+-- removes the row. From now on it applies to every job that brought no overrides.
 CREATE OR REPLACE FUNCTION penstock.set_policy(queue text, name text, policy jsonb) RETURNS void
 LANGUAGE plpgsql SECURITY DEFINER SET search_path = penstock, pg_temp SET jit = off AS $$
 #variable_conflict use_column
 DECLARE
-    list  text;
-    odd   text;
-    given jsonb;
+    list          text;
+    unknown_field text;
+    given         jsonb;
 BEGIN
     IF set_policy.queue IS DISTINCT FROM '*' THEN
         PERFORM check_name('queue', set_policy.queue);
@@ -28,11 +27,11 @@ BEGIN
     ELSIF jsonb_typeof(set_policy.policy) <> 'object' THEN
         PERFORM refuse('policy', 'a JSON object', jsonb_typeof(set_policy.policy));
     END IF;
-    SELECT f INTO odd FROM jsonb_object_keys(set_policy.policy) f WHERE f NOT IN ('type', 'delay', 'maxDelay',
+    SELECT f INTO unknown_field FROM jsonb_object_keys(set_policy.policy) f WHERE f NOT IN ('type', 'delay', 'maxDelay',
         'maxAttempts', 'backoffMultiplier', 'jitter', 'nonRetryable', 'retryable');
-    IF odd IS NOT NULL THEN
+    IF unknown_field IS NOT NULL THEN
         PERFORM refuse('policy', 'of type, delay, maxDelay, maxAttempts, backoffMultiplier, jitter, nonRetryable, retryable',
-            odd);
+            unknown_field);
     END IF;
     given := set_policy.policy || coalesce(check_retry(jsonb_strip_nulls(set_policy.policy - 'nonRetryable' - 'retryable')), '{}');
     FOREACH list IN ARRAY ARRAY['nonRetryable', 'retryable'] LOOP
@@ -47,7 +46,7 @@ BEGIN
     IF set_policy.queue = '*' AND EXISTS (SELECT FROM jsonb_each(set_policy.policy) f WHERE f.value = 'null') THEN
         PERFORM refuse('policy', 'without nulls for every queue: there is nothing broader', set_policy.policy::text);
     END IF;
-    IF set_policy.queue <> '*' THEN -- that row is always there, and must never lack a field, not even for a moment
+    IF set_policy.queue <> '*' THEN -- that row always exists, and must never lack a field
         INSERT INTO retry_policies (queue, name) VALUES (set_policy.queue, set_policy.name) ON CONFLICT DO NOTHING;
     END IF;
     UPDATE retry_policies r SET

@@ -1,8 +1,9 @@
--- Claims one task of those known to the runner that is due, or was asked for, and
--- that nobody runs; returns its row, or none. started_at is the moment of the claim,
--- from which the runner works out the next tick: however many were missed, they are
--- one run. A lease that ran out is a run lost with its runner; it is made again, and
--- after ever longer waits, so that a task which kills its process leaves some alive.
+-- Claims one task that the runner knows, that is due or was requested, and that does not run. It
+-- returns the task's row, or none. started_at is the time of the claim, from which the runner
+-- computes the next tick: all missed ticks are one run. If a lease has run out, the run was lost
+-- with its runner. It is repeated after growing waits, so that a task that kills its process does
+-- not kill them all.
+-- Locks: the task's row, FOR UPDATE SKIP LOCKED.
 CREATE OR REPLACE FUNCTION penstock.claim_task(known text[], runner text, lease interval DEFAULT '30 seconds')
 RETURNS SETOF penstock.scheduled_tasks
 LANGUAGE plpgsql SECURITY DEFINER SET search_path = penstock, pg_temp SET jit = off AS $$
@@ -23,7 +24,7 @@ BEGIN
         RETURN;
     END IF;
     IF t.lease_until IS NOT NULL THEN
-        PERFORM note_run(t, 'lost', NULL, 'the process that ran it ended or stood still', moment);
+        PERFORM record_run(t, 'lost', NULL, 'the process that ran it ended or stood still', moment);
     END IF;
     RETURN QUERY UPDATE scheduled_tasks c SET attempt = c.attempt + 1, runner = left(coalesce(claim_task.runner, ''), 255),
         started_at = moment, lease_until = moment + claim_task.lease

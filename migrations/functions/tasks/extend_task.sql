@@ -1,4 +1,4 @@
--- Keeps a run's lease alive; false when the run is no longer the caller's.
+-- Extends the lease of a run. False if the run is not the caller's any more.
 CREATE OR REPLACE FUNCTION penstock.extend_task(task text, attempt bigint, lease interval DEFAULT '30 seconds') RETURNS boolean
 LANGUAGE plpgsql SECURITY DEFINER SET search_path = penstock, pg_temp SET jit = off AS $$
 #variable_conflict use_column

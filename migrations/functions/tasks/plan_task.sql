@@ -1,6 +1,5 @@
--- Sets the next tick of a task that has none, if its schedule and time zone are
--- still those it was worked out from; or says why there is none (problem). Returns
--- whether anything changed.
+-- Sets the next tick of a task that has none, if its schedule and time zone are still those that it
+-- was computed from; or records why there is none (problem). It returns whether anything changed.
 CREATE OR REPLACE FUNCTION penstock.plan_task(task text, schedule text, time_zone text, next_run_at timestamptz, problem text DEFAULT NULL)
 RETURNS boolean LANGUAGE plpgsql SECURITY DEFINER SET search_path = penstock, pg_temp SET jit = off AS $$
 #variable_conflict use_column

@@ -1,4 +1,4 @@
--- Forgets runs of tasks that ended longer ago than this; returns how many.
+-- Deletes runs of tasks that ended longer ago than the given time, and returns how many.
 CREATE OR REPLACE FUNCTION penstock.prune_task_runs(older_than interval) RETURNS integer
 LANGUAGE plpgsql SECURITY DEFINER SET search_path = penstock, pg_temp SET jit = off AS $$
 DECLARE

@@ -1,6 +1,5 @@
--- Asks for a run of a task now, paused or not; one that is under way already does
--- not count. Returns the moment, from which on the run starts; null when there is no
--- such task.
+-- Requests a run of a task now, even if it is paused. A run that is under way does not count. It
+-- returns the time from which on the run starts; null if there is no such task.
 CREATE OR REPLACE FUNCTION penstock.run_task(task text) RETURNS timestamptz
 LANGUAGE plpgsql SECURITY DEFINER SET search_path = penstock, pg_temp SET jit = off AS $$
 #variable_conflict use_column

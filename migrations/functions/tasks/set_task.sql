@@ -1,7 +1,6 @@
--- Changes a task; null leaves things as they are, and settings holds only those to
--- change. A new schedule or time zone, and a resume, count from now on: ticks that
--- went by before are not made up for. Returns false when there is no such task.
--- Whether the schedule can be read is for the runner to say: see plan_task.
+-- Changes a task. Null leaves a field as it is, and settings has only those to change. A new
+-- schedule or time zone, and a resume, count from now on: missed ticks are not repeated. False if
+-- there is no such task. The runner decides if the schedule can be read: see plan_task.
 CREATE OR REPLACE FUNCTION penstock.set_task(task text, schedule text DEFAULT NULL, time_zone text DEFAULT NULL,
     paused boolean DEFAULT NULL, settings jsonb DEFAULT NULL) RETURNS boolean
 LANGUAGE plpgsql SECURITY DEFINER SET search_path = penstock, pg_temp SET jit = off AS $$

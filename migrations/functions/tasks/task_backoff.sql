@@ -1,4 +1,4 @@
--- The wait after so many failures in a row: 10 seconds, doubled each time, at most an hour.
+-- Returns the wait after so many failures in a row: 10 seconds, doubled each time, at most an hour.
 CREATE OR REPLACE FUNCTION penstock.task_backoff(failures integer) RETURNS interval
 LANGUAGE sql IMMUTABLE AS $$
     SELECT CASE WHEN failures < 1 THEN interval '0'

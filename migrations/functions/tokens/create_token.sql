@@ -1,5 +1,5 @@
--- Makes a token of which the caller knows the secret. queues null is every queue;
--- expires_in null is never.
+-- Creates a token whose secret the caller knows. Null queues are all queues; a null expires_in is
+-- never.
 CREATE OR REPLACE FUNCTION penstock.create_token(id text, name text, role text, queues text[], secret bytea, expires_in interval)
 RETURNS void LANGUAGE plpgsql SECURITY DEFINER SET search_path = penstock, pg_temp SET jit = off AS $$
 #variable_conflict use_column

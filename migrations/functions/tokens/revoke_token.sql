@@ -1,4 +1,4 @@
--- Ends a token for good. False when there is no such token or it was revoked before.
+-- Revokes a token for good. False if there is no such token or it was revoked before.
 CREATE OR REPLACE FUNCTION penstock.revoke_token(id text) RETURNS boolean
 LANGUAGE plpgsql SECURITY DEFINER SET search_path = penstock, pg_temp SET jit = off AS $$
 #variable_conflict use_column

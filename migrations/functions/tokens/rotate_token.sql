@@ -1,6 +1,5 @@
--- Gives a token, found by its id, a new secret. The one it had is good for overlap
--- longer; the one before that is not. False when there is no such token, or it is
--- revoked or expired.
+-- Gives a token, found by its id, a new secret. The secret before it stays valid for overlap; older
+-- ones do not. False if there is no such token, or it is revoked or expired.
 CREATE OR REPLACE FUNCTION penstock.rotate_token(id text, secret bytea, overlap interval) RETURNS boolean
 LANGUAGE plpgsql SECURITY DEFINER SET search_path = penstock, pg_temp SET jit = off AS $$
 #variable_conflict use_column

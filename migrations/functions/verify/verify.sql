@@ -1,5 +1,5 @@
--- Every check, those that found something first. One call is one snapshot: it holds
--- back vacuum for as long as it takes, some 2 s per million jobs.
+-- Runs every check and returns the results, those that found something first. One call is one
+-- snapshot: it delays vacuum for as long as it takes, some 2 s per million jobs.
 CREATE OR REPLACE FUNCTION penstock.verify() RETURNS SETOF penstock.verifications
 LANGUAGE plpgsql STABLE SECURITY DEFINER SET search_path = penstock, pg_temp SET jit = off AS $$
 DECLARE

@@ -1,4 +1,4 @@
--- Where a range of ids is to be cut so that it holds at most so many jobs.
+-- Returns where to cut a range of ids so that it holds at most so many jobs.
 CREATE OR REPLACE FUNCTION penstock.verify_cut(low bigint, high bigint, jobs integer DEFAULT 100000) RETURNS bigint
 LANGUAGE plpgsql STABLE SECURITY DEFINER SET search_path = penstock, pg_temp SET plan_cache_mode = force_custom_plan
 SET jit = off AS $$

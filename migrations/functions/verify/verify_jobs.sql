@@ -1,5 +1,5 @@
--- The checks of all that is known of the jobs with ids from low to below high. One
--- pass over each table by its key and one aggregate by job: some 2 s per million jobs.
+-- Runs the checks of all that is known about jobs with ids from low to below high. It reads each
+-- table once by its key and aggregates by job: some 2 s per million jobs.
 CREATE OR REPLACE FUNCTION penstock.verify_jobs(low bigint, high bigint) RETURNS SETOF penstock.verifications
 LANGUAGE plpgsql STABLE SECURITY DEFINER
 SET search_path = penstock, pg_temp SET plan_cache_mode = force_custom_plan SET work_mem = '64MB' SET jit = off
@@ -28,7 +28,7 @@ BEGIN
         UNION ALL
         SELECT l.job_id, l.queue, 16, NULL, NULL, NULL, l.attempt, 0, 0
         FROM departures l WHERE l.job_id >= low AND l.job_id < high
-    ), told AS (
+    ), known AS (
         SELECT f.id, bit_or(f.place) AS places, count(f.nth) AS attempts, coalesce(max(f.nth), 0) AS last, min(f.nth_end) AS ended,
             max(f.nth_bad) AS last_bad, max(f.at_nth) AS at_nth, sum(f.failures) AS failures, sum(f.crashes) AS crashes
         FROM facts f GROUP BY f.id, f.queue
@@ -36,9 +36,9 @@ BEGIN
         SELECT count(*) FILTER (WHERE t.places & 1 > 0) AS jobs, count(*) FILTER (WHERE t.places & 2 > 0) AS waits,
             count(*) FILTER (WHERE t.places & 4 > 0) AS runs, count(*) FILTER (WHERE t.places & 8 > 0) AS dead,
             count(*) FILTER (WHERE t.places & 16 > 0) AS gone, count(*) FILTER (WHERE t.attempts > 0) AS tried
-        FROM told t
+        FROM known t
     ), broken(code, ids) AS (
-        SELECT b.code, array_agg(t.id ORDER BY t.id) FROM told t CROSS JOIN LATERAL (VALUES
+        SELECT b.code, array_agg(t.id ORDER BY t.id) FROM known t CROSS JOIN LATERAL (VALUES
             ('job_nowhere', t.places = 1 AND t.ended IS NULL),
             ('job_in_two_places', t.places NOT IN (0, 1, 2, 3, 4, 5, 8, 9, 16, 17) OR (t.places > 1 AND t.ended IS NOT NULL)),
             ('job_ended_twice', t.ended < t.last),
@@ -53,7 +53,7 @@ BEGIN
             ('failures_wrong', t.places & 6 > 0 AND (t.failures <> 0 OR t.crashes <> 0)),
             ('dead_without_attempt', t.places & 24 > 0 AND t.last_bad IS DISTINCT FROM t.at_nth)
             ) b(code, is_so)
-        -- What nearly every job is: finished by its last attempt, waiting or running for the first time.
+        -- Nearly every job is finished by its last attempt, or waits or runs for the first time.
         WHERE (t.attempts = t.last AND ((t.places = 1 AND t.ended = t.last)
                 OR (t.places IN (3, 5) AND t.last = 0 AND t.at_nth = 0 AND t.failures = 0 AND t.crashes = 0))) IS NOT TRUE
           AND b.is_so
@@ -68,7 +68,7 @@ BEGIN
         ) c(code, checked)
     LEFT JOIN broken b ON b.code = c.code;
 
-    -- An origin whose partition is gone may have been forgotten (prune_departures).
+    -- An origin whose partition is gone may have been deleted (prune_departures).
     RETURN QUERY
     WITH redriven AS (
         SELECT j.id, l.new_job_id IS DISTINCT FROM j.id OR o.generation + 1 <> j.generation AS broken

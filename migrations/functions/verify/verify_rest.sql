@@ -1,4 +1,4 @@
--- The checks of what is not found by a job's id.
+-- Runs the checks of what is not found by the id of a job.
 CREATE OR REPLACE FUNCTION penstock.verify_rest() RETURNS SETOF penstock.verifications
 LANGUAGE plpgsql STABLE SECURITY DEFINER
 SET search_path = penstock, pg_temp SET plan_cache_mode = force_custom_plan SET work_mem = '64MB' SET jit = off
@@ -10,7 +10,7 @@ BEGIN
     ), bounds AS (
         SELECT range_agg(int8range(k.low, k.high)) AS ids FROM kept k
     ), seen(code, subject, broken) AS (
-        -- Those within partitions were met by their ids.
+        -- Those within partitions were checked by their ids.
         SELECT 'pending_without_job', p.job_id::text, true FROM pending p, bounds b WHERE NOT b.ids @> p.job_id
         UNION ALL
         SELECT 'running_without_job', r.job_id::text, true FROM running r, bounds b WHERE NOT b.ids @> r.job_id
@@ -24,7 +24,7 @@ BEGIN
         FROM bounds b, departures l LEFT JOIN jobs j ON j.id = l.new_job_id AND j.queue = l.queue
         WHERE l.how = 'redriven' AND coalesce(b.ids @> l.new_job_id, true)
         UNION ALL
-        -- Departures are forgotten after 90 days.
+        -- Departures are deleted after 90 days.
         SELECT 'redrive_miscounted', r.id::text,
             r.redriven <> (SELECT count(*) FROM departures l WHERE l.redrive_id = r.id)
         FROM redrives r WHERE r.created_at > clock_timestamp() - interval '60 days'
@@ -49,7 +49,7 @@ BEGIN
         UNION ALL
         SELECT 'setting_missing', 'dead_policies', NOT EXISTS (SELECT FROM dead_policies d WHERE d.queue = '*')
         UNION ALL
-        -- It cycles: what is more than half a round ahead is behind.
+        -- It cycles: a number more than half a cycle ahead is behind.
         SELECT 'sequence_behind', newest.id::text, newest.id % 100000000000 - s.last_value BETWEEN 1 AND 50000000000
         FROM (SELECT max(j.id) AS id FROM jobs j) newest, job_sequence s WHERE newest.id IS NOT NULL
     ), counted AS (

@@ -1,5 +1,6 @@
--- Counts a beat and returns the ids of the worker's jobs whose cancel was asked;
--- null when the worker has no row: it was buried, must drop its work and register anew.
+-- Records a heartbeat and returns the ids of the worker's jobs whose cancel was requested. Null
+-- if the worker has no row: it was buried, must drop its work, and register again.
+-- Indexes: the primary key of workers, running_cancel. Locks: the worker's row.
 CREATE OR REPLACE FUNCTION penstock.heartbeat(worker_id bigint) RETURNS bigint[]
 LANGUAGE plpgsql SECURITY DEFINER
 SET search_path = penstock, pg_temp SET plan_cache_mode = force_generic_plan SET enable_seqscan = off SET enable_bitmapscan = off SET jit = off AS $$

@@ -1,5 +1,5 @@
--- Registers one incarnation of a worker and returns its id. concurrency is what it
--- runs at once over all its queues; slots, where given, says it for each of them.
+-- Registers one incarnation of a worker and returns its id. concurrency is how many jobs it
+-- runs at once over all its queues; slots, if given, is that number for each queue.
 CREATE OR REPLACE FUNCTION penstock.register_worker(queues text[], host text DEFAULT '', pid integer DEFAULT 0,
     version text DEFAULT '', concurrency integer DEFAULT 1, handlers text[] DEFAULT NULL, slots integer[] DEFAULT NULL) RETURNS bigint
 LANGUAGE plpgsql SECURITY DEFINER SET search_path = penstock, pg_temp SET jit = off AS $$

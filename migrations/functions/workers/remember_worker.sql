@@ -1,5 +1,5 @@
--- Remembers a worker that left or was buried, as long as its attempts can be asked
--- about; who leaves forgets some that are past that.
+-- Trigger: keeps a worker that left or was buried in past_workers, as long as its attempts are
+-- kept. Each call also deletes some entries that are older.
 CREATE OR REPLACE FUNCTION penstock.remember_worker() RETURNS trigger
 LANGUAGE plpgsql SECURITY DEFINER SET search_path = penstock, pg_temp SET jit = off AS $$
 BEGIN

@@ -1,6 +1,6 @@
--- The samples that cover a span of time from the start of a minute on: days where they
--- are whole and rolled up, hours and minutes at the ends.
-CREATE OR REPLACE FUNCTION penstock.cover(since timestamptz, until timestamptz, OUT step text, OUT low timestamptz, OUT high timestamptz)
+-- Returns the steps of samples that cover a span of time which starts at a minute: days where they
+-- are complete and rolled up, hours and minutes at both ends.
+CREATE OR REPLACE FUNCTION penstock.covering_steps(since timestamptz, until timestamptz, OUT step text, OUT low timestamptz, OUT high timestamptz)
 RETURNS SETOF record LANGUAGE sql STABLE SET search_path = penstock, pg_temp SET jit = off AS $$
     WITH hours AS (
         SELECT date_trunc('hour', since + interval '1 hour - 1 microsecond', 'UTC') AS low,

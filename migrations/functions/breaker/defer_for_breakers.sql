@@ -1,18 +1,18 @@
--- Before a claim of a queue with an open breaker: puts due jobs of open names off,
--- so that they wait without spending attempts and without standing in anybody's
--- way, and returns the jobs that may be claimed as probes, one for each name whose
--- time has come and whose last probe is over.
+-- Puts off due jobs of names whose breaker is open, before a claim. They use up no attempts and
+-- do not block other jobs. It returns the jobs that may be claimed as probes: one for each name
+-- whose time has come and whose last probe has ended.
 --
--- Held-back jobs keep their order: each goes a microsecond behind the last one. Those
--- that fall due while the ones put off before them still wait go behind these. They
--- come back at the next probe; while one is under way, after as long as it has run,
--- so that they run soon after it closes the breaker and are not written every second
--- until then.
+-- Deferred jobs keep their order: each gets a run_at one microsecond after the one before. Jobs
+-- that fall due while earlier ones are still deferred go behind these. They come back at the next
+-- probe. While a probe runs, they come back after as long as it has run, so that they run soon
+-- after it closes the breaker and are not rewritten every second until then.
 --
--- One claim of a queue does this at a time, which keeps that order and lets nobody
--- take a second probe; the others leave open names alone. What it looks at and
--- writes is bounded: up to 20 blocks of jobs at each lane's head.
-CREATE OR REPLACE FUNCTION penstock.hold_back(queue text, max_jobs integer) RETURNS bigint[]
+-- One claim of a queue does this at a time, which keeps the order and allows one probe only; the
+-- others leave open names alone. What it reads and writes is limited to 20 blocks of jobs at the
+-- head of each lane.
+-- Indexes: the primary keys of breaker_states, breakers, pending and running. Locks: an advisory
+-- lock on the queue (tried, not waited for); the rows of breaker_states and pending, SKIP LOCKED.
+CREATE OR REPLACE FUNCTION penstock.defer_for_breakers(queue text, max_jobs integer) RETURNS bigint[]
 LANGUAGE plpgsql
 SET search_path = penstock, pg_temp SET plan_cache_mode = force_generic_plan SET enable_seqscan = off
 SET enable_bitmapscan = off SET enable_hashjoin = off SET enable_mergejoin = off SET jit = off AS $$
@@ -31,10 +31,10 @@ DECLARE
     places tid[];
     dues   timestamptz[];
 BEGIN
-    IF NOT pg_try_advisory_xact_lock(hashtext('penstock hold back'), hashtext(hold_back.queue)) THEN
+    IF NOT pg_try_advisory_xact_lock(hashtext('penstock hold back'), hashtext(defer_for_breakers.queue)) THEN
         RETURN probes;
     END IF;
-    -- Whoever ends a probe has its state locked, and decides first.
+    -- A session that ends a probe has its state locked, and decides first.
     SELECT array_agg(o.name), array_agg(o.next_probe_at <= moment AND NOT o.probing), array_agg(o.first), array_agg(o.first),
         array_agg(o.starts)
     INTO names, ready, firsts, lasts, starts FROM (
@@ -47,20 +47,20 @@ BEGIN
                     AND r.attempt = s.probe_attempt) AS probing,
                 (SELECT b.cool_down FROM breakers b WHERE b.queue = s.queue AND b.name IN (s.name, '*')
                     ORDER BY b.name = '*' LIMIT 1) AS cool_down) f
-        WHERE s.queue = hold_back.queue AND s.is_open FOR UPDATE OF s SKIP LOCKED) o;
+        WHERE s.queue = defer_for_breakers.queue AND s.is_open FOR UPDATE OF s SKIP LOCKED) o;
     IF names IS NULL THEN
         RETURN probes;
     END IF;
-    FOREACH lane IN ARRAY coalesce(lanes(hold_back.queue), '{}') LOOP
+    FOREACH lane IN ARRAY coalesce(lanes(defer_for_breakers.queue), '{}') LOOP
         FOR block IN 1..20 LOOP
             SELECT p.run_at, p.job_id INTO ending FROM pending p
-            WHERE p.queue = hold_back.queue AND p.priority = lane AND p.run_at <= moment
+            WHERE p.queue = defer_for_breakers.queue AND p.priority = lane AND p.run_at <= moment
             ORDER BY p.run_at, p.job_id OFFSET greatest(max_jobs, 1000) - 1 LIMIT 1;
             places := '{}';
             dues := '{}';
             FOR one IN
                 SELECT p.ctid AS place, p.job_id, p.attempt, array_position(names, p.name) AS nth FROM pending p
-                WHERE p.queue = hold_back.queue AND p.priority = lane
+                WHERE p.queue = defer_for_breakers.queue AND p.priority = lane
                   AND (p.run_at, p.job_id) <= (coalesce(ending.run_at, moment), coalesce(ending.job_id, 9223372036854775807))
                   AND p.name = ANY (names) AND p.job_id <> ALL (probes)
                 ORDER BY p.run_at, p.job_id FOR UPDATE SKIP LOCKED
@@ -69,7 +69,7 @@ BEGIN
                     UPDATE breaker_states s SET probe_job_id = one.job_id, probe_attempt = one.attempt + 1,
                         next_probe_at = moment + (SELECT b.cool_down FROM breakers b WHERE b.queue = s.queue
                             AND b.name IN (s.name, '*') ORDER BY b.name = '*' LIMIT 1)
-                    WHERE s.queue = hold_back.queue AND s.name = names[one.nth];
+                    WHERE s.queue = defer_for_breakers.queue AND s.name = names[one.nth];
                     probes := probes || one.job_id;
                     ready[one.nth] := false;
                 ELSE
@@ -84,6 +84,6 @@ BEGIN
     END LOOP;
     UPDATE breaker_states s SET held_from = CASE WHEN o.starts THEN o.first ELSE s.held_from END, held_till = o.last
     FROM unnest(names, firsts, lasts, starts) o(name, first, last, starts)
-    WHERE s.queue = hold_back.queue AND s.name = o.name AND o.last > o.first;
+    WHERE s.queue = defer_for_breakers.queue AND s.name = o.name AND o.last > o.first;
     RETURN probes;
 END $$;

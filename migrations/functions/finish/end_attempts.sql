@@ -1,15 +1,19 @@
--- Ends attempts of one queue that are still leased (job and attempt match, P5).
--- Arrays run in parallel; '' in a text array, null in results and a negative
--- delay mean none. outcomes: completed, failed, dead (failed, not to be retried),
--- snoozed, released, cancelled, lost. Rows are locked in id order.
--- A class may be several, outermost first, parted by spaces: the names an error
--- goes by. The first that the policy knows decides and is recorded, else the first.
---   failed    failures + 1; dead when the class is non-retryable or the policy's
---             max_attempts are spent, else retried after the delay given or the policy's
---   lost      crashes + 1; the third lays the job in the DLQ (crash_loop)
---   snoozed, released   back to pending after the delay; costs nothing
--- A requested cancel ends the job whatever the attempt said, unless it completed.
-CREATE OR REPLACE FUNCTION penstock.settle(queue text, job_ids bigint[], attempts integer[], outcomes text[],
+-- Ends attempts of one queue that are still leased: job and attempt must match (P5). The
+-- arrays run in parallel; '' in a text array, null in results and a negative delay mean none.
+-- outcomes are completed, failed, dead (failed, not to be retried), snoozed, released,
+-- cancelled and lost. A class may be several, separated by spaces, outermost first: the names
+-- that the error goes by. The first that the policy knows decides and is recorded, else the
+-- first of all.
+--   failed    failures + 1. The job dies if the class is non-retryable or the policy's
+--             max_attempts are used up; else it is retried after the delay given, or the policy's
+--   lost      crashes + 1. The third moves the job to the dead letter queue (crash_loop)
+--   snoozed, released   back to pending after the delay; no failure is counted
+-- A requested cancel ends the job whatever the outcome was, unless the attempt completed.
+--
+-- Indexes: the primary keys of running, jobs, attempts, retry_policies, workers and breakers.
+-- Locks: the attempts' rows of running, in the order of ids, so two batches cannot deadlock;
+-- what count_for_breakers takes if the queue has a breaker.
+CREATE OR REPLACE FUNCTION penstock.end_attempts(queue text, job_ids bigint[], attempts integer[], outcomes text[],
     error_classes text[], messages text[], details text[], results jsonb[], delays interval[])
 RETURNS SETOF penstock.endings
 LANGUAGE plpgsql
@@ -17,18 +21,18 @@ SET search_path = penstock, pg_temp SET plan_cache_mode = force_generic_plan SET
 SET enable_bitmapscan = off SET enable_hashjoin = off SET enable_mergejoin = off SET enable_material = off SET jit = off AS $$
 #variable_conflict use_column
 DECLARE
-    moment CONSTANT timestamptz := clock_timestamp();
-    settled endings[];
-    ids     bigint[];
-    nths    integer[];
-    words   text[];
-    names   text[];
+    moment          CONSTANT timestamptz := clock_timestamp();
+    answers         endings[];
+    ids             bigint[];
+    attempt_numbers integer[];
+    ended_outcomes  text[];
+    names           text[];
 BEGIN
     WITH said AS MATERIALIZED (
-        SELECT settle.queue AS queue, u.job_id, u.attempt, u.outcome, nullif(u.class, '') AS class, nullif(u.message, '') AS message,
+        SELECT end_attempts.queue AS queue, u.job_id, u.attempt, u.outcome, nullif(u.class, '') AS class, nullif(u.message, '') AS message,
             nullif(u.detail, '') AS detail, u.result, -- In seconds: a month and minus thirty days may be behind the clock.
             CASE WHEN u.delay >= '0' THEN make_interval(secs => extract(epoch FROM u.delay)::float8) END AS delay
-        FROM unnest(job_ids, settle.attempts, outcomes, error_classes, messages, details, results, delays)
+        FROM unnest(job_ids, end_attempts.attempts, outcomes, error_classes, messages, details, results, delays)
             AS u(job_id, attempt, outcome, class, message, detail, result, delay)
         ORDER BY u.job_id
     ), ended AS (
@@ -51,7 +55,7 @@ BEGIN
             FROM unnest(e.classes) WITH ORDINALITY c(class, nth)
             WHERE class_matches(c.class, p.retryable) OR class_matches(c.class, p.non_retryable)
             ORDER BY c.nth LIMIT 1) known ON true
-    ), judged AS (
+    ), decided AS (
         SELECT e.*,
             e.failures + (e.outcome IN ('failed', 'dead'))::integer AS failures_now,
             e.crashes + (e.outcome = 'lost')::integer AS crashes_now,
@@ -73,20 +77,20 @@ BEGIN
         SELECT g.job_id, g.attempt, g.queue, g.name, g.priority, g.worker_id, g.run_at, g.claimed_at, moment,
             CASE WHEN g.next = 'cancelled' THEN 'cancelled' WHEN g.outcome = 'dead' THEN 'failed' ELSE g.outcome END,
             g.class, g.message, g.detail, g.fingerprint, g.result, g.progress, g.progress_note
-        FROM judged g
+        FROM decided g
     ), tallied AS (
         INSERT INTO tallies (at, queue, name, outcome, dead, claimed_at, jobs, run_ats, jobs_each)
-        SELECT moment, settle.queue, d.name, d.outcome, d.dead, d.claimed_at, sum(d.jobs), array_agg(d.run_at), array_agg(d.jobs)
+        SELECT moment, end_attempts.queue, d.name, d.outcome, d.dead, d.claimed_at, sum(d.jobs), array_agg(d.run_at), array_agg(d.jobs)
         FROM (SELECT g.name, CASE WHEN g.next = 'cancelled' THEN 'cancelled' WHEN g.outcome = 'dead' THEN 'failed' ELSE g.outcome END
                 AS outcome, g.next NOT IN ('completed', 'cancelled', 'waiting', 'retrying') AS dead, g.claimed_at, g.run_at,
                 count(*) AS jobs
-              FROM judged g GROUP BY 1, 2, 3, 4, 5) d
+              FROM decided g GROUP BY 1, 2, 3, 4, 5) d
         GROUP BY d.name, d.outcome, d.dead, d.claimed_at
     ), again AS (
         INSERT INTO pending (queue, priority, run_at, job_id, name, attempt, failures, crashes, timeout, expires_at)
         SELECT g.queue, g.priority, moment + g.wait, g.job_id, g.name, g.attempt, g.failures_now, g.crashes_now, j.timeout,
             CASE WHEN g.outcome = 'released' THEN j.expires_at END
-        FROM judged g JOIN jobs j ON j.id = g.job_id AND j.queue = g.queue
+        FROM decided g JOIN jobs j ON j.id = g.job_id AND j.queue = g.queue
         WHERE g.next IN ('waiting', 'retrying')
     ), buried AS (
         INSERT INTO dead_jobs (job_id, enqueued_at, failed_at, timeout, origin_id, attempt, failures, generation, crashes,
@@ -101,7 +105,7 @@ BEGIN
             (SELECT nullif(w.version, '') FROM workers w WHERE w.id = g.worker_id), j.tags, j.retry, g.retry_strategy,
             j.trace_context, j.data,
             CASE WHEN g.next <> 'non_retryable' THEN dead_retry_at(g.queue, j.generation, moment) END
-        FROM judged g JOIN jobs j ON j.id = g.job_id AND j.queue = g.queue
+        FROM decided g JOIN jobs j ON j.id = g.job_id AND j.queue = g.queue
         WHERE g.next NOT IN ('completed', 'cancelled', 'waiting', 'retrying')
     )
     SELECT array_agg(ROW(g.job_id, g.attempt, 'accepted',
@@ -109,21 +113,21 @@ BEGIN
             CASE WHEN g.next IN ('completed', 'cancelled', 'waiting', 'retrying') THEN g.next ELSE 'dead' END,
             CASE WHEN g.next IN ('waiting', 'retrying') THEN moment + g.wait END)::endings),
         array_agg(g.job_id), array_agg(g.attempt), array_agg(g.outcome), array_agg(g.name)
-    INTO settled, ids, nths, words, names FROM judged g;
-    IF ids IS NOT NULL AND EXISTS (SELECT FROM breakers b WHERE b.queue = settle.queue) THEN
-        PERFORM count_for_breakers(settle.queue, names, ids, nths, ARRAY(SELECT CASE WHEN w.word = 'completed' THEN false
-            WHEN w.word IN ('failed', 'dead') THEN true END FROM unnest(words) WITH ORDINALITY w(word, nth) ORDER BY w.nth));
+    INTO answers, ids, attempt_numbers, ended_outcomes, names FROM decided g;
+    IF ids IS NOT NULL AND EXISTS (SELECT FROM breakers b WHERE b.queue = end_attempts.queue) THEN
+        PERFORM count_for_breakers(end_attempts.queue, names, ids, attempt_numbers, ARRAY(SELECT CASE WHEN w.outcome = 'completed' THEN false
+            WHEN w.outcome IN ('failed', 'dead') THEN true END FROM unnest(ended_outcomes) WITH ORDINALITY w(outcome, nth) ORDER BY w.nth));
     END IF;
 
-    IF EXISTS (SELECT FROM unnest(settled) s WHERE s.run_at < moment + interval '1.5 seconds') THEN
-        PERFORM wake(settle.queue);
+    IF EXISTS (SELECT FROM unnest(answers) s WHERE s.run_at < moment + interval '1.5 seconds') THEN
+        PERFORM notify_queue(end_attempts.queue);
     END IF;
-    RETURN QUERY SELECT s.* FROM unnest(settled) s;
+    RETURN QUERY SELECT s.* FROM unnest(answers) s;
     -- A new statement, so it sees an end that the delete above waited for.
     RETURN QUERY
     SELECT m.job_id, m.attempt, CASE WHEN a.outcome = CASE m.outcome WHEN 'dead' THEN 'failed' ELSE m.outcome END
         THEN 'already_done' ELSE 'lease_lost' END, a.outcome, NULL::text, NULL::timestamptz
-    FROM (SELECT u.job_id, u.attempt, u.outcome FROM unnest(job_ids, settle.attempts, outcomes) u(job_id, attempt, outcome)
-          EXCEPT SELECT e.job_id, e.attempt, e.outcome FROM unnest(ids, nths, words) e(job_id, attempt, outcome)) m
-    LEFT JOIN attempts a ON a.job_id = m.job_id AND a.attempt = m.attempt AND a.queue = settle.queue;
+    FROM (SELECT u.job_id, u.attempt, u.outcome FROM unnest(job_ids, end_attempts.attempts, outcomes) u(job_id, attempt, outcome)
+          EXCEPT SELECT e.job_id, e.attempt, e.outcome FROM unnest(ids, attempt_numbers, ended_outcomes) e(job_id, attempt, outcome)) m
+    LEFT JOIN attempts a ON a.job_id = m.job_id AND a.attempt = m.attempt AND a.queue = end_attempts.queue;
 END $$;
