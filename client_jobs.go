@@ -26,8 +26,9 @@ type JobQuery struct {
 	Cursor string // Next of an earlier page of the same query
 }
 
-// Jobs lists jobs that are kept, the newest id first; one page reads at most
-// 10,000 rows of the table that the filter's state names, else of all jobs.
+// Jobs lists jobs that are kept, the newest id first. It reads the table that the
+// filter's state names, else all jobs, until the page is full, or for two seconds. With a
+// filter by data a page reads at most 10,000 rows.
 func (c *Client) Jobs(ctx context.Context, q JobQuery) (Page[JobInfo], error) {
 	page := Page[JobInfo]{Items: []JobInfo{}}
 	limit, err := pageSize(q.Limit)
@@ -43,11 +44,11 @@ func (c *Client) Jobs(ctx context.Context, q JobQuery) (Page[JobInfo], error) {
 	if at != nil {
 		p.BeforeID = &at.ID
 	}
-	found, err := c.queries.FindJobs(ctx, p)
+	found, err := c.findPage(ctx, p, q.Filter.Data == "")
 	if err != nil {
 		return page, translate("list jobs", err)
 	}
-	rows, err := c.queries.ListJobs(ctx, found.IDs)
+	rows, err := c.queries.ListJobs(ctx, db.ListJobsParams{IDs: found.IDs, MaxBytes: mostPageBytes})
 	if err != nil {
 		return page, translate("list jobs", err)
 	}
@@ -58,10 +59,33 @@ func (c *Client) Jobs(ctx context.Context, q JobQuery) (Page[JobInfo], error) {
 		}
 		page.Items = append(page.Items, job)
 	}
-	if found.More {
-		page.Next = cursor{Query: digest, ID: found.LastID}.String()
+	switch {
+	case len(rows) > 0 && (found.More || len(rows) < len(found.IDs)):
+		page.Next = cursor{Query: digest, ID: rows[len(rows)-1].ID}.String()
+	case found.More:
+		page.Next = cursor{Query: digest, ID: found.LastID - found.LastID%1000 + 1000}.String() // another's id is not shown
 	}
 	return page, nil
+}
+
+// patientSearch is how long a page of jobs is looked for.
+const patientSearch = 2 * time.Second
+
+// findPage finds jobs for a page. When few of the rows fit it goes on, with more rows at
+// a time, until the page is full or patientSearch has passed.
+func (c *Client) findPage(ctx context.Context, p db.FindJobsParams, goOn bool) (page db.FindJobsRow, err error) {
+	for began := time.Now(); ; {
+		found, err := c.queries.FindJobs(ctx, p)
+		if err != nil {
+			return page, err
+		}
+		page.IDs, page.More, page.LastID = append(page.IDs, found.IDs...), found.More, found.LastID
+		p.MaxRows -= int32(len(found.IDs))
+		if !goOn || !found.More || p.MaxRows == 0 || time.Since(began) > patientSearch {
+			return page, nil
+		}
+		p.BeforeID, p.MaxScanned = &found.LastID, min(2*p.MaxScanned, 100_000)
+	}
 }
 
 // JobCount is how many jobs a filter finds.

@@ -92,7 +92,7 @@ func (c DLQClient) List(ctx context.Context, q DeadQuery) (Page[DeadJob], error)
 	if err != nil {
 		return page, translate("list dead jobs", err)
 	}
-	rows, err := c.queries.ListDeadJobs(ctx, found.IDs)
+	rows, err := c.queries.ListDeadJobs(ctx, db.ListDeadJobsParams{IDs: found.IDs, MaxBytes: mostPageBytes})
 	if err != nil {
 		return page, translate("list dead jobs", err)
 	}
@@ -103,7 +103,10 @@ func (c DLQClient) List(ctx context.Context, q DeadQuery) (Page[DeadJob], error)
 		}
 		page.Items = append(page.Items, dead)
 	}
-	if found.More {
+	switch last := len(rows) - 1; {
+	case len(rows) > 0 && len(rows) < len(found.IDs): // the page is full of bytes
+		page.Next = cursor{digest, rows[last].JobID, rows[last].FailedAt}.String()
+	case found.More:
 		page.Next = cursor{digest, found.LastID, found.LastAt}.String()
 	}
 	return page, nil

@@ -118,7 +118,7 @@ type AttemptInfo struct {
 
 // Job tells all that is kept of a job. Errors: ErrJobNotFound.
 func (c *Client) Job(ctx context.Context, id int64) (*JobInfo, error) {
-	rows, err := c.queries.ListJobs(ctx, []int64{id})
+	rows, err := c.queries.ListJobs(ctx, db.ListJobsParams{IDs: []int64{id}})
 	if err != nil {
 		return nil, translate("get job", err)
 	}

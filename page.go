@@ -19,6 +19,10 @@ const (
 	defaultPage = 50
 	mostPage    = 500
 	mostScanned = 10_000 // rows read for one page
+
+	// mostPageBytes is how much data, as JSON, the items of a page may have before the
+	// last one: a page of large jobs is short.
+	mostPageBytes = 4 << 20
 )
 
 func pageSize(limit int) (int32, error) {

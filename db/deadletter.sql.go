@@ -259,11 +259,23 @@ func (q *Queries) GetDeadPolicy(ctx context.Context, queue string) (GetDeadPolic
 }
 
 const listDeadJobs = `-- name: ListDeadJobs :many
-SELECT job_id, enqueued_at, failed_at, next_retry_at, timeout, origin_id, attempt, failures, generation, crashes, priority, asked_priority, max_attempts, asked_max_attempts, can_retry, queue, name, reason, error_class, message, detail, fingerprint, first_error, handler_version, tags, retry, retry_strategy, trace_context, data FROM penstock.dead_jobs d WHERE d.job_id = ANY ($1::bigint[]) ORDER BY d.failed_at DESC, d.job_id DESC
+SELECT job_id, enqueued_at, failed_at, next_retry_at, timeout, origin_id, attempt, failures, generation, crashes, priority, asked_priority, max_attempts, asked_max_attempts, can_retry, queue, name, reason, error_class, message, detail, fingerprint, first_error, handler_version, tags, retry, retry_strategy, trace_context, data FROM penstock.dead_jobs d WHERE d.job_id = ANY (
+    SELECT z.job_id FROM (
+        SELECT k.job_id, sum(octet_length(k.data::text)) OVER (ORDER BY k.failed_at DESC, k.job_id DESC)
+            - octet_length(k.data::text) AS before
+        FROM penstock.dead_jobs k WHERE k.job_id = ANY ($1::bigint[])) z
+    WHERE z.before <= $2::bigint)
+ORDER BY d.failed_at DESC, d.job_id DESC
 `
 
-func (q *Queries) ListDeadJobs(ctx context.Context, ids []int64) ([]DeadJob, error) {
-	rows, err := q.db.Query(ctx, listDeadJobs, ids)
+type ListDeadJobsParams struct {
+	IDs      []int64
+	MaxBytes int64
+}
+
+// As long as the data before an entry has at most max_bytes as text: so the first always comes.
+func (q *Queries) ListDeadJobs(ctx context.Context, arg ListDeadJobsParams) ([]DeadJob, error) {
+	rows, err := q.db.Query(ctx, listDeadJobs, arg.IDs, arg.MaxBytes)
 	if err != nil {
 		return nil, err
 	}

@@ -274,8 +274,18 @@ func (q *Queries) ListDescendants(ctx context.Context, jobID int64) ([]int64, er
 const listJobs = `-- name: ListJobs :many
 SELECT s.id, s.queue, s.name, s.state, s.priority, s.attempt, s.failures, s.run_at, s.enqueued_at, s.claimed_at, s.finished_at, s.worker_id, s.progress, s.progress_note, s.new_job_id, s.cancel_requested, s.origin_id, s.generation, j.data, j.tags, j.expires_at, j.retry, j.max_attempts, j.trace_context
 FROM penstock.job_states s JOIN penstock.jobs j ON j.id = s.id AND j.queue = s.queue
-WHERE s.id = ANY ($1::bigint[]) ORDER BY s.id DESC
+WHERE s.id = ANY (
+    SELECT z.id FROM (
+        SELECT k.id, sum(octet_length(k.data::text)) OVER (ORDER BY k.id DESC) - octet_length(k.data::text) AS before
+        FROM penstock.jobs k WHERE k.id = ANY ($1::bigint[])) z
+    WHERE z.before <= $2::bigint)
+ORDER BY s.id DESC
 `
+
+type ListJobsParams struct {
+	IDs      []int64
+	MaxBytes int64
+}
 
 type ListJobsRow struct {
 	ID              int64
@@ -304,9 +314,10 @@ type ListJobsRow struct {
 	TraceContext    *string
 }
 
-// What was asked and where it is. Served by the primary keys.
-func (q *Queries) ListJobs(ctx context.Context, ids []int64) ([]ListJobsRow, error) {
-	rows, err := q.db.Query(ctx, listJobs, ids)
+// What was asked and where it is, as long as the data before it has at most max_bytes as
+// text: so the first always comes. Served by the primary keys.
+func (q *Queries) ListJobs(ctx context.Context, arg ListJobsParams) ([]ListJobsRow, error) {
+	rows, err := q.db.Query(ctx, listJobs, arg.IDs, arg.MaxBytes)
 	if err != nil {
 		return nil, err
 	}

@@ -6,7 +6,14 @@ FROM penstock.find_dead(sqlc.narg(queue)::text, @filter::jsonb, sqlc.narg(before
     sqlc.narg(before_id)::bigint, @max_rows::integer, @max_scanned::integer) AS f;
 
 -- name: ListDeadJobs :many
-SELECT * FROM penstock.dead_jobs d WHERE d.job_id = ANY (@ids::bigint[]) ORDER BY d.failed_at DESC, d.job_id DESC;
+-- As long as the data before an entry has at most max_bytes as text: so the first always comes.
+SELECT * FROM penstock.dead_jobs d WHERE d.job_id = ANY (
+    SELECT z.job_id FROM (
+        SELECT k.job_id, sum(octet_length(k.data::text)) OVER (ORDER BY k.failed_at DESC, k.job_id DESC)
+            - octet_length(k.data::text) AS before
+        FROM penstock.dead_jobs k WHERE k.job_id = ANY (@ids::bigint[])) z
+    WHERE z.before <= @max_bytes::bigint)
+ORDER BY d.failed_at DESC, d.job_id DESC;
 
 -- name: GetDeadJob :one
 SELECT * FROM penstock.dead_jobs d WHERE d.job_id = @job_id AND d.queue = @queue AND d.attempt = @attempt;

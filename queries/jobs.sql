@@ -3,10 +3,16 @@
 SELECT penstock.enqueue_many(@queue::text, @names::text[], @data::jsonb[], @options::jsonb[], @notify::boolean)::bigint[] AS ids;
 
 -- name: ListJobs :many
--- What was asked and where it is. Served by the primary keys.
+-- What was asked and where it is, as long as the data before it has at most max_bytes as
+-- text: so the first always comes. Served by the primary keys.
 SELECT s.*, j.data, j.tags, j.expires_at, j.retry, j.max_attempts, j.trace_context
 FROM penstock.job_states s JOIN penstock.jobs j ON j.id = s.id AND j.queue = s.queue
-WHERE s.id = ANY (@ids::bigint[]) ORDER BY s.id DESC;
+WHERE s.id = ANY (
+    SELECT z.id FROM (
+        SELECT k.id, sum(octet_length(k.data::text)) OVER (ORDER BY k.id DESC) - octet_length(k.data::text) AS before
+        FROM penstock.jobs k WHERE k.id = ANY (@ids::bigint[])) z
+    WHERE z.before <= @max_bytes::bigint)
+ORDER BY s.id DESC;
 
 -- name: ListAttempts :many
 SELECT * FROM penstock.attempts a WHERE a.job_id = @job_id ORDER BY a.attempt;

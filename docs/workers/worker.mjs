@@ -29,8 +29,10 @@ async function call(method, path, body) {
     }).catch(() => null);
     if (answer?.ok) return answer.status === 204 ? null : answer.json();
     if (answer && answer.status < 500 && answer.status !== 429) {
-      console.error(`${method} ${path}: ${answer.status} ${await answer.text()}`);
-      process.exit(1); // 410: silent for too long and buried; a supervisor starts us anew
+      const refused = new Error(`${method} ${path}: ${answer.status} ${await answer.text()}`);
+      if (answer.status !== 410) throw refused; // repeating it would not help
+      console.error(refused.message); // silent for too long: its jobs are others' now
+      process.exit(1); // a supervisor starts it again
     }
     await sleep(1000);
   }
@@ -49,16 +51,35 @@ setInterval(async () => {
   for (const id of [...reply.cancel, ...reply.lost]) held.get(id)?.abort.abort();
 }, 5000).unref();
 
+// ended ends one attempt; a call that the server refuses counts as refused.
+async function ended(end) {
+  return call("POST", `/${me}/finish`, { attempts: [end] }).then(({ attempts }) => attempts[0],
+    (error) => ({ id: end.id, status: "refused", message: error.message }));
+}
+
 async function run(job) {
   const abort = new AbortController();
   held.set(job.id, { job, abort });
   const end = { queueName: job.queueName, id: job.id, attempt: job.attempt, outcome: "completed" };
   try {
-    end.result = (await handlers[job.name](job.data, { ...job, signal: abort.signal })) ?? null;
+    if (Object.hasOwn(handlers, job.name)) {
+      end.result = (await handlers[job.name](job.data, { ...job, signal: abort.signal })) ?? null;
+      JSON.stringify(end.result); // what cannot be written is the handler's fault
+    } else { // perhaps another version of this program knows it: give it back at no cost
+      Object.assign(end, { outcome: "released", delay: 60_000 });
+    }
   } catch (error) {
-    Object.assign(end, abort.signal.aborted ? { outcome: "cancelled" } : { outcome: "failed", errorClass: error.name, error: error.message });
+    delete end.result;
+    Object.assign(end, abort.signal.aborted ? { outcome: "cancelled" } : {
+      outcome: "failed", errorClass: String(error?.name ?? "Error"), error: String(error?.message ?? error),
+    });
   }
-  const [ending] = (await call("POST", `/${me}/finish`, { attempts: [end] })).attempts;
+  let ending = await ended(end);
+  if (ending.status === "refused") { // end it in plain words
+    const { queueName, id, attempt } = end;
+    const error = String(ending.message).replace(/[^ -~]/g, "?").slice(0, 1000);
+    ending = await ended({ queueName, id, attempt, outcome: "failed", errorClass: "Refused", error });
+  }
   held.delete(job.id);
   console.log(`job ${ending.id}: ${ending.status} ${ending.state ?? ""}`);
 }

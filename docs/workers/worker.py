@@ -25,6 +25,10 @@ class Gone(Exception):
     """The worker was buried: it was silent for too long. Its jobs are others' now."""
 
 
+class Refused(Exception):
+    """The server does not take the call as it is; repeating it would not help."""
+
+
 def call(method, path, body=None):
     """Repeats a call until it is answered, which is harmless for every call here."""
     headers = {"Content-Type": "application/json"}
@@ -39,7 +43,7 @@ def call(method, path, body=None):
             if error.code == 410:
                 raise Gone()
             if error.code < 500 and error.code != 429:
-                sys.exit(f"{method} {path}: {error.code} {error.read().decode()}")
+                raise Refused(f"{method} {path}: {error.code} {error.read().decode()}")
         except OSError:
             pass
         time.sleep(1)
@@ -58,7 +62,10 @@ class Worker:
         try:
             loop()
         except Gone:
-            os.execv(sys.executable, [sys.executable, *sys.argv])  # drop everything, register anew
+            os.execv(sys.executable, [sys.executable, *sys.argv])  # drop everything, register again
+        except BaseException as error:  # a worker with a loop missing must not live on
+            print(f"stopped: {error}", file=sys.stderr, flush=True)
+            os._exit(1)  # a supervisor starts it again
 
     def beat(self):
         while True:
@@ -71,8 +78,13 @@ class Worker:
     def run(self, job):
         end = {"queueName": job["queueName"], "id": job["id"], "attempt": job["attempt"], "outcome": "completed"}
         try:
-            end["result"] = HANDLERS[job["name"]](job["data"], job)
-        except Exception as error:
+            if job["name"] in HANDLERS:
+                end["result"] = HANDLERS[job["name"]](job["data"], job)
+                json.dumps(end["result"], allow_nan=False)  # or the handler is at fault
+            else:  # perhaps another version of this program knows it: give it back at no cost
+                end.update(outcome="released", delay=60_000)
+        except BaseException as error:
+            end.pop("result", None)
             end.update(outcome="failed", errorClass=type(error).__name__, error=str(error))
         self.ends.put(end)
         self.room.release()
@@ -82,10 +94,25 @@ class Worker:
             batch = [self.ends.get()]
             while len(batch) < 100 and not self.ends.empty():
                 batch.append(self.ends.get())
-            for end in call("POST", f"/{self.me}/finish", {"attempts": batch})["attempts"]:
+            for end in self.ended(batch):
                 self.held.pop(end["id"], None)
                 print(f"job {end['id']}: {end['status']} {end.get('state', '')}", flush=True)
                 self.ends.task_done()
+
+    def ended(self, batch):
+        """Ends attempts. What the server refuses is ended alone, as a failure in plain words."""
+        try:
+            answers = call("POST", f"/{self.me}/finish", {"attempts": batch})["attempts"]
+        except Refused as error:
+            if len(batch) > 1:
+                return [answer for end in batch for answer in self.ended([end])]
+            answers = [dict(batch[0], status="refused", message=str(error))]
+        for i, answer in enumerate(answers):
+            if answer["status"] == "refused" and batch[i].get("errorClass") != "Refused":
+                plain = {key: batch[i][key] for key in ("queueName", "id", "attempt")}
+                plain.update(outcome="failed", errorClass="Refused", error=ascii(answer.get("message", ""))[:1000])
+                answers[i] = self.ended([plain])[0]
+        return answers
 
     def work(self):
         while not self.stopping.is_set():

@@ -1,12 +1,15 @@
 package httpapi
 
 import (
+	"context"
 	"net/http"
 	"testing"
 	"time"
 
+	"github.com/labstack/echo/v4"
 	"github.com/stretchr/testify/require"
 
+	"github.com/penstock/penstock"
 	"github.com/penstock/penstock/internal/httpapi/openapi"
 )
 
@@ -45,4 +48,39 @@ func TestWithoutATokenTheServerAnswersOnlyByALoopbackName(t *testing.T) {
 			require.Equal(t, "forbidden_host", problemIn(t, recorder).Code)
 		}
 	}
+}
+
+// Over the whole life of a wait: the token is asked for again.
+func TestARevokedTokenEndsTheWaitsOfItsRequests(t *testing.T) {
+	t.Parallel()
+	waited := make(chan error, 1)
+	s, e, client := guarded(t, Deps{}, func(c echo.Context) error {
+		within, stop := waiting(c.Request().Context())
+		defer stop()
+		<-within.Done()
+		err := waitedFor(within, c.Request().Context(), within.Err())
+		waited <- err
+		return err
+	})
+	_ = s
+	id, token := newTestToken(t, client, penstock.NewToken{Name: "one", Role: penstock.RoleOperator})
+	status := make(chan int, 1)
+	go func() { status <- send(e, "GET", "/queues/a/things", "", "Authorization", "Bearer "+token).Code }()
+	time.Sleep(100 * time.Millisecond)
+	require.NoError(t, client.Tokens.Revoke(t.Context(), id))
+	require.ErrorIs(t, <-waited, errNoToken)
+	require.Equal(t, http.StatusUnauthorized, <-status)
+}
+
+func TestAReaderOfOneQueueSeesNothingElseOfAWorker(t *testing.T) {
+	t.Parallel()
+	info := &requestInfo{caller: callerOf(&penstock.Token{ID: "t", Role: penstock.RoleReader, Queues: []string{"mine", "team-*"}})}
+	ctx := context.WithValue(t.Context(), requestInfoKey{}, info)
+	w := penstock.WorkerInfo{
+		Queues:   []string{"foreign", "mine", "team-a"},
+		Handlers: []string{"foreign secret", "mine mail", "team-a *"},
+	}
+	hideForeign(ctx, &w)
+	require.Equal(t, []string{"mine", "team-a"}, w.Queues)
+	require.Equal(t, []string{"mine mail", "team-a *"}, w.Handlers)
 }

@@ -70,10 +70,17 @@ func (b *bodyReader) read(c echo.Context, op *validate.Operation) (text []byte, 
 	if len(text) == 0 && !op.NeedsBody {
 		return nil, done, nil
 	}
-	if text, err = check(text); err != nil {
+	checked, err := check(text)
+	var refused map[int]string
+	if err != nil && endsAttempts[op.ID] {
+		text, refused = repairAttempts(text)
+		checked, err = check(text)
+	}
+	if err != nil {
 		return nil, done, err
 	}
-	request.Body = &checkedBody{Reader: *bytes.NewReader(text), text: text}
+	text = checked
+	request.Body = &checkedBody{Reader: *bytes.NewReader(text), text: text, refused: refused}
 	request.ContentLength = int64(len(text))
 	return text, done, nil
 }
@@ -81,7 +88,8 @@ func (b *bodyReader) read(c echo.Context, op *validate.Operation) (text []byte, 
 // checkedBody is a body that has been read and checked.
 type checkedBody struct {
 	bytes.Reader
-	text []byte
+	text    []byte
+	refused map[int]string // of attempts, whose result repairAttempts took out
 }
 
 func (*checkedBody) Close() error { return nil }

@@ -11,7 +11,7 @@ import (
 // ListBreakers tells a queue's breakers and where they stand.
 func (h *handlers) ListBreakers(ctx context.Context, r openapi.ListBreakersRequestObject) (openapi.ListBreakersResponseObject, error) {
 	report, err := h.client(ctx).Breakers.List(ctx, r.QueueName)
-	return openapi.ListBreakers200JSONResponse{Items: report.Settings, States: report.States}, err
+	return openapi.ListBreakers200JSONResponse{Items: orEmpty(report.Settings), States: report.States}, err
 }
 
 // SetBreaker turns a breaker on.

@@ -54,7 +54,7 @@ func (h *handlers) ListErrorGroups(ctx context.Context, r openapi.ListErrorGroup
 		limit = 50
 	}
 	groups, err := h.client(ctx).DLQ.Groups(ctx, someQueue(r.QueueName), limit)
-	return openapi.ListErrorGroups200JSONResponse{Items: groups}, err
+	return openapi.ListErrorGroups200JSONResponse{Items: orEmpty(groups)}, err
 }
 
 // ResolveError marks an error group resolved.

@@ -50,5 +50,5 @@ func (h *handlers) GetHistory(ctx context.Context, r openapi.GetHistoryRequestOb
 		q.From = time.Now().Add(-usualWindow)
 	}
 	samples, err := h.client(ctx).Metrics.History(ctx, q)
-	return openapi.GetHistory200JSONResponse{Items: samples}, err
+	return openapi.GetHistory200JSONResponse{Items: orEmpty(samples)}, err
 }

@@ -14,7 +14,7 @@ import (
 func (h *handlers) ListPolicies(ctx context.Context, _ openapi.ListPoliciesRequestObject) (openapi.ListPoliciesResponseObject, error) {
 	policies, err := h.client(ctx).Policies.List(ctx)
 	policies = slices.DeleteFunc(policies, func(p penstock.Policy) bool { return p.Queue != every && !sees(ctx, p.Queue) })
-	return openapi.ListPolicies200JSONResponse{Items: policies}, err
+	return openapi.ListPolicies200JSONResponse{Items: orEmpty(policies)}, err
 }
 
 // GetPolicy tells the policy in force.
@@ -26,7 +26,7 @@ func (h *handlers) GetPolicy(ctx context.Context, r openapi.GetPolicyRequestObje
 // PreviewPolicy tells the waits of a job that keeps failing.
 func (h *handlers) PreviewPolicy(ctx context.Context, r openapi.PreviewPolicyRequestObject) (openapi.PreviewPolicyResponseObject, error) {
 	schedule, err := h.client(ctx).Policies.Preview(ctx, r.QueueName, r.JobName, ownRetry(r.Params))
-	return openapi.PreviewPolicy200JSONResponse{Items: schedule}, err
+	return openapi.PreviewPolicy200JSONResponse{Items: orEmpty(schedule)}, err
 }
 
 // SetPolicy changes fields of a policy; null takes one back.

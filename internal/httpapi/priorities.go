@@ -10,13 +10,13 @@ import (
 // GetPriorityDistribution counts jobs by weight.
 func (h *handlers) GetPriorityDistribution(ctx context.Context, r openapi.GetPriorityDistributionRequestObject) (openapi.GetPriorityDistributionResponseObject, error) {
 	shares, err := h.client(ctx).Priorities.Distribution(ctx, someQueue(r.QueueName))
-	return openapi.GetPriorityDistribution200JSONResponse{Items: shares}, err
+	return openapi.GetPriorityDistribution200JSONResponse{Items: orEmpty(shares)}, err
 }
 
 // ListPriorityRules lists the rules of a queue.
 func (h *handlers) ListPriorityRules(ctx context.Context, r openapi.ListPriorityRulesRequestObject) (openapi.ListPriorityRulesResponseObject, error) {
 	rules, err := h.client(ctx).Priorities.Rules(ctx, someQueue(r.QueueName))
-	return openapi.ListPriorityRules200JSONResponse{Items: rules}, err
+	return openapi.ListPriorityRules200JSONResponse{Items: orEmpty(rules)}, err
 }
 
 // SetPriorityRule puts a rule at its place.
@@ -47,7 +47,7 @@ func (h *handlers) DecidePriority(ctx context.Context, r openapi.DecidePriorityR
 // ListPriorityLevels lists the names of weights.
 func (h *handlers) ListPriorityLevels(ctx context.Context, _ openapi.ListPriorityLevelsRequestObject) (openapi.ListPriorityLevelsResponseObject, error) {
 	levels, err := h.client(ctx).Priorities.Levels(ctx)
-	return openapi.ListPriorityLevels200JSONResponse{Items: levels}, err
+	return openapi.ListPriorityLevels200JSONResponse{Items: orEmpty(levels)}, err
 }
 
 // SetPriorityLevel names a weight.
@@ -72,7 +72,7 @@ func (h *handlers) RemovePriorityLevel(ctx context.Context, r openapi.RemovePrio
 // ListPriorityTags lists the tags that shift a weight.
 func (h *handlers) ListPriorityTags(ctx context.Context, _ openapi.ListPriorityTagsRequestObject) (openapi.ListPriorityTagsResponseObject, error) {
 	tags, err := h.client(ctx).Priorities.Tags(ctx)
-	return openapi.ListPriorityTags200JSONResponse{Items: tags}, err
+	return openapi.ListPriorityTags200JSONResponse{Items: orEmpty(tags)}, err
 }
 
 // SetPriorityTag makes a tag shift a weight.

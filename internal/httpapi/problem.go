@@ -1,6 +1,7 @@
 package httpapi
 
 import (
+	"bytes"
 	"context"
 	"encoding/json"
 	"errors"
@@ -10,6 +11,7 @@ import (
 	"net/http"
 	"slices"
 	"strconv"
+	"strings"
 
 	"github.com/jackc/pgx/v5/pgconn"
 	"github.com/labstack/echo/v4"
@@ -55,7 +57,6 @@ var locked = answer{
 // badRequest answers a request whose fields say what is wrong.
 var badRequest = answer{
 	status: http.StatusBadRequest, code: "invalid_argument", title: "Invalid argument",
-	detail: "The request is not as the API's description says; errors names each field. Nothing was changed.",
 }
 
 // answers maps the errors we know to what the client reads. The first that errors.Is
@@ -160,7 +161,7 @@ var answers = []struct {
 	}},
 	{penstock.ErrConflict, answer{
 		status: http.StatusConflict, code: "conflict", title: "Conflict",
-		detail: "The thing is in a state that forbids this; look at it again.",
+		detail: "The current state does not allow this. Read it again.",
 	}},
 	{penstock.ErrOutcomeUnknown, answer{
 		status: http.StatusGatewayTimeout, code: "outcome_unknown", title: "Outcome unknown",
@@ -187,12 +188,15 @@ var routing = map[int]answer{
 func answerFor(ctx context.Context, err error) answer {
 	if wrong := fieldsOf(ctx, err); wrong != nil {
 		found := badRequest
-		found.fields = wrong
+		found.fields, found.detail = wrong, wrong.Summary()+" Nothing was changed."
 		return found
 	}
 	for _, known := range answers {
 		if errors.Is(err, known.err) {
 			found := known.answer
+			if why := conflictIn(err); known.err == penstock.ErrConflict && why != "" {
+				found.detail = why
+			}
 			if slow, ok := errors.AsType[slowDown](err); ok {
 				found.retryAfter = max(1, int(math.Ceil(slow.wait.Seconds())))
 			}
@@ -215,6 +219,16 @@ func answerFor(ctx context.Context, err error) answer {
 		return away
 	}
 	return unknown
+}
+
+// conflictIn is the sentence that says which state forbids the request. The library and
+// the functions in migrations/ write it for callers.
+func conflictIn(err error) string {
+	_, why, _ := strings.Cut(err.Error(), penstock.ErrConflict.Error()+": ")
+	if why == "" {
+		return ""
+	}
+	return strings.ToUpper(why[:1]) + strings.TrimSuffix(why[1:], ".") + "."
 }
 
 // postgresAway reports whether the database could not be used, as opposed to having
@@ -277,8 +291,10 @@ func writeProblem(c echo.Context, found answer, id string) error {
 	for _, f := range found.fields {
 		problem.Errors = append(problem.Errors, openapi.FieldError{Pointer: f.Pointer, Detail: f.Detail})
 	}
-	body, err := json.Marshal(problem)
-	if err != nil {
+	var body bytes.Buffer
+	encoder := json.NewEncoder(&body)
+	encoder.SetEscapeHTML(false) // pen_<id>_<secret> is to be read, and the answer is no page
+	if err := encoder.Encode(problem); err != nil {
 		return err
 	}
 	header := c.Response().Header()
@@ -288,5 +304,5 @@ func writeProblem(c echo.Context, found answer, id string) error {
 	if found.retryAfter > 0 {
 		header.Set("Retry-After", strconv.Itoa(found.retryAfter))
 	}
-	return c.Blob(found.status, "application/problem+json", append(body, '\n'))
+	return c.Blob(found.status, "application/problem+json", body.Bytes())
 }

@@ -3,6 +3,7 @@ package httpapi
 import (
 	"context"
 	"errors"
+	"regexp"
 	"strconv"
 	"strings"
 
@@ -11,7 +12,7 @@ import (
 )
 
 // seedNames are the arguments whose name in JSON is not that of SQL in camelCase.
-var seedNames = map[string]string{"queue": "queueName", "retry": "retryStrategy"}
+var seedNames = map[string]string{"queue": "queueName", "retry": "retryStrategy", "entry": "dlqItemId"}
 
 // fieldsOf are the fields that err refuses, nil when it is about something else. What
 // the library calls max_attempts the client sent as /maxAttempts.
@@ -23,7 +24,7 @@ func fieldsOf(ctx context.Context, err error) validate.FieldErrors {
 	if !ok {
 		return nil
 	}
-	return validate.FieldErrors{{Pointer: pointerOf(requestInfoOf(ctx).operation, refused), Detail: refused.Message}}
+	return validate.FieldErrors{{Pointer: pointerOf(requestInfoOf(ctx).operation, refused), Detail: inTheAPIsWords(refused)}}
 }
 
 // pointerOf is where the request had the argument: a parameter if the operation has one
@@ -45,6 +46,18 @@ func pointerOf(op *validate.Operation, refused *penstock.ArgumentError) string {
 		}
 	}
 	return "/" + strings.Join(keys, "/")
+}
+
+// batchRemark is what the library adds to a message about a job; here the pointer says it.
+var batchRemark = regexp.MustCompile(` \(job \d+ of [^)]*\)$`)
+
+// inTheAPIsWords is the message with the argument's name as the API has it.
+func inTheAPIsWords(refused *penstock.ArgumentError) string {
+	message := batchRemark.ReplaceAllString(refused.Message, "")
+	if rest, ok := strings.CutPrefix(message, refused.Argument+" must"); ok && refused.Argument != "" {
+		return "must" + rest
+	}
+	return message
 }
 
 func camelCase(snake string) string {

@@ -23,7 +23,7 @@ func someQueue(queue string) string {
 func (h *handlers) ListQueues(ctx context.Context, _ openapi.ListQueuesRequestObject) (openapi.ListQueuesResponseObject, error) {
 	queues, err := h.client(ctx).Queues.List(ctx)
 	queues = slices.DeleteFunc(queues, func(q penstock.QueueInfo) bool { return !sees(ctx, q.Queue) })
-	return openapi.ListQueues200JSONResponse{Items: queues}, err
+	return openapi.ListQueues200JSONResponse{Items: orEmpty(queues)}, err
 }
 
 // GetQueue tells a queue's settings and counts.

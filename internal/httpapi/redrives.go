@@ -31,7 +31,7 @@ func (h *handlers) ListRedrives(ctx context.Context, r openapi.ListRedrivesReque
 		return nil, err
 	}
 	redrives, err := h.client(ctx).DLQ.ListRedrives(ctx, r.Params.QueueName, r.Params.Limit)
-	return openapi.ListRedrives200JSONResponse{Items: redrives}, err
+	return openapi.ListRedrives200JSONResponse{Items: orEmpty(redrives)}, err
 }
 
 // GetRedrive tells how far an operation is.

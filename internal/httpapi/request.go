@@ -39,6 +39,9 @@ func (s *service) checkRequest(next echo.HandlerFunc) echo.HandlerFunc {
 		key := c.Request().Header.Get(idempotencyKey)
 		keyed := key != "" && op.Parameter(idempotencyKey) != nil && s.Client != nil
 		info := &requestInfo{operation: op, caller: who}
+		if checked, ok := c.Request().Body.(*checkedBody); ok {
+			info.refused = checked.refused
+		}
 		if s.Client != nil {
 			info.client = s.clientFor(op, keyed).As(who.name)
 		}

@@ -11,6 +11,7 @@ import (
 type requestInfo struct {
 	operation *validate.Operation
 	caller    *caller
+	refused   map[int]string   // see checkedBody
 	client    *penstock.Client // on the caller's behalf, and in its transaction if the request has one
 }
 
@@ -33,6 +34,14 @@ func (h *handlers) client(ctx context.Context) *penstock.Client {
 		return x.client
 	}
 	return h.Client
+}
+
+// orEmpty is a list as JSON shows it: [] and never null.
+func orEmpty[T any](list []T) []T {
+	if list == nil {
+		return []T{}
+	}
+	return list
 }
 
 // mayUse refuses a queue that the caller's token does not cover. The one in the path is

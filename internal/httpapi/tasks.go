@@ -10,7 +10,7 @@ import (
 // ListTasks lists the scheduled tasks.
 func (h *handlers) ListTasks(ctx context.Context, _ openapi.ListTasksRequestObject) (openapi.ListTasksResponseObject, error) {
 	tasks, err := h.client(ctx).Tasks.List(ctx)
-	return openapi.ListTasks200JSONResponse{Items: tasks}, err
+	return openapi.ListTasks200JSONResponse{Items: orEmpty(tasks)}, err
 }
 
 // GetTask tells one.

@@ -2,7 +2,11 @@ package httpapi
 
 import (
 	"context"
+	"fmt"
+	"maps"
+	"slices"
 	"strconv"
+	"strings"
 	"time"
 
 	"github.com/penstock/penstock"
@@ -52,6 +56,9 @@ func (h *handlers) Heartbeat(ctx context.Context, r openapi.HeartbeatRequestObje
 	return openapi.Heartbeat200JSONResponse(reply), err
 }
 
+// maxResult is how many bytes of JSON a result may have, as the library has it.
+const maxResult = 1 << 20
+
 // FinishAttempts ends attempts, each by itself.
 func (h *handlers) FinishAttempts(ctx context.Context, r openapi.FinishAttemptsRequestObject) (openapi.FinishAttemptsResponseObject, error) {
 	for i := range r.Body.Attempts {
@@ -59,8 +66,29 @@ func (h *handlers) FinishAttempts(ctx context.Context, r openapi.FinishAttemptsR
 			return nil, err
 		}
 	}
-	endings, err := h.worker(ctx, r.WorkerId).Finish(ctx, r.Body.Attempts)
-	return openapi.FinishAttempts200JSONResponse{Attempts: endings}, err
+	refused := map[int]string{} // by the attempt's place
+	maps.Copy(refused, requestInfoOf(ctx).refused)
+	ends, endings := r.Body.Attempts[:0:0], make([]penstock.RemoteEnding, 0, len(r.Body.Attempts))
+	for i := range r.Body.Attempts {
+		if len(r.Body.Attempts[i].Result) > maxResult {
+			refused[i] = fmt.Sprintf("result must be JSON of at most %d bytes", maxResult)
+		}
+		if refused[i] == "" {
+			ends = append(ends, r.Body.Attempts[i])
+		}
+	}
+	ended, err := h.worker(ctx, r.WorkerId).Finish(ctx, ends)
+	if err != nil {
+		return nil, err
+	}
+	for i := range r.Body.Attempts {
+		if why := refused[i]; why != "" {
+			endings = append(endings, penstock.RemoteEnding{HeldAttempt: r.Body.Attempts[i].HeldAttempt, Status: "refused", Message: why})
+			continue
+		}
+		endings, ended = append(endings, ended[0]), ended[1:]
+	}
+	return openapi.FinishAttempts200JSONResponse{Attempts: endings}, nil
 }
 
 // NoteProgress notes how far attempts are.
@@ -72,4 +100,28 @@ func (h *handlers) NoteProgress(ctx context.Context, r openapi.NoteProgressReque
 // RemoveWorker gives back what the worker holds and forgets it.
 func (h *handlers) RemoveWorker(ctx context.Context, r openapi.RemoveWorkerRequestObject) (openapi.RemoveWorkerResponseObject, error) {
 	return openapi.RemoveWorker204Response{}, h.worker(ctx, r.WorkerId).Leave(ctx)
+}
+
+// ListWorkers lists the running workers.
+func (h *handlers) ListWorkers(ctx context.Context, r openapi.ListWorkersRequestObject) (openapi.ListWorkersResponseObject, error) {
+	if err := mayAsk(ctx, r.Params.QueueName); err != nil {
+		return nil, err
+	}
+	workers, err := h.client(ctx).Workers.List(ctx, r.Params.QueueName)
+	for i := range workers {
+		hideForeign(ctx, &workers[i])
+	}
+	return openapi.ListWorkers200JSONResponse{Items: orEmpty(workers)}, err
+}
+
+// hideForeign leaves the queues and handlers of a worker that the caller's token covers.
+func hideForeign(ctx context.Context, w *penstock.WorkerInfo) {
+	if seesAll(ctx) {
+		return
+	}
+	w.Queues = slices.DeleteFunc(w.Queues, func(queue string) bool { return !sees(ctx, queue) })
+	w.Handlers = slices.DeleteFunc(w.Handlers, func(handler string) bool {
+		queue, _, _ := strings.Cut(handler, " ")
+		return !sees(ctx, queue)
+	})
 }

@@ -29,6 +29,12 @@ func (s *Schema) Check(document []byte, at string) ([]byte, error) {
 	return rewritten(document, edits), nil
 }
 
+// Storable reports why a JSON value cannot be stored as a job's data or result.
+func Storable(value []byte) error {
+	_, err := anything.check(value, "")
+	return err
+}
+
 // CheckLines holds each line to the schema. Pointers begin with the line's number among
 // those that are not empty.
 func (s *Schema) CheckLines(text []byte) ([]byte, error) {

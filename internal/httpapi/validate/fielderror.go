@@ -27,6 +27,22 @@ func (f FieldErrors) Error() string {
 	return strings.Join(all, "; ")
 }
 
+// Summary says what is wrong in a sentence, for who reads no list.
+func (f FieldErrors) Summary() string {
+	name := f[0].Pointer
+	if name == "" {
+		name = "The body"
+	}
+	switch more := len(f) - 1; more {
+	case 0:
+		return name + " " + f[0].Detail + "."
+	case 1:
+		return name + " " + f[0].Detail + ", and 1 more field is wrong."
+	default:
+		return fmt.Sprintf("%s %s, and %d more fields are wrong.", name, f[0].Detail, more)
+	}
+}
+
 // Refuse is the error of one bad field.
 func Refuse(pointer, format string, args ...any) error {
 	return FieldErrors{{pointer, fmt.Sprintf(format, args...)}}

@@ -3,11 +3,13 @@ package http_test
 import (
 	"bufio"
 	"context"
+	"encoding/json"
 	"io"
 	"net/http/httptest"
 	"os"
 	"os/exec"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"syscall"
 	"testing"
@@ -167,4 +169,56 @@ func TestAKilledWorkersJobRunsAgainElsewhere(t *testing.T) { // P9
 	second := f.start(t, url, "python3", "worker.py", "q")
 	second.printed(t, "job "+id+": attempt 2")
 	t.Logf("ran again %.1f s after its worker was killed", time.Since(killed).Seconds())
+}
+
+// Another version of the program may know the job: it goes back and costs nothing.
+func TestAnUnknownJobNameIsGivenBackAtNoCost(t *testing.T) {
+	t.Parallel()
+	for _, language := range languages[1:] { // the shell runs every job
+		t.Run(language.name, func(t *testing.T) {
+			t.Parallel()
+			requireTools(t, language.tools...)
+			f := ofRemote(t)
+			id := f.enqueue(t, "q", object{"name": "constructor"})
+			f.start(t, serve(t, f), language.argv...).printed(t, "job "+strconv.FormatInt(id, 10)+": accepted")
+			require.Equal(t, "released", ask[string](t, f, "SELECT outcome FROM penstock.attempts WHERE job_id = $1", id))
+			require.Zero(t, ask[int](t, f, "SELECT failures FROM penstock.pending WHERE job_id = $1", id))
+		})
+	}
+}
+
+// A result that Postgres cannot store is refused; the worker ends the attempt otherwise
+// and goes on with the next job.
+func TestARefusedEndDoesNotStopAWorker(t *testing.T) {
+	t.Parallel()
+	for _, language := range languages[1:] { // the shell sends no result
+		t.Run(language.name, func(t *testing.T) {
+			t.Parallel()
+			requireTools(t, language.tools...)
+			f := ofRemote(t)
+			program := f.start(t, serve(t, f), language.argv...)
+			// Python escapes é when it returns the data as its result: more than 1 MiB then.
+			bad := f.enqueue(t, "q", object{"name": "echo", "data": object{"x": strings.Repeat("y", 900_000), "z": strings.Repeat("é", 60_000)}})
+			program.printed(t, "job "+strconv.FormatInt(bad, 10)+": ")
+			good := f.enqueue(t, "q", object{"name": "echo", "data": object{"n": 1}})
+			program.printed(t, "job "+strconv.FormatInt(good, 10)+": accepted completed")
+		})
+	}
+}
+
+func TestTheShellWorkerPassesDataByteForByteAndHidesItsToken(t *testing.T) {
+	t.Parallel()
+	requireTools(t, "sh", "curl", "jq")
+	f := ofRemote(t)
+	out := filepath.Join(t.TempDir(), "data")
+	id := f.enqueue(t, "q", object{"name": "n", "data": json.RawMessage(`{"id":9007199254740993,"data":"},{\"data\":1","price":1.10,"ü":"\\"}`)})
+	f.start(t, serve(t, f), "sh", "worker.sh", "q", "sh", "-c", `cat >"$0"; env >"$0.env"`, out).printed(t, "job "+strconv.FormatInt(id, 10)+": accepted")
+	text, err := os.ReadFile(out)
+	require.NoError(t, err)
+	require.Contains(t, string(text), "9007199254740993")
+	require.Contains(t, string(text), "1.10")
+	require.JSONEq(t, `{"id":9007199254740993,"data":"},{\"data\":1","price":1.10,"ü":"\\"}`, string(text))
+	script, err := os.ReadFile(filepath.Join("..", "..", "..", "docs", "workers", "worker.sh"))
+	require.NoError(t, err)
+	require.NotRegexp(t, `curl[^\n]*TOKEN`, string(script))
 }
