@@ -21,8 +21,9 @@ export GOFLAGS := $(strip $(shell go env GOFLAGS) -buildvcs=false)
 export CGO_ENABLED := 0
 
 # All test packages share one private PostgreSQL: more than four at once gain nothing.
+# One more than there are processors, because many tests wait.
 CPUS     := $(shell getconf _NPROCESSORS_ONLN 2>/dev/null || echo 2)
-PACKAGES := $(shell [ $(CPUS) -gt 4 ] && echo 4 || echo $(CPUS))
+PACKAGES := $(shell [ $(CPUS) -ge 4 ] && echo 4 || echo $$(($(CPUS) + 1)))
 
 TESTS     = go run ./internal/withpostgres --tests
 TESTFLAGS = -p $(PACKAGES) -timeout 10m $(ARGS)

@@ -28,7 +28,7 @@ func TestMain(m *testing.M) {
 	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
 	defer cancel()
 	var err error
-	if testServer, err = Start(ctx, Options{Temporary: true}); err != nil {
+	if testServer, err = Start(ctx, Options{Temporary: true, Parent: InMemory()}); err != nil {
 		fmt.Fprintln(os.Stderr, err)
 		os.Exit(1)
 	}
@@ -88,7 +88,7 @@ func newDir(t *testing.T) string {
 	t.Helper()
 	a, err := serverAccount()
 	require.NoError(t, err)
-	dir, err := temporaryDir(a, "")
+	dir, err := temporaryDir(a, InMemory())
 	require.NoError(t, err)
 	require.NoError(t, a.give(dir))
 	t.Cleanup(func() { require.NoError(t, os.RemoveAll(dir)) })

@@ -27,7 +27,7 @@ func NewServer(t testing.TB, settings map[string]string) *Server {
 	defer cancel()
 	own := map[string]string{"synchronous_commit": "on"}
 	maps.Copy(own, settings)
-	server, err := postgres.Start(ctx, postgres.Options{Temporary: true, Parent: testdb.InMemory(), Settings: own})
+	server, err := postgres.Start(ctx, postgres.Options{Temporary: true, Parent: postgres.InMemory(), Settings: own})
 	if err != nil {
 		t.Fatalf("testkit: %v", err)
 	}

@@ -9,6 +9,7 @@ package testkit
 import (
 	"context"
 	"errors"
+	"flag"
 	"fmt"
 	"os"
 	"testing"
@@ -39,6 +40,8 @@ func AtEnd(check func() error) { atEnd = append(atEnd, check) }
 // it does not return.
 func Main(m *testing.M, ignore ...goleak.Option) {
 	shared = &testdb.Source{Prefix: "penstock_test_"}
+	flag.Parse()
+	fewerChecks()
 	code := m.Run()
 	ctx, cancel := context.WithTimeout(context.Background(), patience)
 	defer cancel()
@@ -54,6 +57,19 @@ func Main(m *testing.M, ignore ...goleak.Option) {
 		code = 1
 	}
 	os.Exit(code)
+}
+
+// fewerChecks makes rapid try each property 20 times instead of 100, since a try here
+// is a history in a database. The long tests have all, and -rapid.checks decides if it
+// is given.
+func fewerChecks() {
+	checks := flag.Lookup("rapid.checks")
+	if checks == nil || IsLong() || checks.Value.String() != checks.DefValue {
+		return
+	}
+	if err := flag.Set(checks.Name, "20"); err != nil {
+		panic(err)
+	}
 }
 
 // DB is one test's database, with Penstock's schema in it.

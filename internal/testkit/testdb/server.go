@@ -48,7 +48,7 @@ func find(ctx context.Context) (server, error) {
 // the error says what to install.
 func Start(ctx context.Context) (url string, stop StopFunc, err error) {
 	return startFrom(ctx, postgres.Options{
-		Temporary: true, Parent: InMemory(),
+		Temporary: true, Parent: postgres.InMemory(),
 		Settings: map[string]string{"max_connections": maxConnections, "max_wal_size": "512MB"},
 	})
 }

@@ -27,7 +27,7 @@ func TestMain(m *testing.M) {
 		_ = os.Unsetenv(v)
 	}
 	var err error
-	if private, err = postgres.Start(context.Background(), postgres.Options{Temporary: true, Parent: InMemory()}); err != nil {
+	if private, err = postgres.Start(context.Background(), postgres.Options{Temporary: true, Parent: postgres.InMemory()}); err != nil {
 		fmt.Fprintln(os.Stderr, err)
 		os.Exit(1)
 	}

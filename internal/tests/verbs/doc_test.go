@@ -16,7 +16,11 @@ import (
 
 func TestMain(m *testing.M) {
 	flag.Parse()
-	modest(map[string]string{"rapid.checks": "50", "rapid.steps": "70", "rapid.nofailfile": "true"})
+	defaults := map[string]string{"rapid.steps": "70", "rapid.nofailfile": "true"}
+	if testkit.IsLong() {
+		defaults["rapid.checks"] = "50"
+	}
+	modest(defaults)
 	testkit.Main(m)
 }
 

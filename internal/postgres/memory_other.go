@@ -1,6 +1,6 @@
 //go:build !linux
 
-package testdb
+package postgres
 
 // InMemory is empty: the server's files are on disk.
 func InMemory() string { return "" }
