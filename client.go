@@ -3,10 +3,10 @@ package penstock
 import (
 	"context"
 	"errors"
+	"log/slog"
 
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgxpool"
-	"go.uber.org/zap"
 
 	"github.com/penstock/penstock/db"
 	"github.com/penstock/penstock/internal/lab/failpoint"
@@ -14,8 +14,8 @@ import (
 
 // Config sets up a Client. The zero value works.
 type Config struct {
-	Logger *zap.Logger // nil: silent
-	Hooks  Hooks       // observers; see Hooks
+	Logger *slog.Logger // nil: silent
+	Hooks  Hooks        // observers; see Hooks
 
 	EnqueueMiddleware []EnqueueMiddleware // wraps every enqueue made in Go; the first is the outermost
 }
@@ -41,7 +41,7 @@ type Client struct {
 	*scope
 	group      *enqueueGroup // nil inside a transaction, as keyed
 	keyed      *enqueueGroup // of jobs with an idempotency key: those may wait for others' transactions
-	log        *zap.Logger
+	log        *slog.Logger
 	hooks      Hooks
 	middleware []EnqueueMiddleware
 	wakeups    *localWakeups
@@ -62,7 +62,7 @@ func NewClient(pool *pgxpool.Pool, cfg Config) (*Client, error) {
 		return nil, errors.New("penstock: NewClient needs a pool")
 	}
 	if cfg.Logger == nil {
-		cfg.Logger = zap.NewNop()
+		cfg.Logger = slog.New(slog.DiscardHandler)
 	}
 	c := &Client{
 		log: cfg.Logger, hooks: cfg.Hooks.filled(), middleware: cfg.EnqueueMiddleware, wakeups: newLocalWakeups(), watch: &jobWatch{},
@@ -96,6 +96,12 @@ func (c *Client) As(actor string) *Client {
 	other.use(&scope{c.pool, c.queries, actor})
 	return &other
 }
+
+// Pool returns the pool that the client was made with; nil inside a transaction.
+func (c *Client) Pool() *pgxpool.Pool { return c.pool }
+
+// Config returns how the client was set up, with defaults filled in.
+func (c *Client) Config() Config { return Config{c.log, c.hooks, c.middleware} }
 
 // acting runs a change in the name of the actor.
 func (s *scope) acting(ctx context.Context, change func(*db.Queries) error) error {

@@ -1,7 +1,6 @@
 package penstock
 
 import (
-	"bytes"
 	"context"
 	"encoding/json"
 	"errors"
@@ -10,6 +9,7 @@ import (
 	"time"
 
 	"github.com/penstock/penstock/db"
+	"github.com/penstock/penstock/internal/safetext"
 )
 
 // Priority is a weight 1–100, higher first, or a level's name. The levels are
@@ -84,17 +84,6 @@ const (
 	maxBatch = 10_000 // of one penstock.enqueue_many
 )
 
-// validName is what check_name in migrations/ takes.
-func validName(name string) bool {
-	for i := range len(name) {
-		c := name[i]
-		if (c < 'a' || c > 'z') && (c < 'A' || c > 'Z') && (c < '-' || c > ':') && c != '_' { // - . / 0-9 :
-			return false
-		}
-	}
-	return 1 <= len(name) && len(name) <= 128
-}
-
 // row is a job in the shape penstock.enqueue_many takes.
 type row struct {
 	queue, name string
@@ -122,10 +111,10 @@ type options struct {
 // database, which checks every caller alike.
 func (j *NewJob) row() (row, error) {
 	r := row{queue: j.Queue, name: j.Name, repeatable: j.IdempotencyKey != "", notify: !j.SkipNotify}
-	if !validName(j.Queue) {
+	if !safetext.ValidName(j.Queue) {
 		return r, refuse("queue", "1 to 128 of letters, digits and . _ - : /", strconv.Quote(j.Queue))
 	}
-	if !validName(j.Name) {
+	if !safetext.ValidName(j.Name) {
 		return r, refuse("name", "1 to 128 of letters, digits and . _ - : /", strconv.Quote(j.Name))
 	}
 	var err error
@@ -162,7 +151,7 @@ func encodeData(data any) (json.RawMessage, error) {
 		return json.RawMessage("{}"), nil
 	case json.RawMessage:
 		if !json.Valid(raw) {
-			return nil, refuse("data", "JSON", strconv.Quote(clip(string(raw), 60)))
+			return nil, refuse("data", "JSON", strconv.Quote(safetext.Clip(string(raw), 60)))
 		}
 		return raw, checkData(raw)
 	}
@@ -177,37 +166,10 @@ func checkData(raw json.RawMessage) error {
 	if len(raw) > maxData {
 		return refuse("data", "JSON of at most 1048576 bytes", fmt.Sprintf("%d bytes", len(raw)))
 	}
-	if holdsNUL(raw) {
+	if safetext.HoldsNUL(raw) {
 		return refuse("data", `free of \u0000, which Postgres cannot store`, "one")
 	}
 	return nil
-}
-
-// holdsNUL looks for an escaped NUL that is not itself an escaped backslash.
-func holdsNUL(raw []byte) bool {
-	for i := 0; i+5 < len(raw); i++ {
-		next := bytes.IndexByte(raw[i:], '\\')
-		if next < 0 || i+next+5 >= len(raw) {
-			return false
-		}
-		i += next
-		if string(raw[i:i+6]) == `\u0000` {
-			return true
-		}
-		i++ // whatever is escaped cannot start an escape
-	}
-	return false
-}
-
-// clip cuts text to at most n bytes at a rune's edge.
-func clip(text string, n int) string {
-	if len(text) <= n {
-		return text
-	}
-	for n > 0 && text[n]&0xC0 == 0x80 {
-		n--
-	}
-	return text[:n]
 }
 
 // Enqueue adds one job and returns its id. On a plain client it returns after

@@ -3,6 +3,8 @@ package penstock
 import (
 	"context"
 	"fmt"
+	"github.com/penstock/penstock/internal/bisect"
+	"github.com/penstock/penstock/internal/pgerror"
 	"math/rand/v2"
 	"runtime"
 	"sync"
@@ -104,12 +106,21 @@ func (g *enqueueGroup) flushAll() {
 	}
 }
 
-// flush enqueues calls in one transaction and answers each. A batch refused for
-// its content is halved until the one bad job is alone and fails alone.
+// flush enqueues calls in one transaction and answers each. When Postgres refuses a batch
+// for what one job holds, that job is found and fails alone.
 func (g *enqueueGroup) flush(calls []*enqueueCall) {
 	if len(calls) == 0 {
 		return
 	}
+	_ = bisect.Send(calls, g.send, aboutContent, func(call *enqueueCall, err error) error {
+		g.answerFailure([]*enqueueCall{call}, err)
+		return nil
+	}) // send has answered every other failure
+}
+
+// send enqueues calls and answers them, unless Postgres refused what they hold: that is
+// its only error.
+func (g *enqueueGroup) send(calls []*enqueueCall) error {
 	rows := make([]row, len(calls))
 	for i, call := range calls {
 		rows[i] = call.row
@@ -120,12 +131,12 @@ func (g *enqueueGroup) flush(calls []*enqueueCall) {
 		for i, call := range calls {
 			call.done <- enqueueAnswer{id: ids[i]}
 		}
-	case len(calls) > 1 && aboutContent(err):
-		g.flush(calls[:len(calls)/2])
-		g.flush(calls[len(calls)/2:])
+	case aboutContent(err):
+		return err
 	default:
 		g.answerFailure(calls, err)
 	}
+	return nil
 }
 
 // commit sends rows, again as long as the failure proves that nothing of them
@@ -135,7 +146,7 @@ func (g *enqueueGroup) commit(rows []row) (ids []int64, err error) {
 	defer cancel()
 	for try := range flushTries {
 		ids, err = g.client.enqueueRows(ctx, rows)
-		if err == nil || !passing(err) {
+		if err == nil || !pgerror.Passing(err) {
 			return ids, err
 		}
 		select {

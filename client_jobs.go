@@ -5,6 +5,7 @@ import (
 	"time"
 
 	"github.com/penstock/penstock/db"
+	"github.com/penstock/penstock/internal/safetext"
 )
 
 // JobFilter chooses jobs; zero fields choose all.
@@ -120,7 +121,7 @@ func (c *Client) Reprioritize(ctx context.Context, id int64, priority Priority) 
 func (c DLQClient) Add(ctx context.Context, id int64, message string) (bool, error) {
 	var changed bool
 	err := c.acting(ctx, func(q *db.Queries) (err error) {
-		changed, err = q.DeadLetter(ctx, db.DeadLetterParams{JobID: id, Message: cleanText(message, 2000)})
+		changed, err = q.DeadLetter(ctx, db.DeadLetterParams{JobID: id, Message: safetext.Clean(message, 2000)})
 		return err
 	})
 	return changed, translate("dead-letter job", err)

@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/penstock/penstock/db"
+	"github.com/penstock/penstock/internal/wait"
 )
 
 // Wait returns the job once it has finished or died, with its attempts and so its
@@ -40,7 +41,7 @@ func (c *Client) waitInside(ctx context.Context, id int64) (*JobInfo, error) {
 		if len(rows) == 0 || !isOpen(State(rows[0].State)) {
 			return c.Job(ctx, id)
 		}
-		if pause(ctx, every); ctx.Err() != nil {
+		if wait.For(ctx, every); ctx.Err() != nil {
 			return nil, fmt.Errorf("wait for job %d: %w", id, ctx.Err())
 		}
 	}

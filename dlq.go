@@ -12,6 +12,7 @@ import (
 	"github.com/jackc/pgx/v5"
 
 	"github.com/penstock/penstock/db"
+	"github.com/penstock/penstock/internal/safetext"
 )
 
 // DLQClient works with the dead letter queue: client.DLQ. A job gets there when its
@@ -124,7 +125,7 @@ var entryPattern = regexp.MustCompile(`^dlq_(\d{1,18})_(\d{1,9})$`)
 func (c DLQClient) Get(ctx context.Context, queue, entry string) (DeadJob, error) {
 	parts := entryPattern.FindStringSubmatch(entry)
 	if parts == nil {
-		return DeadJob{}, refuse("entry", "dlq_<job>_<attempt>", strconv.Quote(clip(entry, 60)))
+		return DeadJob{}, refuse("entry", "dlq_<job>_<attempt>", strconv.Quote(safetext.Clip(entry, 60)))
 	}
 	job, _ := strconv.ParseInt(parts[1], 10, 64)
 	attempt, _ := strconv.ParseInt(parts[2], 10, 32)
@@ -201,7 +202,7 @@ func (c DLQClient) ResolveGroup(ctx context.Context, queue, fingerprint string, 
 		return translate("resolve error", err)
 	}
 	if !known {
-		return fmt.Errorf("resolve error %s: %w", clip(fingerprint, 40), ErrDeadJobNotFound)
+		return fmt.Errorf("resolve error %s: %w", safetext.Clip(fingerprint, 40), ErrDeadJobNotFound)
 	}
 	return nil
 }

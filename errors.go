@@ -2,11 +2,11 @@ package penstock
 
 import (
 	"errors"
-	"fmt"
 	"reflect"
 	"strings"
 
-	"github.com/jackc/pgx/v5/pgconn"
+	"github.com/penstock/penstock/internal/pgerror"
+	"github.com/penstock/penstock/internal/safetext"
 )
 
 var (
@@ -58,98 +58,29 @@ func (e *ArgumentError) Error() string        { return "penstock: " + e.Message 
 func (e *ArgumentError) Is(target error) bool { return target == ErrInvalidArgument }
 
 func refuse(argument, allowed string, got any) error {
-	text := fmt.Sprint(got)
-	if len(text) > 80 {
-		text = text[:77] + "..."
-	}
-	return &ArgumentError{Argument: argument, Message: fmt.Sprintf("%s must be %s, got %s", argument, allowed, strings.ToValidUTF8(text, "?"))}
+	return &ArgumentError{Argument: argument, Message: pgerror.Refusal(argument, allowed, got)}
 }
 
-// SQLSTATEs of the functions in migrations/: class PN, then the meaning in the
-// numbers HTTP has for it.
-const (
-	stateInvalidArgument = "PN400"
-	stateNotFound        = "PN404"
-	stateLeaseLost       = "PN409"
-	stateWorkerGone      = "PN410"
-	stateConflict        = "PN412"
-)
+// translate turns an error of a call to Postgres into the package's own where there is
+// one, and wraps it with the verb that failed.
+func translate(verb string, err error) error { return known.Translate(verb, err) }
 
-// translate turns an error of a call to Postgres into the package's own where
-// there is one, and wraps it with the verb that failed.
-func translate(verb string, err error) error {
-	if err == nil {
-		return nil
-	}
-	var pg *pgconn.PgError
-	if errors.As(err, &pg) {
-		switch pg.Code {
-		case stateInvalidArgument:
-			message := pg.Message
-			if pg.Detail != "" {
-				message += " (" + strings.ToLower(strings.TrimSuffix(pg.Detail, ".")) + ")"
-			}
-			refused := &ArgumentError{Argument: pg.ColumnName, Message: message}
-			_, _ = fmt.Sscanf(pg.Detail, "Job %d of", &refused.Job) // as refuse in migrations/ writes it
-			return fmt.Errorf("%s: %w", verb, refused)
-		case "22P02", "22P05", "22021": // what json.Valid lets pass and jsonb does not: lone surrogates, bad UTF-8
-			if verb == "enqueue" {
-				return fmt.Errorf("%s: %w", verb, &ArgumentError{Argument: "data", Message: "data must be JSON that Postgres can store: " + pg.Message})
-			}
-		case stateNotFound: // the only thing looked for by name in SQL
-			return fmt.Errorf("%s: %w: %s", verb, ErrDeadJobNotFound, pg.Message)
-		case stateConflict:
-			return fmt.Errorf("%s: %w: %s", verb, ErrConflict, pg.Message)
-		case stateLeaseLost:
-			return fmt.Errorf("%s: %w", verb, ErrLeaseLost)
-		case stateWorkerGone:
-			return fmt.Errorf("%s: %w", verb, ErrWorkerGone)
-		}
-	}
-	return fmt.Errorf("%s: %w", verb, err)
+var known = pgerror.Translator{
+	Argument: func(argument, message string, job int) error {
+		return &ArgumentError{Argument: argument, Message: message, Job: job}
+	},
+	NotFound: ErrDeadJobNotFound, // the only rows that functions look for by name
+	Conflict: ErrConflict, LeaseLost: ErrLeaseLost, WorkerGone: ErrWorkerGone,
 }
 
-// aboutContent reports whether Postgres refused what was sent, so that another
-// batch without the offending item can pass: bad data, a broken constraint, a
-// limit, or a row somebody else keeps locked.
+// aboutContent is pgerror.AboutContent, also for errors that are translated.
 func aboutContent(err error) bool {
-	if errors.Is(err, ErrInvalidArgument) { // translated already
-		return true
-	}
-	var pg *pgconn.PgError
-	if !errors.As(err, &pg) {
-		return false
-	}
-	switch pg.Code[:2] {
-	case "PN", "21", "22", "23", "54":
-		return true
-	}
-	return pg.Code == "55P03" || pg.Code == "XX000"
+	return errors.Is(err, ErrInvalidArgument) || pgerror.AboutContent(err)
 }
 
-// passing reports whether the same call may succeed if it is simply repeated:
-// Postgres answered that it rolled back, or nothing was sent.
-func passing(err error) bool {
-	if pgconn.SafeToRetry(err) {
-		return true
-	}
-	var pg *pgconn.PgError
-	if !errors.As(err, &pg) {
-		return false
-	}
-	switch pg.Code {
-	case "40001", "40P01", "53300", "57P03", "25006":
-		return true
-	}
-	return false
-}
-
-// replyLost reports whether the statement may have committed although the call
-// failed: it was sent, and no answer of Postgres came back.
+// replyLost is pgerror.ReplyLost, also for errors that are translated.
 func replyLost(err error) bool {
-	var pg *pgconn.PgError
-	var unreached *pgconn.ConnectError
-	return err != nil && !errors.As(err, &pg) && !errors.As(err, &unreached) && !pgconn.SafeToRetry(err) && !errors.Is(err, ErrInvalidArgument)
+	return !errors.Is(err, ErrInvalidArgument) && pgerror.ReplyLost(err)
 }
 
 // classes lists the names an error goes by, outermost first: what ErrorClass()
@@ -188,7 +119,7 @@ func appendClass(names []string, name string) []string {
 	if name == "" {
 		return names
 	}
-	return append(names, clip(name, 200))
+	return append(names, safetext.Clip(name, 200))
 }
 
 func typeName(err error) string {

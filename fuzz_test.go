@@ -12,6 +12,7 @@ import (
 	"time"
 	"unicode/utf8"
 
+	"github.com/penstock/penstock/internal/safetext"
 	"github.com/stretchr/testify/require"
 )
 
@@ -121,7 +122,7 @@ func FuzzErrorsBecomeText(f *testing.F) {
 	f.Add("ü€😀", 5)
 	f.Fuzz(func(t *testing.T, text string, limit int) {
 		limit = min(max(limit, 0), 1<<16)
-		clean := cleanText(text, limit)
+		clean := safetext.Clean(text, limit)
 		require.LessOrEqual(t, len(clean), limit)
 		require.True(t, utf8.ValidString(clean))
 		require.NotContains(t, clean, "\x00")

@@ -11,6 +11,7 @@ import (
 	"github.com/jackc/pgx/v5"
 
 	"github.com/penstock/penstock/db"
+	"github.com/penstock/penstock/internal/safetext"
 )
 
 // Job is one attempt of a job in a handler's hands, its data decoded into T.
@@ -73,7 +74,7 @@ func Handle[T any](w *Worker, queue, name string, fn func(ctx context.Context, j
 	if !ok {
 		panic(fmt.Sprintf("penstock: Handle(%q, %q): the worker does not serve this queue", queue, name))
 	}
-	if name != AnyName && !validName(name) {
+	if name != AnyName && !safetext.ValidName(name) {
 		panic(fmt.Sprintf("penstock: Handle(%q, %q): a name is 1 to 128 of letters, digits and . _ - : /", queue, name))
 	}
 	if _, taken := q.handlers[name]; taken {
@@ -153,7 +154,7 @@ func Progress(ctx context.Context, percent int, note string) error {
 	}
 	l := &x.lease
 	ours, err := x.queries.NoteProgress(ctx, db.NoteProgressParams{
-		Queue: l.Queue, JobID: l.JobID, Attempt: l.Attempt, Percent: int32(percent), Note: cleanText(note, 1024),
+		Queue: l.Queue, JobID: l.JobID, Attempt: l.Attempt, Percent: int32(percent), Note: safetext.Clean(note, 1024),
 	})
 	if err == nil && !ours {
 		return fmt.Errorf("note progress: %w", ErrLeaseLost)

@@ -3,10 +3,7 @@ package penstock
 import (
 	"context"
 	"encoding/json"
-	"iter"
 	"time"
-
-	"github.com/penstock/penstock/db"
 )
 
 // Hooks observe. Each is called after the fact, on the goroutine that did the
@@ -51,23 +48,11 @@ type EnqueueEvent struct {
 
 // ClaimEvent is one claim: how many were asked for and came, and how long it took.
 type ClaimEvent struct {
-	Queue       string
-	Asked, Jobs int
-	Took        time.Duration
-	Err         error
-
-	leases []db.Lease
-}
-
-// TraceContexts are those of the claimed jobs that have one.
-func (e ClaimEvent) TraceContexts() iter.Seq[string] {
-	return func(yield func(string) bool) {
-		for i := range e.leases {
-			if text := value(e.leases[i].TraceContext); text != "" && !yield(text) {
-				return
-			}
-		}
-	}
+	Queue         string
+	Asked, Jobs   int
+	Took          time.Duration
+	Err           error
+	TraceContexts []string // of the claimed jobs that have one
 }
 
 // StartEvent is a handler about to run.

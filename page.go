@@ -3,6 +3,7 @@ package penstock
 import (
 	"encoding/base64"
 	"encoding/json"
+	"github.com/penstock/penstock/internal/safetext"
 	"hash/fnv"
 	"time"
 )
@@ -61,10 +62,10 @@ func readCursor(text string, query uint64) (*cursor, error) {
 	var c cursor
 	decoded, err := base64.RawURLEncoding.DecodeString(text)
 	if err != nil || len(decoded) > 200 || json.Unmarshal(decoded, &c) != nil {
-		return nil, refuse("cursor", "the next of an earlier page", clip(text, 40))
+		return nil, refuse("cursor", "the next of an earlier page", safetext.Clip(text, 40))
 	}
 	if c.Query != query {
-		return nil, refuse("cursor", "of the same query: its filters have changed", clip(text, 40))
+		return nil, refuse("cursor", "of the same query: its filters have changed", safetext.Clip(text, 40))
 	}
 	return &c, nil
 }

@@ -12,6 +12,8 @@ import (
 
 	"github.com/penstock/penstock/db"
 	"github.com/penstock/penstock/internal/maintain"
+	"github.com/penstock/penstock/internal/safetext"
+	"github.com/penstock/penstock/internal/wait"
 )
 
 // TaskClient reads and changes the scheduled tasks that keep the database in order, such
@@ -100,7 +102,7 @@ func (c TaskClient) List(ctx context.Context) ([]Task, error) {
 func (c TaskClient) Get(ctx context.Context, name string) (Task, error) {
 	r, err := c.queries.GetTask(ctx, name)
 	if errors.Is(err, pgx.ErrNoRows) {
-		return Task{}, fmt.Errorf("get task %s: %w", clip(name, 60), ErrTaskNotFound)
+		return Task{}, fmt.Errorf("get task %s: %w", safetext.Clip(name, 60), ErrTaskNotFound)
 	} else if err != nil {
 		return Task{}, translate("get task", err)
 	}
@@ -131,7 +133,7 @@ type TaskChange struct {
 func (c TaskClient) Set(ctx context.Context, name string, change TaskChange) error {
 	now, err := c.queries.GetTask(ctx, name)
 	if errors.Is(err, pgx.ErrNoRows) {
-		return fmt.Errorf("set task %s: %w", clip(name, 60), ErrTaskNotFound)
+		return fmt.Errorf("set task %s: %w", safetext.Clip(name, 60), ErrTaskNotFound)
 	} else if err != nil {
 		return translate("set task", err)
 	}
@@ -158,7 +160,7 @@ func (c TaskClient) Set(ctx context.Context, name string, change TaskChange) err
 		return translate("set task", err)
 	}
 	if !known {
-		return fmt.Errorf("set task %s: %w", clip(name, 60), ErrTaskNotFound)
+		return fmt.Errorf("set task %s: %w", safetext.Clip(name, 60), ErrTaskNotFound)
 	}
 	return translate("plan task", c.plan(ctx, name))
 }
@@ -169,7 +171,7 @@ func refusedSchedule(change TaskChange, schedule, zone string, err error) error 
 		return refuse("time_zone", "a name such as UTC or Europe/Berlin", fmt.Sprintf("%q", zone))
 	}
 	return refuse("schedule", "a cron expression, @daily or @every 90s",
-		fmt.Sprintf("%q: %v", clip(schedule, 60), clip(err.Error(), 200)))
+		fmt.Sprintf("%q: %v", safetext.Clip(schedule, 60), safetext.Clip(err.Error(), 200)))
 }
 
 // plan works out the next tick right away; without it, the next server or worker
@@ -214,7 +216,7 @@ func (c TaskClient) Run(ctx context.Context, name string) (askedAt time.Time, er
 		return askedAt, translate("run task", err)
 	}
 	if askedAt.Equal(time.Unix(0, 0)) {
-		return time.Time{}, fmt.Errorf("run task %s: %w", clip(name, 60), ErrTaskNotFound)
+		return time.Time{}, fmt.Errorf("run task %s: %w", safetext.Clip(name, 60), ErrTaskNotFound)
 	}
 	return askedAt.UTC(), nil
 }
@@ -233,7 +235,7 @@ func (c TaskClient) Wait(ctx context.Context, name string, askedAt time.Time) (T
 		case !errors.Is(err, pgx.ErrNoRows):
 			return TaskRun{}, translate("await task run", err)
 		}
-		if pause(ctx, awaitPoll); ctx.Err() != nil {
+		if wait.For(ctx, awaitPoll); ctx.Err() != nil {
 			return TaskRun{}, fmt.Errorf("await task run: %w", context.Cause(ctx))
 		}
 	}

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"log/slog"
 	"maps"
 	"os"
 	"runtime/debug"
@@ -11,11 +12,12 @@ import (
 	"sync"
 	"time"
 
-	"go.uber.org/zap"
-
 	"github.com/penstock/penstock/db"
+	"github.com/penstock/penstock/internal/dial"
 	"github.com/penstock/penstock/internal/lab/failpoint"
+	"github.com/penstock/penstock/internal/listen"
 	"github.com/penstock/penstock/internal/maintain"
+	"github.com/penstock/penstock/internal/safetext"
 )
 
 // WorkerConfig sets up a Worker. Only Queues is needed.
@@ -52,18 +54,18 @@ type QueueConfig struct {
 type Worker struct {
 	client  *Client
 	cfg     WorkerConfig
-	log     *zap.Logger
+	log     *slog.Logger
 	hooks   Hooks
 	queues  map[string]*servedQueue
 	running sync.Mutex // held while Run runs: a worker runs once at a time
 
 	flusher  *flusher
-	listener *listener
+	listener *listen.Listener
 	lease    *leaseholder
 
 	// Made by Run.
 	queries      *db.Queries // for claims and results
-	asides       *db.Queries // for what neither may wait for
+	upkeep       *db.Queries // for maintenance and progress, which claims and results must not wait for
 	stopFetching context.CancelFunc
 	stopBeating  func() // returns when the last beat is over
 }
@@ -102,12 +104,16 @@ func NewWorker(c *Client, cfg WorkerConfig) (*Worker, error) {
 			cfg.Version = info.Main.Version
 		}
 	}
-	w := &Worker{client: c, cfg: cfg, log: c.log, hooks: c.hooks, queues: map[string]*servedQueue{}}
+	w := &Worker{client: c, cfg: cfg, log: c.log.With("component", "worker"), hooks: c.hooks, queues: map[string]*servedQueue{}}
 	w.flusher = newFlusher(w)
-	w.listener = newListener(c.pool.Config().ConnConfig, w.log, w.hooks)
-	w.lease = newLeaseholder(w, c.pool.Config().ConnConfig)
+	w.listener = listen.New(listen.Config{
+		Connect: dial.Named(c.pool.Config().ConnConfig, "worker-listen"), Log: w.logger,
+		Changed:  func(up bool, err error) { w.hooks.Listening(ListenEvent{up, err}) },
+		Notified: func(queue string) { w.hooks.Notified(NotifyEvent{queue}) },
+	})
+	w.lease = newLeaseholder(w, dial.Named(c.pool.Config().ConnConfig, "worker-beat"))
 	for name, q := range cfg.Queues {
-		if !validName(name) {
+		if !safetext.ValidName(name) {
 			return nil, refuse("queue", "1 to 128 of letters, digits and . _ - : /", name)
 		}
 		if q.Concurrency == 0 {
@@ -127,6 +133,9 @@ func NewWorker(c *Client, cfg WorkerConfig) (*Worker, error) {
 // ID is the worker's id in the database, 0 while it is not registered. It
 // changes when the worker was buried and registers anew.
 func (w *Worker) ID() int64 { return w.lease.id() }
+
+// logger is the worker's, with its id of now.
+func (w *Worker) logger() *slog.Logger { return w.log.With("worker_id", w.ID()) }
 
 // Client is the client that the worker was made with.
 func (w *Worker) Client() *Client { return w.client }
@@ -159,17 +168,17 @@ func (w *Worker) Run(ctx context.Context) error {
 		return errors.New("penstock: this worker is running already")
 	}
 	defer w.running.Unlock()
-	pool, err := w.connect(w.atOnce())
+	pool, err := w.connect("worker-claim", w.atOnce())
 	if err != nil {
 		return fmt.Errorf("run worker: %w", err)
 	}
 	defer pool.Close()
-	upkeep, err := w.connect(8) // its five loops, scheduled tasks, and what handlers tell of their progress
+	upkeepPool, err := w.connect("worker-upkeep", 8) // maintenance loops, scheduled tasks, and the progress of handlers
 	if err != nil {
 		return fmt.Errorf("run worker: %w", err)
 	}
-	defer upkeep.Close()
-	w.queries, w.asides = db.New(failpoint.Wrap(pool)), db.New(failpoint.Wrap(upkeep))
+	defer upkeepPool.Close()
+	w.queries, w.upkeep = db.New(failpoint.Wrap(pool)), db.New(failpoint.Wrap(upkeepPool))
 	if err := w.checkCustom(ctx); err != nil {
 		return fmt.Errorf("run worker: %w", err)
 	}
@@ -178,10 +187,10 @@ func (w *Worker) Run(ctx context.Context) error {
 	alive, die := context.WithCancel(context.WithoutCancel(ctx))
 	var background sync.WaitGroup
 	w.startBeating(alive)
-	background.Go(func() { w.listener.listen(alive) })
+	background.Go(func() { w.listener.Run(alive) })
 	background.Go(func() { w.flusher.run(alive) })
 	background.Go(func() {
-		maintain.Run(alive, upkeep, maintain.Config{Lease: w.cfg.Lease, Log: w.log, Buried: func(id int64, lost int) {
+		maintain.Run(alive, upkeepPool, maintain.Config{Lease: w.cfg.Lease, Log: w.client.log, WorkerID: w.ID, Buried: func(id int64, lost int) {
 			w.hooks.Buried(BuryEvent{id, lost})
 		}})
 	})
@@ -219,7 +228,7 @@ func (w *Worker) checkCustom(ctx context.Context) error {
 		for name, h := range q.handlers {
 			p, err := w.queries.GetPolicy(ctx, db.GetPolicyParams{Queue: q.name, Name: name})
 			if err != nil {
-				w.log.Warn("could not read the retry policies before starting", zap.Error(err))
+				w.log.Warn("could not read the retry policies; custom strategies are not checked", "step", "start", "error", err)
 				return nil
 			}
 			if h.retry == nil && Strategy(value(p.Strategy)) == Custom {
@@ -239,7 +248,7 @@ func (w *Worker) drain(alive context.Context) {
 	if !w.waitIdle(w.cfg.ShutdownTimeout) {
 		w.lease.endAll(ErrShutdown)
 		if !w.waitIdle(releaseGrace) {
-			w.log.Warn("handlers did not return after their context ended; their jobs are released")
+			w.logger().Warn("handlers did not return after their context ended; their jobs are released", "step", "drain")
 		}
 	}
 	flushing, cancel := context.WithTimeout(alive, releaseGrace+w.cfg.ShutdownTimeout)
@@ -248,7 +257,7 @@ func (w *Worker) drain(alive context.Context) {
 	w.stopBeating() // a beat after the leave would find the worker gone and register it anew
 	if id := w.lease.id(); id != 0 {
 		if _, err := w.queries.DeregisterWorker(flushing, id); err != nil {
-			w.log.Warn("could not sign off; the jobs held run again after the lease", zap.Error(err))
+			w.logger().Warn("could not deregister; jobs still held run again when the lease ends", "step", "drain", "error", err)
 		}
 	}
 }

@@ -5,10 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"strings"
 	"time"
-
-	"go.uber.org/zap"
 
 	"github.com/penstock/penstock/db"
 )
@@ -49,15 +46,16 @@ func newExecution(parent context.Context, lease db.Lease, queries *db.Queries) *
 }
 
 // plain reports whether the attempt completed and has nothing to say beside.
-func (e *ending) plain() bool { return e.outcome == outcomeCompleted && e.x.result == nil }
+func (e *ending) plain() bool { return e.outcome == OutcomeCompleted && e.x.result == nil }
 
+// How an attempt ends, as its worker sees it.
 const (
-	outcomeCompleted = "completed"
-	outcomeFailed    = "failed"
-	outcomeDead      = "dead"
-	outcomeSnoozed   = "snoozed"
-	outcomeReleased  = "released"
-	outcomeCancelled = "cancelled"
+	OutcomeCompleted = "completed"
+	OutcomeFailed    = "failed"
+	OutcomeDead      = "dead"
+	OutcomeSnoozed   = "snoozed"
+	OutcomeReleased  = "released"
+	OutcomeCancelled = "cancelled"
 )
 
 // run executes one attempt and hands its end to after, also when the handler
@@ -69,9 +67,9 @@ func (q *servedQueue) run(x *execution, after func(ending)) {
 	}
 	h := q.handler(x.lease.Name)
 	if h == nil {
-		q.worker.log.Warn("no handler here knows the name", zap.String("queue", q.name),
-			zap.String("name", x.lease.Name), zap.Int64("job_id", x.lease.JobID))
-		after(ending{x: x, outcome: outcomeReleased, delay: unknownNameDelay(int(x.lease.Attempt))})
+		q.worker.logger().Warn("no handler for this job name; the job waits for a worker that has one", "step", "execute",
+			"queue", q.name, "name", x.lease.Name, "job_id", x.lease.JobID, "attempt", x.lease.Attempt)
+		after(ending{x: x, outcome: OutcomeReleased, delay: unknownNameDelay(int(x.lease.Attempt))})
 		return
 	}
 	q.worker.hooks.Started(StartEvent{
@@ -88,7 +86,7 @@ func (x *execution) attempt(h *handler, after func(ending)) {
 		e := x.judge(err)
 		e.at = time.Now()
 		e.ran = e.at.Sub(started)
-		if err != nil && e.outcome == outcomeFailed && e.delay < 0 && h.retry != nil {
+		if err != nil && e.outcome == OutcomeFailed && e.delay < 0 && h.retry != nil {
 			e.delay = h.retry(int(x.lease.Failures)+1, err)
 		}
 		x.ctx.end(context.Canceled)
@@ -107,7 +105,7 @@ func (e *ending) event() EndEvent {
 	if len(e.classes) > 0 {
 		event.ErrorClass = e.classes[0]
 	}
-	if e.outcome == outcomeCompleted {
+	if e.outcome == OutcomeCompleted {
 		event.Result = e.x.result
 	}
 	return event
@@ -132,10 +130,10 @@ func (x *execution) job() *Job[json.RawMessage] {
 // judge says how the attempt ended from what its handler returned and why its
 // context ended, if it did.
 func (x *execution) judge(err error) ending {
-	e := ending{x: x, err: err, outcome: outcomeFailed, delay: -1}
+	e := ending{x: x, err: err, outcome: OutcomeFailed, delay: -1}
 	if err == nil {
 		if !x.inTx || x.trial() {
-			e.outcome = outcomeCompleted
+			e.outcome = OutcomeCompleted
 			return e
 		}
 		// If the transaction committed, the attempt has ended and this changes nothing.
@@ -150,17 +148,17 @@ func (x *execution) judge(err error) ending {
 	cause := x.ctx.ended()
 	switch {
 	case errors.As(err, &snooze):
-		e.outcome, e.delay, e.message, e.classes = outcomeSnoozed, snooze.delay, "", nil
+		e.outcome, e.delay, e.message, e.classes = OutcomeSnoozed, snooze.delay, "", nil
 	case errors.Is(cause, ErrCancelled):
-		e.outcome, e.classes = outcomeCancelled, nil
+		e.outcome, e.classes = OutcomeCancelled, nil
 	case errors.As(err, &dead):
-		e.outcome = outcomeDead
+		e.outcome = OutcomeDead
 	case errors.As(err, &panicked): // a failure, whatever ended its context
 	case errors.As(err, &retryIn):
 		e.delay = retryIn.delay
 	case errors.Is(cause, ErrShutdown), errors.Is(cause, ErrLeaseLost):
 		// A lost lease is past releasing, unless the claim committed after the burial.
-		e.outcome, e.message, e.classes = outcomeReleased, "", nil
+		e.outcome, e.message, e.classes = OutcomeReleased, "", nil
 	case errors.Is(cause, ErrTimeout):
 		e.classes = []string{"Timeout"}
 		e.message = fmt.Sprintf("not done within %v: %v", x.lease.Timeout, err)
@@ -176,9 +174,4 @@ func (x *execution) judge(err error) ending {
 // doubled with each up to 5 min.
 func unknownNameDelay(attempt int) time.Duration {
 	return min(5*time.Second<<min(max(attempt-1, 0), 10), 5*time.Minute)
-}
-
-// cleanText is what a text column can hold: UTF-8 without NUL, at most n bytes.
-func cleanText(text string, n int) string {
-	return clip(strings.ToValidUTF8(strings.ReplaceAll(text, "\x00", "␀"), "�"), n)
 }

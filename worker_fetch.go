@@ -5,6 +5,7 @@ import (
 	"time"
 
 	"github.com/penstock/penstock/db"
+	"github.com/penstock/penstock/internal/wait"
 )
 
 // fetcher claims for one queue of this process. There is one per queue: more
@@ -46,10 +47,10 @@ const (
 // stop once drained.
 func (q *servedQueue) fetch(ctx context.Context) {
 	f := &fetcher{
-		q: q, woken: q.worker.listener.woken(q.name), local: q.worker.client.wakeups.channel(q.name),
+		q: q, woken: q.worker.listener.Woken(q.name), local: q.worker.client.wakeups.channel(q.name),
 		pollEvery: leastPoll, reconcileAt: time.Now().Add(reconcileEvery),
 	}
-	defer q.worker.listener.wish(q.name, false)
+	defer q.worker.listener.Want(q.name, false)
 	failures := 0
 	for ctx.Err() == nil {
 		inc := q.worker.lease.incarnation(ctx)
@@ -68,7 +69,7 @@ func (q *servedQueue) fetch(ctx context.Context) {
 		case err != nil:
 			failures++
 			f.failed(ctx, inc, err)
-			pause(ctx, jitter(min(50*time.Millisecond<<min(failures, 5), fallbackPoll)))
+			wait.For(ctx, wait.Jitter(min(50*time.Millisecond<<min(failures, 5), fallbackPoll)))
 			continue
 		case got == n:
 			f.lingerTill = time.Now().Add(lingerPolling)
@@ -89,7 +90,7 @@ func (f *fetcher) awaitRoom(ctx context.Context) {
 	if !f.notified {
 		f.waitFor(ctx, nil, nil, f.q.room, fallbackPoll)
 	} else if f.waitFor(ctx, nil, nil, f.q.room, saturatedAfter) == WokenByPoll {
-		f.q.worker.listener.wish(f.q.name, false)
+		f.q.worker.listener.Want(f.q.name, false)
 		f.notified = false
 	}
 }
@@ -120,7 +121,7 @@ func (f *fetcher) claim(ctx context.Context, inc *incarnation, n int) (int, erro
 	f.claimedAt = start
 	leases, err := w.queries.Claim(within, params)
 	end := time.Now()
-	w.hooks.Claimed(ClaimEvent{f.q.name, n, len(leases), end.Sub(start), err, leases})
+	w.hooks.Claimed(ClaimEvent{f.q.name, n, len(leases), end.Sub(start), err, db.TraceContexts(leases)})
 	if err != nil {
 		if sweep && full {
 			f.mark.postpone(end.Sub(start), end)
@@ -150,7 +151,7 @@ func (f *fetcher) claim(ctx context.Context, inc *incarnation, n int) (int, erro
 // kept at 1,000 a second that commit 2,500 without).
 func (f *fetcher) tune() {
 	if f.notified && time.Since(f.awakeSince) > awakeForLong {
-		f.q.worker.listener.wish(f.q.name, false)
+		f.q.worker.listener.Want(f.q.name, false)
 		f.notified = false
 	}
 }
@@ -188,7 +189,7 @@ func (f *fetcher) rest(ctx context.Context, got int) {
 	timer := time.NewTimer(fallbackPoll)
 	defer timer.Stop()
 	select {
-	case <-f.q.worker.listener.wish(f.q.name, true):
+	case <-f.q.worker.listener.Want(f.q.name, true):
 	case <-timer.C:
 	case <-ctx.Done():
 	}

@@ -3,20 +3,22 @@ package penstock
 import (
 	"context"
 	"encoding/json"
-	"errors"
+	"log/slog"
 	"slices"
 	"sync"
 	"time"
 
-	"go.uber.org/zap"
-
 	"github.com/penstock/penstock/db"
+	"github.com/penstock/penstock/internal/bisect"
+	"github.com/penstock/penstock/internal/pgerror"
+	"github.com/penstock/penstock/internal/safetext"
+	"github.com/penstock/penstock/internal/wait"
 )
 
 // flusher is the group commit of ends: what ends while a flush is under way goes
 // in the next one. Repeating a flush is harmless (P8), so one whose reply was
-// lost is repeated until Postgres answers. A batch that Postgres refuses is
-// halved until the one bad end is alone; that one becomes a failure.
+// lost is repeated until Postgres answers. When Postgres refuses a batch for what
+// one end holds, that end is found and becomes a failure.
 type flusher struct {
 	worker *Worker
 
@@ -151,12 +153,22 @@ func (f *flusher) drain(ctx context.Context) {
 	select {
 	case <-c:
 	case <-ctx.Done():
-		f.worker.log.Warn("not every result could be written; those jobs run again")
+		f.worker.logger().Warn("could not write every result before the shutdown; those jobs run again", "step", "drain")
 	}
 }
 
 // flush writes ends until Postgres has answered each, or ctx ends.
 func (f *flusher) flush(ctx context.Context, q *servedQueue, ends []ending) {
+	_ = bisect.Send(ends, func(part []ending) error { return f.write(ctx, q, part) }, aboutContent, // every error is dealt with
+		func(e ending, err error) error {
+			f.writeRefused(ctx, q, e, err)
+			return nil
+		})
+}
+
+// write writes ends until Postgres has answered, or ctx ends. Its only error is that
+// Postgres refused the batch for what one of them holds.
+func (f *flusher) write(ctx context.Context, q *servedQueue, ends []ending) error {
 	for tries := 0; ctx.Err() == nil; tries++ {
 		start := time.Now()
 		answers, err := f.send(ctx, q, ends)
@@ -164,32 +176,32 @@ func (f *flusher) flush(ctx context.Context, q *servedQueue, ends []ending) {
 		switch {
 		case err == nil:
 			f.answer(q, ends, answers)
-			return
-		case aboutContent(err) && len(ends) > 1:
-			f.flush(ctx, q, ends[:len(ends)/2])
-			f.flush(ctx, q, ends[len(ends)/2:])
-			return
-		case aboutContent(err) && lockTimedOut(err):
-			// The handler's own transaction still holds the row; it ends sooner or later,
-			// and others need not wait for that.
-			f.submit(q, ends[0])
-			pause(ctx, jitter(20*time.Millisecond))
-			return
+			return nil
 		case aboutContent(err):
-			if refused(&ends[0], err) {
-				continue
-			}
-			f.worker.log.Error("postgres refuses this end; its deadline will end the attempt",
-				zap.Int64("job_id", ends[0].x.lease.JobID), zap.Error(err))
-			q.answered(ends)
-			return
-		default:
-			if tries == 0 {
-				f.worker.log.Warn("could not write results; trying until postgres answers",
-					zap.Int("results", len(ends)), zap.Error(err))
-			}
+			return err
+		case tries == 0:
+			f.worker.logger().Warn("could not write results; trying until postgres answers",
+				"step", "flush", "queue", q.name, "results", len(ends), "error", err)
 		}
-		pause(ctx, jitter(min(20*time.Millisecond<<min(tries, 6), time.Second)))
+		wait.For(ctx, wait.Jitter(min(20*time.Millisecond<<min(tries, 6), time.Second)))
+	}
+	return nil
+}
+
+// writeRefused deals with one end that Postgres does not take as it is.
+func (f *flusher) writeRefused(ctx context.Context, q *servedQueue, e ending, err error) {
+	switch {
+	case pgerror.LockTimedOut(err):
+		// The handler's own transaction still holds the row. It ends sooner or later, and
+		// other ends need not wait for that.
+		f.submit(q, e)
+		wait.For(ctx, wait.Jitter(20*time.Millisecond))
+	case refused(&e, err):
+		f.flush(ctx, q, []ending{e})
+	default:
+		f.worker.logger().Error("postgres refuses this result; the attempt ends at its deadline",
+			"step", "flush", "queue", q.name, "job_id", e.x.lease.JobID, "attempt", e.x.lease.Attempt, "error", err)
+		q.answered([]ending{e})
 	}
 }
 
@@ -200,9 +212,9 @@ func refused(e *ending, err error) bool {
 		return false
 	}
 	*e = ending{
-		x: e.x, err: e.err, outcome: outcomeFailed, classes: []string{"ResultRefused"}, ran: e.ran, delay: -1,
+		x: e.x, err: e.err, outcome: OutcomeFailed, classes: []string{"ResultRefused"}, ran: e.ran, delay: -1,
 		at:      e.at,
-		message: cleanText("postgres refused how this attempt ended: "+err.Error(), 1000),
+		message: safetext.Clean("postgres refused how this attempt ended: "+err.Error(), 1000),
 	}
 	e.x.result = nil
 	return true
@@ -253,13 +265,13 @@ func add(p *db.FinishParams, e *ending) {
 		}
 		classes += c
 	}
-	if e.outcome == outcomeCompleted {
+	if e.outcome == OutcomeCompleted {
 		result = e.x.result
 	}
 	p.JobIDs, p.Attempts = append(p.JobIDs, e.x.lease.JobID), append(p.Attempts, e.x.lease.Attempt)
-	p.Outcomes, p.ErrorClasses = append(p.Outcomes, e.outcome), append(p.ErrorClasses, cleanText(classes, 2000))
-	p.Messages = append(p.Messages, cleanText(e.message, 2000))
-	p.Details = append(p.Details, cleanText(e.detail, 16000))
+	p.Outcomes, p.ErrorClasses = append(p.Outcomes, e.outcome), append(p.ErrorClasses, safetext.Clean(classes, 2000))
+	p.Messages = append(p.Messages, safetext.Clean(e.message, 2000))
+	p.Details = append(p.Details, safetext.Clean(e.detail, 16000))
 	delay := min(e.delay, mostDelay)
 	if delay < 0 {
 		delay = -time.Second // Postgres counts microseconds: a nanosecond would be sent as 0
@@ -295,31 +307,27 @@ func (f *flusher) report(e *ending, answer *db.Ending) {
 	l := &e.x.lease
 	event := e.event()
 	switch {
-	case answer == nil || answer.Status == "lease_lost" && !(e.x.inTx && value(answer.Outcome) == outcomeCompleted):
+	case answer == nil || answer.Status == "lease_lost" && !(e.x.inTx && value(answer.Outcome) == OutcomeCompleted):
 		event.LeaseLost = true
-	case e.x.inTx && value(answer.Outcome) == outcomeCompleted:
-		event.Outcome, event.State, event.ErrorClass = outcomeCompleted, outcomeCompleted, ""
+	case e.x.inTx && value(answer.Outcome) == OutcomeCompleted:
+		event.Outcome, event.State, event.ErrorClass = OutcomeCompleted, OutcomeCompleted, ""
 		event.Message, event.Delay, event.Result = "", 0, e.x.result
 	default:
 		event.State = value(answer.State)
 		event.RunAt = value(answer.RunAt).UTC()
-		if event.State == "" && e.outcome == outcomeCompleted {
-			event.State = outcomeCompleted
+		if event.State == "" && e.outcome == OutcomeCompleted {
+			event.State = OutcomeCompleted
 		}
 	}
 	f.worker.hooks.Ended(event)
-	level := zap.DebugLevel
-	if event.LeaseLost || event.Outcome == outcomeFailed || event.Outcome == outcomeDead {
-		level = zap.InfoLevel
+	level := slog.LevelDebug
+	if event.LeaseLost || event.Outcome == OutcomeFailed || event.Outcome == OutcomeDead {
+		level = slog.LevelInfo
 	}
-	if line := f.worker.log.Check(level, "attempt finished"); line != nil {
-		line.Write(zap.String("queue", l.Queue), zap.String("name", l.Name), zap.Int64("job_id", l.JobID),
-			zap.Int32("attempt", l.Attempt), zap.String("outcome", event.Outcome), zap.String("state", event.State),
-			zap.String("error_class", event.ErrorClass), zap.Bool("lease_lost", event.LeaseLost), zap.Duration("ran", e.ran))
+	if log := f.worker.log; log.Enabled(context.Background(), level) {
+		log.LogAttrs(context.Background(), level, "attempt finished", slog.Int64("worker_id", f.worker.ID()),
+			slog.String("queue", l.Queue), slog.String("name", l.Name), slog.Int64("job_id", l.JobID),
+			slog.Int("attempt", int(l.Attempt)), slog.String("outcome", event.Outcome), slog.String("state", event.State),
+			slog.String("error_class", event.ErrorClass), slog.Bool("lease_lost", event.LeaseLost), slog.Duration("ran", e.ran))
 	}
-}
-
-func lockTimedOut(err error) bool {
-	var state interface{ SQLState() string }
-	return errors.As(err, &state) && state.SQLState() == "55P03"
 }

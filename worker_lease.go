@@ -3,17 +3,17 @@ package penstock
 import (
 	"context"
 	"maps"
-	"math/rand/v2"
 	"os"
 	"slices"
 	"sync"
 	"time"
 
 	"github.com/jackc/pgx/v5"
-	"go.uber.org/zap"
 
 	"github.com/penstock/penstock/db"
+	"github.com/penstock/penstock/internal/dial"
 	"github.com/penstock/penstock/internal/lab/failpoint"
+	"github.com/penstock/penstock/internal/wait"
 )
 
 // incarnation is one registration of the worker. Its context ends when the
@@ -85,7 +85,8 @@ func (h *leaseholder) lost(inc *incarnation) {
 	h.mu.Unlock()
 	if mine {
 		h.set(nil)
-		h.worker.log.Warn("this worker was buried while it was silent; it registers anew", zap.Int64("worker_id", inc.id))
+		h.worker.log.Warn("this worker was declared dead while it was silent; it registers again",
+			"step", "heartbeat", "worker_id", inc.id)
 	}
 	inc.end(ErrLeaseLost)
 }
@@ -103,17 +104,17 @@ func (h *leaseholder) endAll(cause error) {
 func (h *leaseholder) hold(ctx context.Context) {
 	for tries := 0; ctx.Err() == nil; tries++ {
 		if tries > 0 {
-			pause(ctx, jitter(min(100*time.Millisecond<<min(tries, 5), beatEvery)))
+			wait.For(ctx, wait.Jitter(min(100*time.Millisecond<<min(tries, 5), beatEvery)))
 		}
-		conn, err := connectWithin(ctx, h.config)
+		conn, err := dial.Connect(ctx, h.config)
 		if err != nil {
-			h.report(ctx, "connect for heartbeats", err)
+			h.report(ctx, "connect", err)
 			continue
 		}
 		if err := h.beatOn(ctx, conn, &tries); err != nil {
 			h.report(ctx, "heartbeat", err)
 		}
-		closeQuietly(conn)
+		dial.Close(conn)
 	}
 }
 
@@ -137,7 +138,7 @@ func (h *leaseholder) beatOn(ctx context.Context, conn *pgx.Conn, tries *int) er
 		}
 		*tries = 0
 		if h.id() != 0 {
-			pause(ctx, beatEvery)
+			wait.For(ctx, beatEvery)
 		}
 	}
 	return nil
@@ -163,7 +164,7 @@ func (h *leaseholder) register(within, alive context.Context, queries *db.Querie
 	inc := &incarnation{id: id}
 	inc.ctx, inc.end = context.WithCancelCause(alive)
 	h.set(inc)
-	w.log.Info("worker registered", zap.Int64("worker_id", id), zap.Strings("queues", params.Queues))
+	w.log.Info("worker registered", "step", "register", "worker_id", id, "queues", params.Queues)
 	return nil
 }
 
@@ -186,36 +187,8 @@ func (h *leaseholder) beat(ctx context.Context, queries *db.Queries, inc *incarn
 	return nil
 }
 
-func (h *leaseholder) report(ctx context.Context, what string, err error) {
+func (h *leaseholder) report(ctx context.Context, step string, err error) {
 	if ctx.Err() == nil {
-		h.worker.log.Warn("postgres is not reachable; trying again", zap.String("while", what), zap.Error(err))
+		h.worker.logger().Warn("postgres is not reachable; trying again", "step", step, "error", err)
 	}
-}
-
-// connectWithin connects with a bound, so that a black hole is noticed.
-func connectWithin(ctx context.Context, config *pgx.ConnConfig) (*pgx.Conn, error) {
-	ctx, cancel := context.WithTimeout(ctx, 5*time.Second)
-	defer cancel()
-	return pgx.ConnectConfig(ctx, config.Copy())
-}
-
-func closeQuietly(conn *pgx.Conn) {
-	ctx, cancel := context.WithTimeout(context.Background(), time.Second)
-	defer cancel()
-	_ = conn.Close(ctx)
-}
-
-// pause waits for d or ctx, whichever ends first.
-func pause(ctx context.Context, d time.Duration) {
-	timer := time.NewTimer(d)
-	defer timer.Stop()
-	select {
-	case <-timer.C:
-	case <-ctx.Done():
-	}
-}
-
-// jitter is d give or take a half, so that a fleet does not return in step.
-func jitter(d time.Duration) time.Duration {
-	return d/2 + rand.N(d+1)
 }

@@ -8,6 +8,8 @@ import (
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgtype"
 	"github.com/jackc/pgx/v5/pgxpool"
+
+	"github.com/penstock/penstock/internal/dial"
 )
 
 // atOnce is how many claims and flushes can be under way: that many connections serve them.
@@ -16,8 +18,9 @@ func (w *Worker) atOnce() int { return min(len(w.queues), 8) + flushers + 1 }
 // connect makes a pool of the worker's own. Claims and results have one that upkeep has
 // no part in: the first claim on a connection plans for 4 to 10 ms, which is what a job
 // waited for whenever upkeep was just using the connection of the claim before.
-func (w *Worker) connect(connections int) (*pgxpool.Pool, error) {
+func (w *Worker) connect(kind string, connections int) (*pgxpool.Pool, error) {
 	cfg := w.client.pool.Config()
+	dial.Name(cfg.ConnConfig, kind)
 	cfg.MaxConns = int32(connections)
 	cfg.MinConns, cfg.MinIdleConns = 0, 0
 	after := cfg.AfterConnect

@@ -104,7 +104,7 @@ func (q *servedQueue) take(leases []db.Lease, inc *incarnation) {
 	q.mu.Unlock()
 	for i, x := range back {
 		q.worker.flusher.submit(q, ending{
-			x: x, outcome: outcomeReleased, delay: time.Duration(i/q.cfg.Concurrency+1) * aheadFor,
+			x: x, outcome: OutcomeReleased, delay: time.Duration(i/q.cfg.Concurrency+1) * aheadFor,
 			message: "not started: two workers have died with this job, so it is not leased ahead of its turn",
 		})
 	}
@@ -112,7 +112,7 @@ func (q *servedQueue) take(leases []db.Lease, inc *incarnation) {
 
 // hold makes a lease an execution that a cancel can reach. REQUIRES: mu.
 func (q *servedQueue) hold(l db.Lease, inc *incarnation) *execution {
-	x := newExecution(inc.ctx, l, q.worker.asides)
+	x := newExecution(inc.ctx, l, q.worker.upkeep)
 	q.held[l.JobID] = x
 	return x
 }
@@ -212,7 +212,7 @@ func (q *servedQueue) releaseUnstarted() {
 	q.signal()
 	q.mu.Unlock()
 	for _, x := range unstarted {
-		q.worker.flusher.submit(q, ending{x: x, outcome: outcomeReleased})
+		q.worker.flusher.submit(q, ending{x: x, outcome: OutcomeReleased})
 	}
 }
 

@@ -5,8 +5,6 @@ import (
 	"errors"
 	"time"
 
-	"go.uber.org/zap"
-
 	"github.com/penstock/penstock/db"
 )
 
@@ -19,7 +17,7 @@ func (f *fetcher) failed(ctx context.Context, inc *incarnation, err error) {
 	}
 	f.unsure = f.unsure || replyLost(err)
 	if ctx.Err() == nil {
-		f.q.worker.log.Warn("claim failed; trying again", zap.String("queue", f.q.name), zap.Error(err))
+		f.q.worker.logger().Warn("claim failed; trying again", "step", "claim", "queue", f.q.name, "error", err)
 	}
 }
 
@@ -46,7 +44,7 @@ func (f *fetcher) reconcile(ctx context.Context, inc *incarnation) {
 	}
 	f.unsure, f.reconcileAt = false, now.Add(rest)
 	if released > 0 {
-		f.q.worker.log.Info("released jobs of a claim whose reply was lost",
-			zap.String("queue", f.q.name), zap.Int32("jobs", released))
+		f.q.worker.logger().Info("released jobs of a claim whose reply was lost",
+			"step", "reconcile", "queue", f.q.name, "jobs", released)
 	}
 }

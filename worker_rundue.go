@@ -24,13 +24,13 @@ func (w *Worker) RunDue(ctx context.Context, most int) (ends []EndEvent, err err
 		return nil, errors.New("penstock: this worker is running already")
 	}
 	defer w.running.Unlock()
-	pool, err := w.connect(w.atOnce())
+	pool, err := w.connect("worker-claim", w.atOnce())
 	if err != nil {
 		return nil, fmt.Errorf("run due jobs: %w", err)
 	}
 	defer pool.Close()
 	w.queries = db.New(failpoint.Wrap(pool))
-	w.asides = w.queries
+	w.upkeep = w.queries
 	if err := w.checkCustom(ctx); err != nil {
 		return nil, fmt.Errorf("run due jobs: %w", err)
 	}

@@ -107,7 +107,7 @@ func (t *Tracing) claimed(e penstock.ClaimEvent) {
 func producers(e penstock.ClaimEvent) []trace.Link {
 	var links []trace.Link
 	seen := map[string]bool{}
-	for text := range e.TraceContexts() {
+	for _, text := range e.TraceContexts {
 		if len(links) == mostLinks {
 			break
 		}

@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"fmt"
+	"log/slog"
 
 	"github.com/spf13/cobra"
 	"go.uber.org/zap"
@@ -40,8 +41,8 @@ backlogs and holds a snapshot for ten minutes, about half an hour.`,
 }
 
 // quietLogger has warnings and errors only.
-func quietLogger(d *deps, cfg config.Config) *zap.Logger {
-	return newLogger(d, cfg).WithOptions(zap.IncreaseLevel(zapcore.WarnLevel))
+func quietLogger(d *deps, cfg config.Config) *slog.Logger {
+	return libraryLogger(newLogger(d, cfg).WithOptions(zap.IncreaseLevel(zapcore.WarnLevel)))
 }
 
 func runGoals(ctx context.Context, d *deps, opts bench.Options, full, asJSON bool) error {

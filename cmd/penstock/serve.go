@@ -4,6 +4,7 @@ import (
 	"context"
 	"crypto/tls"
 	"errors"
+	"github.com/penstock/penstock/internal/remote"
 	"io"
 	"net"
 	"os"
@@ -73,7 +74,7 @@ type server struct {
 	url      string       // of the API, for this machine; empty without one
 	telling  *telemetry
 	client   *penstock.Client
-	remote   *penstock.Remote // for the workers behind the API
+	remote   *remote.Engine // for the workers behind the API
 	database *postgres.Database
 	pool     *pgxpool.Pool // of ordinary requests
 	pools    serverPools
@@ -130,7 +131,7 @@ func (s *server) open(ctx context.Context) (err error) {
 	if s.client, err = s.telling.client(s.pool, s.log); err != nil {
 		return err
 	}
-	if s.remote, err = penstock.NewRemote(s.client); err != nil {
+	if s.remote, err = remote.New(s.client); err != nil {
 		return err
 	}
 	return s.checkExposure(ctx)
@@ -212,7 +213,9 @@ func (s *server) run(ctx context.Context) error {
 		part(func() error { return serve(ctx) })
 	}
 	if s.cfg.Maintenance {
-		parts.Go(func() { maintain.Run(ctx, s.pools.maintenance, maintain.Config{Log: s.log, Buried: s.telling.metrics.Buried}) })
+		parts.Go(func() {
+			maintain.Run(ctx, s.pools.maintenance, maintain.Config{Log: libraryLogger(s.log), Buried: s.telling.metrics.Buried})
+		})
 	}
 	if s.cfg.Demo {
 		part(func() error { return s.runDemo(ctx) })

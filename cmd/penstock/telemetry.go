@@ -48,7 +48,7 @@ func newTelemetry(ctx context.Context, d *deps, log *zap.Logger) (*telemetry, er
 
 // client is a client of pool whose doings are told.
 func (t *telemetry) client(pool *pgxpool.Pool, log *zap.Logger) (*penstock.Client, error) {
-	cfg := penstock.Config{Logger: log, Hooks: t.metrics.Hooks()}
+	cfg := penstock.Config{Logger: libraryLogger(log), Hooks: t.metrics.Hooks()}
 	if t.tracing != nil {
 		cfg.Hooks = cfg.Hooks.And(t.tracing.Hooks())
 		cfg.EnqueueMiddleware = []penstock.EnqueueMiddleware{t.tracing.Enqueue}

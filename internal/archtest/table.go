@@ -22,7 +22,10 @@ type Row struct {
 // new package may lean on is decided here first.
 var Table = []Row{
 	{
-		[]string{"db", "migrations", "internal/grants", "internal/config", "internal/archtest", "internal/lab/wire", "internal/doctor", "internal/documents"},
+		[]string{
+			"db", "migrations", "internal/bisect", "internal/pgerror", "internal/safetext", "internal/wait", "internal/grants", "internal/config",
+			"internal/archtest", "internal/lab/wire", "internal/doctor", "internal/documents",
+		},
 		nil,
 		"it is a leaf, which everything else may stand on",
 	},
@@ -32,18 +35,39 @@ var Table = []Row{
 		"it stands between the queries and the database",
 	},
 	{
+		[]string{"internal/dial"},
+		[]string{"internal/safetext"},
+		"opening a connection needs no more",
+	},
+	{
+		[]string{"internal/listen"},
+		[]string{"db", "internal/dial", "internal/wait"},
+		"the library runs it, so it cannot know the library",
+	},
+	{
 		[]string{"internal/maintain"},
-		[]string{"db", "internal/lab/failpoint"},
+		[]string{"db", "internal/lab/failpoint", "internal/safetext", "internal/wait"},
 		"the library runs it, so it cannot know the library",
 	},
 	{
 		[]string{Root},
-		[]string{"db", "internal/lab/failpoint", "internal/maintain"},
+		[]string{
+			"db", "internal/lab/failpoint", "internal/maintain", "internal/bisect", "internal/dial", "internal/listen",
+			"internal/pgerror", "internal/safetext", "internal/wait",
+		},
 		"the library is the floor under internal/, never a facade over it",
 	},
 	{
+		[]string{"internal/remote"},
+		[]string{
+			Root, "db", "internal/lab/failpoint", "internal/bisect", "internal/dial", "internal/listen", "internal/pgerror",
+			"internal/safetext", "internal/wait",
+		},
+		"it does for remote workers what the library does for its own, with the same parts",
+	},
+	{
 		[]string{"internal/httpapi/openapi"},
-		[]string{Root},
+		[]string{Root, "internal/remote"},
 		"the library's types are the shapes that the API's description states, not copies of them",
 	},
 	{
@@ -63,7 +87,7 @@ var Table = []Row{
 	},
 	{
 		[]string{"internal/httpapi"},
-		[]string{Root, "internal/httpapi/openapi", "internal/httpapi/validate"},
+		[]string{Root, "internal/httpapi/openapi", "internal/httpapi/validate", "internal/remote"},
 		"a handler translates and calls the library; SQL and policy are not its business",
 	},
 	{
@@ -108,7 +132,7 @@ var Table = []Row{
 	},
 	{
 		[]string{"internal/tests/http"},
-		[]string{Root, "internal/httpapi", "internal/httpapi/openapi"},
+		[]string{Root, "internal/httpapi", "internal/httpapi/openapi", "internal/remote"},
 		"it asks over HTTP what the library was told, and holds every answer to the API's description",
 	},
 	{
@@ -123,8 +147,8 @@ var Table = []Row{
 	},
 	{
 		[]string{"internal/tests/remote"},
-		[]string{Root},
-		"it is every worker that speaks through the library's Remote, and looks into the tables for the truth",
+		[]string{Root, "internal/remote"},
+		"it plays remote workers, and checks the tables",
 	},
 	{
 		[]string{"internal/bull"},
@@ -174,7 +198,7 @@ var Table = []Row{
 	{[]string{"cmd/penstock"}, []string{
 		Root, "db", "migrations", "internal/httpapi", "internal/httpapi/openapi", "internal/lab/bench", "internal/bull", "internal/config",
 		"internal/lab/demo", "internal/doctor", "internal/grants", "internal/lab/failpoint", "internal/maintain", "internal/metrics", "internal/postgres",
-		"internal/lab/proof", "internal/top", "penstockotel",
+		"internal/lab/proof", "internal/remote", "internal/top", "penstockotel",
 	}, "the command line joins all that ships, and what serves tests does not ship"},
 }
 

@@ -10,6 +10,7 @@ package httpapi
 
 import (
 	"context"
+	"github.com/penstock/penstock/internal/remote"
 	"maps"
 	"net/http"
 
@@ -36,7 +37,7 @@ type Deps struct {
 
 	// Remote speaks for the workers behind the API; its Run is the caller's to run. nil
 	// makes one that does not run: claims do not wait then.
-	Remote *penstock.Remote
+	Remote *remote.Engine
 
 	// Loopback says that the listener is on loopback: until there is a token, none is
 	// asked for. Anywhere else nothing but the probes is answered without one.
@@ -92,7 +93,7 @@ func newService(deps Deps, document []byte) *service {
 		}
 	}
 	if deps.Remote == nil && deps.Client != nil {
-		remote, err := penstock.NewRemote(deps.Client)
+		remote, err := remote.New(deps.Client)
 		if err != nil {
 			panic(err)
 		}

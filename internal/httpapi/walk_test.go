@@ -3,6 +3,7 @@ package httpapi
 import (
 	"encoding/json"
 	"fmt"
+	"github.com/penstock/penstock/internal/remote"
 	"maps"
 	"net/http"
 	"net/http/httptest"
@@ -30,7 +31,7 @@ type walk struct {
 	ids    map[string]string // path parameters of what is in "foreign"
 	job    int64
 	entry  string
-	worker penstock.RemoteWorker
+	worker remote.Worker
 	client *penstock.Client
 }
 
@@ -57,9 +58,9 @@ func newWalk(t *testing.T) *walk {
 	page, err := client.DLQ.List(ctx, penstock.DeadQuery{Queue: "foreign"})
 	require.NoError(t, err)
 	w.entry = page.Items[0].ID
-	remote, err := penstock.NewRemote(client)
+	engine, err := remote.New(client)
 	require.NoError(t, err)
-	w.worker, err = remote.Register(ctx, "another token", penstock.Registration{Queues: []string{"foreign"}})
+	w.worker, err = engine.Register(ctx, "another token", remote.Registration{Queues: []string{"foreign"}})
 	require.NoError(t, err)
 	redrive, err := client.DLQ.Redrive(ctx, penstock.RedriveRequest{Queue: "foreign"})
 	require.NoError(t, err)

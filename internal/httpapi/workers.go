@@ -3,6 +3,7 @@ package httpapi
 import (
 	"context"
 	"fmt"
+	"github.com/penstock/penstock/internal/remote"
 	"maps"
 	"slices"
 	"strconv"
@@ -15,7 +16,7 @@ import (
 
 // worker is the registered worker that a request speaks for: another token's is gone,
 // as one that never was.
-func (h *handlers) worker(ctx context.Context, id int64) penstock.RemoteWorker {
+func (h *handlers) worker(ctx context.Context, id int64) remote.Worker {
 	return h.Remote.Worker(requestInfoOf(ctx).caller.id, id)
 }
 
@@ -33,7 +34,7 @@ func (h *handlers) RegisterWorker(ctx context.Context, r openapi.RegisterWorkerR
 	id := strconv.FormatInt(worker.ID, 10)
 	return openapi.RegisterWorker201JSONResponse{
 		Body: openapi.Registered{
-			Id: id, HeartbeatInterval: int(penstock.RemoteBeatEvery.Milliseconds()), Lease: int(penstock.RemoteLease.Milliseconds()),
+			Id: id, HeartbeatInterval: int(remote.BeatEvery.Milliseconds()), Lease: int(remote.Lease.Milliseconds()),
 		},
 		Headers: openapi.RegisterWorker201ResponseHeaders{Location: "/api/v1/workers/" + id},
 	}, nil
@@ -43,11 +44,11 @@ func (h *handlers) RegisterWorker(ctx context.Context, r openapi.RegisterWorkerR
 func (h *handlers) ClaimJobs(ctx context.Context, r openapi.ClaimJobsRequestObject) (openapi.ClaimJobsResponseObject, error) {
 	within, stop := waiting(ctx)
 	defer stop()
-	jobs, err := h.worker(ctx, r.WorkerId).Claim(within, penstock.ClaimRequest{
+	jobs, err := h.worker(ctx, r.WorkerId).Claim(within, remote.ClaimRequest{
 		ID: r.Body.ClaimId, Queues: r.Body.Queues, Limit: r.Body.Limit, Wait: time.Duration(r.Body.Wait) * time.Millisecond,
 	})
 	err = waitedFor(within, ctx, err)
-	return openapi.ClaimJobs200JSONResponse{Jobs: append([]penstock.RemoteJob{}, jobs...)}, err
+	return openapi.ClaimJobs200JSONResponse{Jobs: append([]remote.Job{}, jobs...)}, err
 }
 
 // Heartbeat keeps the worker's leases.
@@ -68,7 +69,7 @@ func (h *handlers) FinishAttempts(ctx context.Context, r openapi.FinishAttemptsR
 	}
 	refused := map[int]string{} // by the attempt's place
 	maps.Copy(refused, requestInfoOf(ctx).refused)
-	ends, endings := r.Body.Attempts[:0:0], make([]penstock.RemoteEnding, 0, len(r.Body.Attempts))
+	ends, endings := r.Body.Attempts[:0:0], make([]remote.Ending, 0, len(r.Body.Attempts))
 	for i := range r.Body.Attempts {
 		if len(r.Body.Attempts[i].Result) > maxResult {
 			refused[i] = fmt.Sprintf("result must be JSON of at most %d bytes", maxResult)
@@ -83,7 +84,7 @@ func (h *handlers) FinishAttempts(ctx context.Context, r openapi.FinishAttemptsR
 	}
 	for i := range r.Body.Attempts {
 		if why := refused[i]; why != "" {
-			endings = append(endings, penstock.RemoteEnding{HeldAttempt: r.Body.Attempts[i].HeldAttempt, Status: "refused", Message: why})
+			endings = append(endings, remote.Ending{Held: r.Body.Attempts[i].Held, Status: "refused", Message: why})
 			continue
 		}
 		endings, ended = append(endings, ended[0]), ended[1:]

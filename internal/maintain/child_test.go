@@ -13,7 +13,6 @@ import (
 
 	"github.com/jackc/pgx/v5/pgxpool"
 	"github.com/stretchr/testify/require"
-	"go.uber.org/zap"
 
 	"github.com/penstock/penstock/db"
 )
@@ -37,7 +36,7 @@ func childMain(url string) int {
 		return 1
 	}
 	defer pool.Close()
-	s := newScheduler(db.New(pool), zap.NewNop(), map[string]task{
+	s := newScheduler(db.New(pool), silent, map[string]task{
 		"mark": func(ctx context.Context, _ json.RawMessage) (any, error) {
 			fmt.Println("mark")
 			_, err := pool.Exec(ctx, `INSERT INTO marks (pid) VALUES ($1)`, os.Getpid())

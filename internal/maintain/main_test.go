@@ -1,6 +1,7 @@
 package maintain
 
 import (
+	"log/slog"
 	"os"
 	"testing"
 
@@ -13,3 +14,6 @@ func TestMain(m *testing.M) {
 	}
 	testkit.Main(m)
 }
+
+// silent is a scheduler's logger that writes nothing.
+func silent() *slog.Logger { return slog.New(slog.DiscardHandler) }

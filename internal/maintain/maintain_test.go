@@ -24,7 +24,7 @@ func TestOnlyLooksThatFindNothingArePaced(t *testing.T) { // P9
 	require.Equal(t, 40*time.Second, pause(step{paced: true, took: second}))
 	require.Equal(t, mostPause, pause(step{paced: true, took: [2]time.Duration{time.Hour, time.Hour}}))
 	require.Equal(t, 5*time.Second, pause(step{took: second}), "burials")
-	went = now.Add(-unrest / 2)
+	went = now.Add(-unsettled / 2)
 	require.Equal(t, 5*time.Second, pause(step{paced: true, took: second}), "a worker went just now")
 }
 
@@ -46,7 +46,7 @@ func TestTheVigilNotesWhenAWorkerWent(t *testing.T) { // P9
 	t.Parallel()
 	w := newWatcher()
 	w.polls(3)
-	require.Zero(t, w.wentAt)
-	w.watch(w.now, nil)
-	require.Equal(t, w.now, w.wentAt)
+	require.Zero(t, w.missedAt)
+	w.observe(w.now, nil)
+	require.Equal(t, w.now, w.missedAt)
 }

@@ -3,198 +3,185 @@ package maintain
 import (
 	"context"
 	"encoding/json"
-	"errors"
 	"fmt"
-	"maps"
-	"os"
-	"runtime/debug"
-	"slices"
-	"strings"
-	"sync"
 	"time"
 
-	"go.uber.org/zap"
-
 	"github.com/penstock/penstock/db"
+	"github.com/penstock/penstock/internal/wait"
 )
-
-// task is one run of a scheduled task. What it returns is kept as the run's result;
-// settings are those of its row. It returns soon after ctx ends.
-type task func(ctx context.Context, settings json.RawMessage) (result any, err error)
 
 const (
-	taskPoll  = time.Second
-	taskLease = 30 * time.Second
-	mostError = 4000 // bytes
-	// finishTimeout is what a stopping process waits at most for a run to be recorded.
-	finishTimeout = 5 * time.Second
+	callTimeout    = 30 * time.Second // of one call to Postgres
+	pruneBatch     = 10_000
+	retryBatch     = 1000
+	purgeBatch     = 1000
+	tallyBatch     = 5000
+	muchTallied    = 500
+	partitionTries = 20
 )
 
-// errTaskLost ends a run that is no longer this process's.
-var errTaskLost = errors.New("the lease of this run was lost")
-
-// scheduler runs the tasks that this binary knows as their rows in scheduled_tasks
-// say. Each run has a goroutine of its own, so a long one delays no other. Invariant:
-// a run is recorded by the process that holds its lease, or as lost by the next one.
-type scheduler struct {
-	queries *db.Queries
-	log     *zap.Logger
-	tasks   map[string]task
-	names   []string
-	lease   time.Duration
-	runner  string
-	runs    sync.WaitGroup
-}
-
-func newScheduler(queries *db.Queries, log *zap.Logger, tasks map[string]task) *scheduler {
-	host, _ := os.Hostname() // empty is as good
-	return &scheduler{
-		queries: queries, log: log, tasks: tasks, names: slices.Sorted(maps.Keys(tasks)), lease: taskLease,
-		runner: fmt.Sprintf("%s:%d", host, os.Getpid()),
+// tasks are the scheduled tasks by name, as in penstock.scheduled_tasks.
+func (m *maintainer) tasks() map[string]task {
+	return map[string]task{
+		"dlq-purge":       m.purgeDead,
+		"dlq-retries":     m.retryDead,
+		"health-reports":  m.reportHealth,
+		"metrics-cleanup": m.cleanUpMetrics,
+		"metrics-rollup":  m.rollUpMetrics,
+		"metrics-sample":  m.sampleMetrics,
+		"partitions":      m.partitions,
+		"prune":           m.prune,
 	}
 }
 
-// run looks for due tasks every second until ctx ends, and then waits for its runs.
-func (s *scheduler) run(ctx context.Context) {
-	defer s.runs.Wait()
-	tick := time.NewTicker(taskPoll)
-	defer tick.Stop()
-	for ctx.Err() == nil {
-		if err := s.startDue(ctx); err != nil && ctx.Err() == nil {
-			s.log.Warn("could not look for due tasks; trying again", zap.Error(err))
-		}
-		select {
-		case <-tick.C:
-		case <-ctx.Done():
-		}
-	}
+// retryDead redrives the dead jobs that are due for it.
+func (m *maintainer) retryDead(ctx context.Context, _ json.RawMessage) (any, error) {
+	redriven, err := drain(ctx, func(ctx context.Context) (int, bool, error) {
+		ids, err := m.queries.ProcessScheduledRetries(ctx, db.ProcessScheduledRetriesParams{MaxJobs: retryBatch})
+		return len(ids), len(ids) == retryBatch, err
+	})
+	return counts{"redriven": redriven}, err
 }
 
-// startDue plans what has no next tick and starts whatever it can claim.
-func (s *scheduler) startDue(ctx context.Context) error {
-	looking, cancel := context.WithTimeout(ctx, callTimeout)
+// purgeDead deletes dead jobs past their queue's retention.
+func (m *maintainer) purgeDead(ctx context.Context, _ json.RawMessage) (any, error) {
+	purged, err := drain(ctx, func(ctx context.Context) (int, bool, error) {
+		n, err := m.queries.PurgeExpiredDead(ctx, purgeBatch)
+		return int(n), n > 0, err
+	})
+	return counts{"purged": purged}, err
+}
+
+// sampleMetrics adds the tallies to the samples and counts the jobs of each queue.
+func (m *maintainer) sampleMetrics(ctx context.Context, _ json.RawMessage) (any, error) {
+	folded, err := drain(ctx, func(ctx context.Context) (int, bool, error) {
+		n, err := m.queries.SampleMetrics(ctx, tallyBatch) // -1: another process does it
+		return max(int(n), 0), n == tallyBatch, err
+	})
+	return counts{"tallies": folded}, err
+}
+
+// foldTallies folds tallies early where there are many: readers of figures have to add up
+// what is not folded yet, and metrics-sample comes only every few seconds.
+func (m *maintainer) foldTallies(ctx context.Context) (found bool, err error) {
+	ctx, cancel := context.WithTimeout(ctx, callTimeout)
 	defer cancel()
-	unplanned, err := s.queries.ListUnplannedTasks(looking, s.names)
+	_, err = m.queries.FoldMetrics(ctx, db.FoldMetricsParams{LeastTallies: muchTallied, MaxTallies: tallyBatch})
+	return false, err // it is never urgent, so it counts as nothing found
+}
+
+// rollUpMetrics sums up the hours that are over.
+func (m *maintainer) rollUpMetrics(ctx context.Context, _ json.RawMessage) (any, error) {
+	hours, err := m.queries.RollUpMetrics(ctx) // -1: another process does it
+	return counts{"hours": max(int(hours), 0)}, err
+}
+
+// cleanUpMetrics deletes samples past their retention.
+func (m *maintainer) cleanUpMetrics(ctx context.Context, _ json.RawMessage) (any, error) {
+	deleted, err := drain(ctx, func(ctx context.Context) (int, bool, error) {
+		n, err := m.queries.PruneMetrics(ctx, pruneBatch)
+		return int(n), n > 0, err
+	})
+	return counts{"deleted": deleted}, err
+}
+
+// prune deletes rows that nothing reads any more.
+func (m *maintainer) prune(ctx context.Context, settings json.RawMessage) (any, error) {
+	var set struct {
+		TaskRuns float64 `json:"taskRuns"` // milliseconds
+	}
+	if err := json.Unmarshal(settings, &set); err != nil {
+		return nil, fmt.Errorf("read the settings of prune: %w", err)
+	}
+	forgotten := counts{}
+	for _, p := range []struct {
+		what  string
+		prune func(context.Context) (int32, error)
+	}{
+		{"breakerTallies", m.queries.PruneTallies},
+		{"remoteClaims", m.queries.PruneRemoteClaims},
+		{"taskRuns", func(ctx context.Context) (int32, error) {
+			return m.queries.PruneTaskRuns(ctx, time.Duration(set.TaskRuns*float64(time.Millisecond)))
+		}},
+		{"replies", func(ctx context.Context) (int32, error) { return m.queries.PruneReplies(ctx, pruneBatch) }},
+		{"departures", func(ctx context.Context) (int32, error) { return m.queries.PruneDepartures(ctx, pruneBatch) }},
+		{"idempotencyKeys", func(ctx context.Context) (int32, error) { return m.queries.PruneKeys(ctx, pruneBatch) }},
+	} {
+		n, err := drain(ctx, func(ctx context.Context) (int, bool, error) {
+			n, err := p.prune(ctx)
+			return int(n), n == pruneBatch, err
+		})
+		if err != nil {
+			return nil, fmt.Errorf("prune %s: %w", p.what, err)
+		}
+		forgotten[p.what] = n
+	}
+	return forgotten, nil
+}
+
+// reportHealth writes a health report of every queue and of the database.
+func (m *maintainer) reportHealth(ctx context.Context, settings json.RawMessage) (any, error) {
+	var set struct {
+		Retention float64 `json:"retention"` // milliseconds
+	}
+	if err := json.Unmarshal(settings, &set); err != nil {
+		return nil, fmt.Errorf("read the settings of health-reports: %w", err)
+	}
+	ctx, cancel := context.WithTimeout(ctx, callTimeout)
+	defer cancel()
+	n, err := m.queries.ReportHealth(ctx, time.Duration(set.Retention*float64(time.Millisecond)))
+	return counts{"reports": int(n)}, err
+}
+
+// partitions creates the partitions of the days ahead and drops those past retention. It
+// asks several times for a lock that is not free; then the run fails and comes again.
+func (m *maintainer) partitions(ctx context.Context, settings json.RawMessage) (any, error) {
+	var set struct {
+		DaysAhead int32 `json:"daysAhead"`
+	}
+	if err := json.Unmarshal(settings, &set); err != nil {
+		return nil, fmt.Errorf("read the settings of partitions: %w", err)
+	}
+	made, err := m.ensurePartitions(ctx, set.DaysAhead)
 	if err != nil {
-		return err
+		return nil, err
 	}
-	for _, u := range unplanned {
-		if err := s.plan(looking, u); err != nil {
-			return err
+	dropped, err := drain(ctx, func(ctx context.Context) (int, bool, error) {
+		day, err := m.queries.DropPartition(ctx)
+		if err != nil || day < 0 {
+			return 0, false, err
 		}
-	}
-	for {
-		claimed, err := s.queries.ClaimTask(looking, db.ClaimTaskParams{Known: s.names, Runner: s.runner, Lease: s.lease})
-		if err != nil || len(claimed) == 0 {
-			return err
+		m.log().Info("dropped a partition past retention",
+			"step", "tasks", "task", "partitions", "first_day", time.Unix(int64(day)*86400, 0).UTC())
+		return 1, true, nil
+	})
+	return counts{"made": int(made), "dropped": dropped}, err
+}
+
+func (m *maintainer) ensurePartitions(ctx context.Context, daysAhead int32) (made int32, err error) {
+	ctx, cancel := context.WithTimeout(ctx, callTimeout)
+	defer cancel()
+	for range partitionTries {
+		if made, err = m.queries.EnsurePartitions(ctx, daysAhead); err == nil || ctx.Err() != nil {
+			break
 		}
-		s.runs.Go(func() { s.perform(ctx, claimed[0]) })
+		wait.For(ctx, 50*time.Millisecond)
 	}
+	return made, err
 }
 
-func (s *scheduler) plan(ctx context.Context, u db.ListUnplannedTasksRow) error {
-	p := db.PlanTaskParams{Task: u.Name, Schedule: u.Schedule, TimeZone: u.TimeZone}
-	if next, err := NextTick(u.Schedule, u.TimeZone, u.Moment); err != nil {
-		problem := fmt.Sprintf("its schedule %q cannot be kept: %v", u.Schedule, err)
-		p.Problem = &problem
-	} else {
-		p.NextRunAt = &next
-	}
-	changed, err := s.queries.PlanTask(ctx, p)
-	if changed && p.Problem != nil {
-		s.log.Warn("a task is never due", zap.String("task", u.Name), zap.String("error", *p.Problem))
-	}
-	return err
-}
+// counts are how much a task did, by what it did.
+type counts map[string]int
 
-// NextTick is the first moment after another at which a schedule is due.
-func NextTick(schedule, zone string, after time.Time) (time.Time, error) {
-	s, err := ParseSchedule(schedule, zone)
-	if err != nil {
-		return time.Time{}, err
-	}
-	next := s.Next(after)
-	if next.IsZero() {
-		return next, errors.New("it never falls due")
-	}
-	return next, nil
-}
-
-// perform makes one claimed run and records how it ended.
-func (s *scheduler) perform(ctx context.Context, t db.ScheduledTask) {
-	end := db.FinishTaskParams{Task: t.Name, Attempt: t.Attempt, Schedule: t.Schedule, TimeZone: t.TimeZone, Outcome: "completed"}
-	if next, err := NextTick(t.Schedule, t.TimeZone, *t.StartedAt); err == nil {
-		end.NextRunAt = &next // else it is left without, which plan explains
-	}
-	running, cancel := context.WithCancelCause(ctx)
-	var keeping sync.WaitGroup
-	keeping.Go(func() { s.keep(running, t, cancel) })
-	result, err := s.tasks[t.Name].safely(running, t.Settings)
-	lost := errors.Is(context.Cause(running), errTaskLost)
-	cancel(nil)
-	keeping.Wait()
-	if err == nil {
-		end.Result, err = json.Marshal(result)
-	}
-	switch {
-	case lost:
-		s.log.Warn("a task's run was lost; whoever runs it now records it", zap.String("task", t.Name))
-		return
-	case err != nil && ctx.Err() != nil:
-		end.Outcome = "released"
-	case err != nil:
-		text := clip(err.Error(), mostError)
-		end.Outcome, end.Error = "failed", &text
-		s.log.Warn("a task failed; trying again", zap.String("task", t.Name), zap.Error(err))
-	}
-	finishing, stop := context.WithTimeout(context.WithoutCancel(ctx), finishTimeout)
-	defer stop()
-	if _, err := s.queries.FinishTask(finishing, end); err != nil {
-		s.log.Warn("could not record a task's run; it is made again", zap.String("task", t.Name), zap.Error(err))
-	}
-}
-
-// keep extends the lease of a run until ctx ends, and ends the run when it is lost.
-func (s *scheduler) keep(ctx context.Context, t db.ScheduledTask, end context.CancelCauseFunc) {
-	tick := time.NewTicker(s.lease / 3)
-	defer tick.Stop()
-	kept := time.Now() // this process's clock only gives up early
-	for {
-		select {
-		case <-ctx.Done():
-			return
-		case <-tick.C:
-		}
-		extending, cancel := context.WithTimeout(ctx, s.lease/3)
-		asked := time.Now()
-		ours, err := s.queries.ExtendTask(extending, db.ExtendTaskParams{Task: t.Name, Attempt: t.Attempt, Lease: s.lease})
+// drain repeats a batch, each within callTimeout, while there is more, and adds up
+// what the batches did.
+func drain(ctx context.Context, batch func(context.Context) (n int, more bool, err error)) (sum int, err error) {
+	for more := true; more && err == nil; {
+		var n int
+		within, cancel := context.WithTimeout(ctx, callTimeout)
+		n, more, err = batch(within)
 		cancel()
-		switch {
-		case err == nil && ours:
-			kept = asked
-		case err == nil, time.Since(kept) > s.lease:
-			end(errTaskLost)
-			return
-		}
+		sum += n
 	}
-}
-
-// safely runs the task and makes a panic an error.
-func (t task) safely(ctx context.Context, settings json.RawMessage) (result any, err error) {
-	defer func() {
-		if r := recover(); r != nil {
-			err = fmt.Errorf("panic: %v\n%s", r, debug.Stack())
-		}
-	}()
-	return t(ctx, settings)
-}
-
-// clip cuts text to n bytes at most, between characters, and takes NULs out, which
-// Postgres cannot store.
-func clip(text string, n int) string {
-	text = strings.ToValidUTF8(strings.ReplaceAll(text, "\x00", ""), "?")
-	if len(text) > n {
-		text = strings.ToValidUTF8(text[:n], "")
-	}
-	return text
+	return sum, err
 }

@@ -17,6 +17,7 @@ import (
 	"github.com/labstack/echo/v4"
 	"github.com/oapi-codegen/runtime"
 	"github.com/penstock/penstock"
+	"github.com/penstock/penstock/internal/remote"
 )
 
 // Defines values for LivenessStatus.
@@ -226,10 +227,10 @@ type Heartbeat struct {
 }
 
 // HeartbeatReply defines model for HeartbeatReply.
-type HeartbeatReply = penstock.HeartbeatReply
+type HeartbeatReply = remote.HeartbeatReply
 
 // HeldAttempt defines model for HeldAttempt.
-type HeldAttempt = penstock.HeldAttempt
+type HeldAttempt = remote.Held
 
 // Id A whole number that fits a double, as text.
 //
@@ -499,7 +500,7 @@ type Problem struct {
 }
 
 // ProgressNote defines model for ProgressNote.
-type ProgressNote = penstock.ProgressNote
+type ProgressNote = remote.Progress
 
 // ProgressRequest defines model for ProgressRequest.
 type ProgressRequest struct {
@@ -601,16 +602,16 @@ type Registered struct {
 }
 
 // Registration defines model for Registration.
-type Registration = penstock.Registration
+type Registration = remote.Registration
 
 // RemoteEnd defines model for RemoteEnd.
-type RemoteEnd = penstock.RemoteEnd
+type RemoteEnd = remote.End
 
 // RemoteEnding defines model for RemoteEnding.
-type RemoteEnding = penstock.RemoteEnding
+type RemoteEnding = remote.Ending
 
 // RemoteJob A leased job, and the attempt that its end must name.
-type RemoteJob = penstock.RemoteJob
+type RemoteJob = remote.Job
 
 // ReprioritizeRequest defines model for ReprioritizeRequest.
 type ReprioritizeRequest struct {

@@ -12,10 +12,9 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"log/slog"
 	"sync"
 	"time"
-
-	"go.uber.org/zap"
 )
 
 // Load is the load of a scenario. In Scenario.Usual a zero field means that the
@@ -36,7 +35,7 @@ type Options struct {
 	Version string // of the library, for the setup
 	Load    Load
 
-	Log      *zap.Logger    // the library's warnings; nil: none
+	Log      *slog.Logger   // the library's warnings; nil: none
 	Progress func(Progress) // called ten times a second during long stages; may be nil
 }
 
@@ -127,7 +126,7 @@ type bench struct {
 // ErrMiscounted when rows are missing or doubled; errors of the server or the library.
 func (s *Scenario) Run(ctx context.Context, opts Options) (_ *Report, err error) {
 	if opts.Log == nil {
-		opts.Log = zap.NewNop()
+		opts.Log = slog.New(slog.DiscardHandler)
 	}
 	b := &bench{opts: opts, load: opts.Load, report: &Report{Scenario: s.Name}}
 	done := b.stage("preparing a database", 0, nil)

@@ -7,11 +7,11 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"log/slog"
 	"os"
 	"time"
 
 	"github.com/jackc/pgx/v5/pgxpool"
-	"go.uber.org/zap"
 
 	"github.com/penstock/penstock"
 )
@@ -90,9 +90,9 @@ func runChild(s childConfig, orders *bufio.Scanner, serve func(context.Context, 
 	if err != nil {
 		return err
 	}
-	log := zap.New(nil)
+	log := slog.New(slog.DiscardHandler)
 	if os.Getenv("PENSTOCK_PROOF_LOG") != "" {
-		log, _ = zap.NewDevelopment() // fails only for a wrong config
+		log = slog.New(slog.NewTextHandler(os.Stderr, &slog.HandlerOptions{Level: slog.LevelDebug}))
 	}
 	go readOrders(orders, stop, pool)
 	switch s.Role {

@@ -4,11 +4,11 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"log/slog"
 	"time"
 
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgxpool"
-	"go.uber.org/zap"
 
 	"github.com/penstock/penstock"
 )
@@ -41,7 +41,7 @@ type childWorker struct {
 	worker  *penstock.Worker
 }
 
-func (h *childWorker) work(ctx context.Context, log *zap.Logger) error {
+func (h *childWorker) work(ctx context.Context, log *slog.Logger) error {
 	client, err := penstock.NewClient(h.pool, penstock.Config{Logger: log, Hooks: penstock.Hooks{Ended: h.recordAnswer}})
 	if err != nil {
 		return err

@@ -3,6 +3,7 @@ package http_test
 import (
 	"context"
 	"encoding/json"
+	"github.com/penstock/penstock/internal/remote"
 	"net/http"
 	"net/http/httptest"
 	"testing"
@@ -10,7 +11,6 @@ import (
 
 	"github.com/stretchr/testify/require"
 
-	"github.com/penstock/penstock"
 	"github.com/penstock/penstock/internal/httpapi"
 )
 
@@ -18,7 +18,7 @@ import (
 func ofRemote(t *testing.T) *fixture {
 	t.Helper()
 	f := newFixture(t)
-	remote, err := penstock.NewRemote(f.client)
+	remote, err := remote.New(f.client)
 	require.NoError(t, err)
 	ctx, stop := context.WithCancel(context.Background())
 	ended := make(chan struct{})

@@ -3,6 +3,7 @@ package remote_test
 import (
 	"context"
 	"encoding/json"
+	"github.com/penstock/penstock/internal/remote"
 	"strings"
 	"sync"
 	"testing"
@@ -24,7 +25,7 @@ func TestAClaimLeasesByPriorityOverTheWorkersQueues(t *testing.T) { // P10
 	w := f.register(t, "b", "a")
 	jobs := claim(t, w, 10)
 	require.Equal(t, []int64{other, high, low}, ids(jobs))
-	require.Equal(t, penstock.RemoteJob{
+	require.Equal(t, remote.Job{
 		ID: high, Queue: "a", Name: "n", Data: json.RawMessage(`{}`), Tags: []string{"x"}, Priority: 10, Attempt: 1,
 		RunAt: jobs[1].RunAt, EnqueuedAt: jobs[1].EnqueuedAt, ClaimedAt: jobs[1].ClaimedAt,
 		Timeout: penstock.Milliseconds(5 * time.Minute),
@@ -37,7 +38,7 @@ func TestARepeatedClaimReturnsTheSameLeases(t *testing.T) { // P3, P4
 	f := newFixture(t)
 	f.enqueue(t, "q", 5)
 	w := f.register(t, "q")
-	req := penstock.ClaimRequest{ID: "mine", Limit: 3}
+	req := remote.ClaimRequest{ID: "mine", Limit: 3}
 	first, err := w.Claim(soon(t), req)
 	require.NoError(t, err)
 	require.Len(t, first, 3)
@@ -64,9 +65,9 @@ func TestOneClaimSentTwiceAtOnceLeasesOnce(t *testing.T) { // P4
 	f.enqueue(t, "q", 100)
 	w := f.register(t, "q")
 	var group sync.WaitGroup
-	got := make([][]penstock.RemoteJob, 8)
+	got := make([][]remote.Job, 8)
 	for i := range got {
-		group.Go(func() { got[i], _ = w.Claim(soon(t), penstock.ClaimRequest{ID: "mine", Limit: 10}) })
+		group.Go(func() { got[i], _ = w.Claim(soon(t), remote.ClaimRequest{ID: "mine", Limit: 10}) })
 	}
 	group.Wait()
 	for _, jobs := range got {
@@ -80,9 +81,9 @@ func TestAWaitingClaimIsWokenByAnEnqueue(t *testing.T) {
 	t.Parallel()
 	f := newFixture(t)
 	w := f.register(t, "q")
-	got := make(chan []penstock.RemoteJob, 1)
+	got := make(chan []remote.Job, 1)
 	go func() {
-		jobs, _ := w.Claim(soon(t), penstock.ClaimRequest{ID: "long", Wait: 30 * time.Second})
+		jobs, _ := w.Claim(soon(t), remote.ClaimRequest{ID: "long", Wait: 30 * time.Second})
 		got <- jobs
 	}()
 	f.awaitSleepers(t, 1)
@@ -108,7 +109,7 @@ func TestManyWaitAndEachJobGoesToOne(t *testing.T) { // P4
 	for range workers {
 		w := f.register(t, "q", "r")
 		group.Go(func() {
-			jobs, err := w.Claim(soon(t), penstock.ClaimRequest{ID: "long", Wait: 30 * time.Second})
+			jobs, err := w.Claim(soon(t), remote.ClaimRequest{ID: "long", Wait: 30 * time.Second})
 			if err == nil && len(jobs) == 1 {
 				got <- jobs[0].ID
 			}
@@ -134,7 +135,7 @@ func TestAScheduledJobReachesAWaitingClaimWhenItFallsDue(t *testing.T) {
 	w := f.register(t, "q")
 	id, err := f.client.Enqueue(soon(t), penstock.NewJob{Queue: "q", Name: "n", Delay: 2 * time.Second})
 	require.NoError(t, err)
-	jobs, err := w.Claim(soon(t), penstock.ClaimRequest{ID: "long", Wait: 30 * time.Second})
+	jobs, err := w.Claim(soon(t), remote.ClaimRequest{ID: "long", Wait: 30 * time.Second})
 	require.NoError(t, err)
 	require.Equal(t, []int64{id}, ids(jobs))
 	require.False(t, jobs[0].ClaimedAt.Before(jobs[0].RunAt))
@@ -143,7 +144,7 @@ func TestAScheduledJobReachesAWaitingClaimWhenItFallsDue(t *testing.T) {
 func TestAWaitEndsEmptyHanded(t *testing.T) {
 	t.Parallel()
 	f := newFixture(t)
-	jobs, err := f.register(t, "q").Claim(soon(t), penstock.ClaimRequest{ID: "long", Wait: 20 * time.Millisecond})
+	jobs, err := f.register(t, "q").Claim(soon(t), remote.ClaimRequest{ID: "long", Wait: 20 * time.Millisecond})
 	require.NoError(t, err)
 	require.Empty(t, jobs)
 }
@@ -156,7 +157,7 @@ func TestWhoHangsUpLeasesNothing(t *testing.T) { // P3
 	ended := make(chan struct{})
 	go func() {
 		defer close(ended)
-		_, _ = w.Claim(ctx, penstock.ClaimRequest{ID: "long", Wait: 30 * time.Second})
+		_, _ = w.Claim(ctx, remote.ClaimRequest{ID: "long", Wait: 30 * time.Second})
 	}()
 	f.awaitSleepers(t, 1)
 	hangUp()
@@ -171,7 +172,7 @@ func TestABuriedWorkerIsToldWhileItWaits(t *testing.T) {
 	w := f.register(t, "q")
 	failed := make(chan error, 1)
 	go func() {
-		_, err := w.Claim(soon(t), penstock.ClaimRequest{ID: "long", Wait: 30 * time.Second})
+		_, err := w.Claim(soon(t), remote.ClaimRequest{ID: "long", Wait: 30 * time.Second})
 		failed <- err
 	}()
 	f.awaitSleepers(t, 1)
@@ -188,7 +189,7 @@ func TestWhoWaitsStaysAlive(t *testing.T) { // P9
 	ended := make(chan struct{})
 	go func() {
 		defer close(ended)
-		_, _ = w.Claim(ctx, penstock.ClaimRequest{ID: "long", Wait: 30 * time.Second})
+		_, _ = w.Claim(ctx, remote.ClaimRequest{ID: "long", Wait: 30 * time.Second})
 	}()
 	require.Eventually(t, func() bool { // two of its own at most: a claim, its queues, a claim
 		return ask[int64](t, f, "SELECT beat FROM penstock.workers WHERE id = $1", w.ID) > before+3
@@ -203,15 +204,15 @@ func TestABadClaimIsRefusedByItsField(t *testing.T) {
 	w := f.register(t, "q")
 	for _, c := range []struct {
 		name, argument string
-		req            penstock.ClaimRequest
+		req            remote.ClaimRequest
 	}{
-		{"an id is needed", "claim_id", penstock.ClaimRequest{}},
-		{"an id is at most 64 bytes", "claim_id", penstock.ClaimRequest{ID: strings.Repeat("a", 65)}},
-		{"an id has no spaces", "claim_id", penstock.ClaimRequest{ID: "a b"}},
-		{"a limit is not negative", "max_jobs", penstock.ClaimRequest{ID: "a", Limit: -1}},
-		{"a limit ends at 1000", "max_jobs", penstock.ClaimRequest{ID: "a", Limit: 1001}},
-		{"a wait ends at 30 s", "wait", penstock.ClaimRequest{ID: "a", Wait: 31 * time.Second}},
-		{"a queue is one it registered for", "queues", penstock.ClaimRequest{ID: "a", Queues: []string{"q", "other"}}},
+		{"an id is needed", "claim_id", remote.ClaimRequest{}},
+		{"an id is at most 64 bytes", "claim_id", remote.ClaimRequest{ID: strings.Repeat("a", 65)}},
+		{"an id has no spaces", "claim_id", remote.ClaimRequest{ID: "a b"}},
+		{"a limit is not negative", "max_jobs", remote.ClaimRequest{ID: "a", Limit: -1}},
+		{"a limit ends at 1000", "max_jobs", remote.ClaimRequest{ID: "a", Limit: 1001}},
+		{"a wait ends at 30 s", "wait", remote.ClaimRequest{ID: "a", Wait: 31 * time.Second}},
+		{"a queue is one it registered for", "queues", remote.ClaimRequest{ID: "a", Queues: []string{"q", "other"}}},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			_, err := w.Claim(soon(t), c.req)

@@ -1,10 +1,11 @@
 // Package remote_test proves workers that have no connection of their own: what they
-// claim, hold, end and lose through a penstock.Remote on real PostgreSQL.
+// claim, hold, end and lose through a remote.Engine on real PostgreSQL.
 package remote_test
 
 import (
 	"context"
 	"fmt"
+	"github.com/penstock/penstock/internal/remote"
 	"testing"
 	"time"
 
@@ -23,7 +24,7 @@ const patience = 30 * time.Second
 type fixture struct {
 	*testkit.DB
 	client *penstock.Client
-	remote *penstock.Remote
+	remote *remote.Engine
 }
 
 func newFixture(t testing.TB) *fixture {
@@ -34,11 +35,11 @@ func newFixture(t testing.TB) *fixture {
 }
 
 // join is another process: its own client and remote of the same database.
-func (f *fixture) join(t testing.TB) (*penstock.Client, *penstock.Remote) {
+func (f *fixture) join(t testing.TB) (*penstock.Client, *remote.Engine) {
 	t.Helper()
 	client, err := penstock.NewClient(f.Pool, penstock.Config{})
 	require.NoError(t, err)
-	remote, err := penstock.NewRemote(client)
+	remote, err := remote.New(client)
 	require.NoError(t, err)
 	ctx, stop := context.WithCancel(context.Background())
 	ended := make(chan struct{})
@@ -53,9 +54,9 @@ func soon(t testing.TB) context.Context {
 	return ctx
 }
 
-func (f *fixture) register(t testing.TB, queues ...string) penstock.RemoteWorker {
+func (f *fixture) register(t testing.TB, queues ...string) remote.Worker {
 	t.Helper()
-	w, err := f.remote.Register(soon(t), "tok", penstock.Registration{Queues: queues})
+	w, err := f.remote.Register(soon(t), "tok", remote.Registration{Queues: queues})
 	require.NoError(t, err)
 	return w
 }
@@ -74,15 +75,15 @@ func (f *fixture) enqueue(t testing.TB, queue string, n int) []int64 {
 var claims int
 
 // claim claims at once under an id of its own.
-func claim(t testing.TB, w penstock.RemoteWorker, limit int) []penstock.RemoteJob {
+func claim(t testing.TB, w remote.Worker, limit int) []remote.Job {
 	t.Helper()
 	claims++
-	jobs, err := w.Claim(soon(t), penstock.ClaimRequest{ID: fmt.Sprintf("c%d", claims), Limit: limit})
+	jobs, err := w.Claim(soon(t), remote.ClaimRequest{ID: fmt.Sprintf("c%d", claims), Limit: limit})
 	require.NoError(t, err)
 	return jobs
 }
 
-func ids(jobs []penstock.RemoteJob) []int64 {
+func ids(jobs []remote.Job) []int64 {
 	all := []int64{}
 	for _, j := range jobs {
 		all = append(all, j.ID)
@@ -90,19 +91,19 @@ func ids(jobs []penstock.RemoteJob) []int64 {
 	return all
 }
 
-func held(jobs ...penstock.RemoteJob) []penstock.HeldAttempt {
-	all := []penstock.HeldAttempt{}
+func held(jobs ...remote.Job) []remote.Held {
+	all := []remote.Held{}
 	for _, j := range jobs {
-		all = append(all, penstock.HeldAttempt{ID: j.ID, Attempt: j.Attempt})
+		all = append(all, remote.Held{ID: j.ID, Attempt: j.Attempt})
 	}
 	return all
 }
 
-func end(j penstock.RemoteJob, outcome string) penstock.RemoteEnd {
-	return penstock.RemoteEnd{Queue: j.Queue, HeldAttempt: penstock.HeldAttempt{ID: j.ID, Attempt: j.Attempt}, Outcome: outcome}
+func end(j remote.Job, outcome string) remote.End {
+	return remote.End{Queue: j.Queue, Held: remote.Held{ID: j.ID, Attempt: j.Attempt}, Outcome: outcome}
 }
 
-func finish(t testing.TB, w penstock.RemoteWorker, ends ...penstock.RemoteEnd) []string {
+func finish(t testing.TB, w remote.Worker, ends ...remote.End) []string {
 	t.Helper()
 	answers, err := w.Finish(soon(t), ends)
 	require.NoError(t, err)

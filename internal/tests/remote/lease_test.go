@@ -3,6 +3,7 @@ package remote_test
 import (
 	"context"
 	"encoding/json"
+	"github.com/penstock/penstock/internal/remote"
 	"math"
 	"testing"
 	"time"
@@ -23,7 +24,7 @@ func TestAHeartbeatTellsWhatToCancelAndWhatIsLost(t *testing.T) { // P5
 	require.Equal(t, []string{"accepted"}, finish(t, w, end(jobs[1], "completed")))
 	reply, err := w.Heartbeat(soon(t), held(jobs...))
 	require.NoError(t, err)
-	require.Equal(t, penstock.HeartbeatReply{Cancel: penstock.IDs{jobs[0].ID}, Lost: penstock.IDs{jobs[1].ID}}, reply)
+	require.Equal(t, remote.HeartbeatReply{Cancel: penstock.IDs{jobs[0].ID}, Lost: penstock.IDs{jobs[1].ID}}, reply)
 }
 
 // A claim whose reply never came is given back by the heartbeats that do not name it,
@@ -34,7 +35,7 @@ func TestALostClaimIsGivenBack(t *testing.T) { // P3
 	f.enqueue(t, "q", 2)
 	w, other := f.register(t, "q"), f.register(t, "q")
 	kept, lost := claim(t, w, 1)[0], claim(t, w, 1)[0]
-	beat := func(held []penstock.HeldAttempt) {
+	beat := func(held []remote.Held) {
 		_, err := w.Heartbeat(soon(t), held)
 		require.NoError(t, err)
 	}
@@ -78,7 +79,7 @@ func TestOneWorkersWordDoesNotEndAnothersAttempt(t *testing.T) { // P4
 	a, b := claim(t, mine, 1)[0], claim(t, other, 1)[0]
 	require.Equal(t, []string{"lease_lost", "accepted"}, finish(t, other, end(a, "completed"), end(b, "dead")))
 	require.Equal(t, []string{"accepted"}, finish(t, mine, end(a, "completed")))
-	lost, err := other.Progress(soon(t), []penstock.ProgressNote{{HeldAttempt: held(a)[0], Percent: 50}})
+	lost, err := other.Progress(soon(t), []remote.Progress{{Held: held(a)[0], Percent: 50}})
 	require.NoError(t, err)
 	require.Equal(t, penstock.IDs{a.ID}, lost)
 }
@@ -89,18 +90,18 @@ func TestAnOwnerSpeaksForItsOwnWorkersOnly(t *testing.T) {
 	f.enqueue(t, "q", 1)
 	w := f.register(t, "q")
 	job := claim(t, w, 1)[0]
-	for _, thief := range []penstock.RemoteWorker{
+	for _, thief := range []remote.Worker{
 		f.remote.Worker("other", w.ID), f.remote.Worker("", w.ID), f.remote.Worker("tok", math.MaxInt64),
 		f.remote.Worker("tok", -1),
 	} {
-		_, err := thief.Claim(soon(t), penstock.ClaimRequest{ID: "c"})
+		_, err := thief.Claim(soon(t), remote.ClaimRequest{ID: "c"})
 		require.ErrorIs(t, err, penstock.ErrWorkerGone)
 		_, err = thief.Heartbeat(soon(t), nil)
 		require.ErrorIs(t, err, penstock.ErrWorkerGone)
-		_, err = thief.Progress(soon(t), []penstock.ProgressNote{{HeldAttempt: held(job)[0]}})
+		_, err = thief.Progress(soon(t), []remote.Progress{{Held: held(job)[0]}})
 		require.ErrorIs(t, err, penstock.ErrWorkerGone)
 		require.ErrorIs(t, thief.Leave(soon(t)), penstock.ErrWorkerGone)
-		if answers, err := thief.Finish(soon(t), []penstock.RemoteEnd{end(job, "completed")}); err == nil {
+		if answers, err := thief.Finish(soon(t), []remote.End{end(job, "completed")}); err == nil {
 			require.Equal(t, "lease_lost", answers[0].Status)
 		} else {
 			require.ErrorIs(t, err, penstock.ErrWorkerGone)
@@ -124,7 +125,7 @@ func TestEachEndIsJudgedByItself(t *testing.T) {
 	f.enqueue(t, "q", 6)
 	w := f.register(t, "q")
 	jobs := claim(t, w, 6)
-	ends := make([]penstock.RemoteEnd, 6)
+	ends := make([]remote.End, 6)
 	for i, outcome := range []string{"completed", "failed", "dead", "snoozed", "completed", "cancelled"} {
 		ends[i] = end(jobs[i], outcome)
 	}
@@ -158,17 +159,17 @@ func TestABadEndIsNamedAndChangesNothing(t *testing.T) {
 	negative, year := penstock.Milliseconds(-1), penstock.Milliseconds(367*24*time.Hour)
 	for _, c := range []struct {
 		name, argument string
-		spoil          func(*penstock.RemoteEnd)
+		spoil          func(*remote.End)
 	}{
-		{"an outcome is one of six", "attempts.1.outcome", func(e *penstock.RemoteEnd) { e.Outcome = "lost" }},
-		{"a queue has a name", "attempts.1.queueName", func(e *penstock.RemoteEnd) { e.Queue = "a b" }},
-		{"a result is JSON", "attempts.1.result", func(e *penstock.RemoteEnd) { e.Result = json.RawMessage(`{`) }},
-		{"a result is for what completed", "attempts.1.result", func(e *penstock.RemoteEnd) { e.Outcome, e.Result = "failed", json.RawMessage(`1`) }},
-		{"a delay is not negative", "attempts.1.delay", func(e *penstock.RemoteEnd) { e.Delay = &negative }},
-		{"a delay ends at 366 days", "attempts.1.delay", func(e *penstock.RemoteEnd) { e.Delay = &year }},
+		{"an outcome is one of six", "attempts.1.outcome", func(e *remote.End) { e.Outcome = "lost" }},
+		{"a queue has a name", "attempts.1.queueName", func(e *remote.End) { e.Queue = "a b" }},
+		{"a result is JSON", "attempts.1.result", func(e *remote.End) { e.Result = json.RawMessage(`{`) }},
+		{"a result is for what completed", "attempts.1.result", func(e *remote.End) { e.Outcome, e.Result = "failed", json.RawMessage(`1`) }},
+		{"a delay is not negative", "attempts.1.delay", func(e *remote.End) { e.Delay = &negative }},
+		{"a delay ends at 366 days", "attempts.1.delay", func(e *remote.End) { e.Delay = &year }},
 	} {
 		t.Run(c.name, func(t *testing.T) {
-			ends := []penstock.RemoteEnd{end(jobs[0], "completed"), end(jobs[1], "completed")}
+			ends := []remote.End{end(jobs[0], "completed"), end(jobs[1], "completed")}
 			c.spoil(&ends[1])
 			_, err := w.Finish(soon(t), ends)
 			refused := new(penstock.ArgumentError)
@@ -198,7 +199,7 @@ func TestTheSilentAreBuriedAndTheirJobsRunAgain(t *testing.T) { // P9
 	w, other := f.register(t, "q"), f.register(t, "q")
 	lost := claim(t, w, 1)[0]
 	f.exec(t, "SELECT penstock.bury(id, beat) FROM penstock.workers WHERE id = $1", w.ID)
-	again, err := other.Claim(soon(t), penstock.ClaimRequest{ID: "c", Wait: 10 * time.Second})
+	again, err := other.Claim(soon(t), remote.ClaimRequest{ID: "c", Wait: 10 * time.Second})
 	require.NoError(t, err)
 	require.Equal(t, lost.ID, again[0].ID)
 	require.Equal(t, 1, again[0].Crashes)
@@ -209,11 +210,11 @@ func TestTheSilentAreBuriedAndTheirJobsRunAgain(t *testing.T) { // P9
 func TestARemoteThatDoesNotRunDoesNotWait(t *testing.T) {
 	t.Parallel()
 	f := newFixture(t)
-	idle, err := penstock.NewRemote(f.client)
+	idle, err := remote.New(f.client)
 	require.NoError(t, err)
-	w, err := idle.Register(soon(t), "", penstock.Registration{Queues: []string{"q"}})
+	w, err := idle.Register(soon(t), "", remote.Registration{Queues: []string{"q"}})
 	require.NoError(t, err)
-	jobs, err := w.Claim(context.Background(), penstock.ClaimRequest{ID: "c", Wait: 30 * time.Second})
+	jobs, err := w.Claim(context.Background(), remote.ClaimRequest{ID: "c", Wait: 30 * time.Second})
 	require.NoError(t, err)
 	require.Empty(t, jobs)
 }

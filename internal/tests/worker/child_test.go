@@ -5,6 +5,7 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"log/slog"
 	"os"
 	"sync"
 	"time"
@@ -12,7 +13,6 @@ import (
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgxpool"
 	"go.uber.org/goleak"
-	"go.uber.org/zap"
 
 	"github.com/penstock/penstock"
 	"github.com/penstock/penstock/internal/lab/wire"
@@ -79,10 +79,7 @@ func (c *child) run(setup string) error {
 	if c.pool, err = pgxpool.NewWithConfig(context.Background(), cfg); err != nil {
 		return err
 	}
-	log, err := zap.NewDevelopment()
-	if err != nil {
-		return err
-	}
+	log := slog.New(slog.NewTextHandler(os.Stderr, &slog.HandlerOptions{Level: slog.LevelDebug}))
 	client, err := penstock.NewClient(c.pool, penstock.Config{Logger: log, Hooks: c.hooks()})
 	if err != nil {
 		return err

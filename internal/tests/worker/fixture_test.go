@@ -2,6 +2,7 @@ package worker_test
 
 import (
 	"context"
+	"log/slog"
 	"strings"
 	"sync"
 	"testing"
@@ -9,8 +10,6 @@ import (
 
 	"github.com/jackc/pgx/v5/pgxpool"
 	"github.com/stretchr/testify/require"
-	"go.uber.org/zap/zapcore"
-	"go.uber.org/zap/zaptest"
 
 	"github.com/penstock/penstock"
 	"github.com/penstock/penstock/internal/testkit"
@@ -60,7 +59,7 @@ func fixtureOn(t *testing.T, d *testkit.DB, configure ...func(*pgxpool.Config)) 
 		t.Cleanup(pool.Close)
 	}
 	client, err := penstock.NewClient(pool, penstock.Config{
-		Logger: zaptest.NewLogger(t, zaptest.Level(zapcore.WarnLevel)),
+		Logger: slog.New(slog.NewTextHandler(t.Output(), &slog.HandlerOptions{Level: slog.LevelWarn})),
 		Hooks: penstock.Hooks{
 			Claimed: func(e penstock.ClaimEvent) { f.claimed.add(claim{e, time.Now()}) },
 			Started: f.started.add, Ended: f.ended.add, Flushed: f.flushed.add, Buried: f.buried.add,

@@ -10,7 +10,6 @@ import (
 
 	"github.com/jackc/pgx/v5"
 	"github.com/stretchr/testify/require"
-	"go.uber.org/zap"
 
 	"github.com/penstock/penstock/db"
 	"github.com/penstock/penstock/internal/testkit"
@@ -62,7 +61,7 @@ func runsOf(t *testing.T, d *testkit.DB, name string) []db.TaskRun {
 // keep runs a scheduler of these tasks until the test, or the returned stop, ends it.
 func keep(t *testing.T, d *testkit.DB, tasks map[string]task) (stop func()) {
 	t.Helper()
-	s := newScheduler(db.New(d.Pool), zap.NewNop(), tasks)
+	s := newScheduler(db.New(d.Pool), silent, tasks)
 	s.lease = childLease
 	ctx, cancel := context.WithCancel(context.Background())
 	done := make(chan struct{})

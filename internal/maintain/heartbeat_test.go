@@ -9,21 +9,23 @@ import (
 	"github.com/penstock/penstock/db"
 )
 
-// watcher polls a vigil with a lease of 15 s once a second.
+// watcher polls a heartbeatTracker with a lease of 15 s once a second.
 type watcher struct {
-	vigil
+	heartbeatTracker
 	now  time.Time
 	beat int64 // of worker 1
 }
 
-func newWatcher() *watcher { return &watcher{vigil: vigil{lease: 15 * time.Second}, now: time.Now()} }
+func newWatcher() *watcher {
+	return &watcher{heartbeatTracker: heartbeatTracker{lease: 15 * time.Second}, now: time.Now()}
+}
 
 // polls makes n polls a second apart and returns at which of them worker 1 was dead
 // first, 0 if at none.
 func (w *watcher) polls(n int) (dead int) {
 	for i := range n {
 		w.now = w.now.Add(time.Second)
-		if found := w.watch(w.now, []db.ListBeatsRow{{ID: 1, Beat: w.beat}}); len(found) > 0 && dead == 0 {
+		if found := w.observe(w.now, []db.ListBeatsRow{{ID: 1, Beat: w.beat}}); len(found) > 0 && dead == 0 {
 			dead = i + 1
 		}
 	}
