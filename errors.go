@@ -24,10 +24,6 @@ var (
 	ErrTaskNotFound = errors.New("penstock: task not found")
 	// ErrTokenNotFound: there is no such token that could still be used.
 	ErrTokenNotFound = errors.New("penstock: token not found")
-	// ErrKeyBusy: the first request with the idempotency key is still under way. Repeat.
-	ErrKeyBusy = errors.New("penstock: idempotency key busy")
-	// ErrKeyReused: the idempotency key came before with another request. Take a new one.
-	ErrKeyReused = errors.New("penstock: idempotency key reused for another request")
 	// ErrConflict: the thing is in a state that forbids this; the message says which.
 	ErrConflict = errors.New("penstock: conflict")
 	// ErrLeaseLost: another worker owns the job now, or it ended. Drop your result.

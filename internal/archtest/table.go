@@ -66,6 +66,11 @@ var Table = []Row{
 		"it does for remote workers what the library does for its own, with the same parts",
 	},
 	{
+		[]string{"internal/replies"},
+		[]string{Root, "db", "internal/pgerror"},
+		"it keeps answers of requests; what a request does is the library's business",
+	},
+	{
 		[]string{"internal/httpapi/openapi"},
 		[]string{Root, "internal/remote"},
 		"the library's types are the shapes that the API's description states, not copies of them",
@@ -87,7 +92,7 @@ var Table = []Row{
 	},
 	{
 		[]string{"internal/httpapi"},
-		[]string{Root, "internal/httpapi/openapi", "internal/httpapi/validate", "internal/remote"},
+		[]string{Root, "internal/httpapi/openapi", "internal/httpapi/validate", "internal/remote", "internal/replies"},
 		"a handler translates and calls the library; SQL and policy are not its business",
 	},
 	{

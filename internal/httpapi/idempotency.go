@@ -8,6 +8,7 @@ import (
 
 	"github.com/penstock/penstock"
 	"github.com/penstock/penstock/internal/httpapi/validate"
+	"github.com/penstock/penstock/internal/replies"
 )
 
 const idempotencyKey = "Idempotency-Key"
@@ -24,13 +25,13 @@ func answerOnce(c echo.Context, x *requestInfo, key string, body []byte, next ec
 	}
 	client, real := x.client, c.Response()
 	request := []byte(c.Request().Method + " " + c.Request().URL.RequestURI() + "\n" + string(body))
-	reply, repeated, err := client.Once(c.Request().Context(), x.caller.id, key, request, func(inside *penstock.Client) (penstock.Reply, error) {
+	reply, repeated, err := replies.Once(c.Request().Context(), client, x.caller.id, key, request, func(inside *penstock.Client) (replies.Reply, error) {
 		x.client = inside
 		held := &heldAnswer{header: real.Header().Clone()}
 		c.SetResponse(echo.NewResponse(held, c.Echo()))
 		defer c.SetResponse(real)
 		if err := next(c); err != nil {
-			return penstock.Reply{}, err
+			return replies.Reply{}, err
 		}
 		return held.reply(), nil
 	})
@@ -60,8 +61,8 @@ func (h *heldAnswer) Header() http.Header            { return h.header }
 func (h *heldAnswer) WriteHeader(status int)         { h.status = status }
 func (h *heldAnswer) Write(text []byte) (int, error) { return h.body.Write(text) }
 
-func (h *heldAnswer) reply() penstock.Reply {
-	reply := penstock.Reply{Status: h.status, Headers: map[string]string{}, Body: h.body.Bytes()}
+func (h *heldAnswer) reply() replies.Reply {
+	reply := replies.Reply{Status: h.status, Headers: map[string]string{}, Body: h.body.Bytes()}
 	for _, name := range keptHeaders {
 		if value := h.header.Get(name); value != "" {
 			reply.Headers[name] = value

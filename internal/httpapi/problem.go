@@ -21,6 +21,7 @@ import (
 	"github.com/penstock/penstock"
 	"github.com/penstock/penstock/internal/httpapi/openapi"
 	"github.com/penstock/penstock/internal/httpapi/validate"
+	"github.com/penstock/penstock/internal/replies"
 )
 
 // errNotReady: Postgres or its schema cannot serve requests now. Ask again later.
@@ -139,11 +140,11 @@ var answers = []struct {
 		status: http.StatusNotFound, code: "token_not_found", title: "Token not found",
 		detail: "There is no such token, or it can no longer be used.",
 	}},
-	{penstock.ErrKeyBusy, answer{
+	{replies.ErrKeyBusy, answer{
 		status: http.StatusConflict, code: "idempotency_key_busy", title: "Idempotency key busy",
 		detail: "The first request with this Idempotency-Key is still under way; repeat this one in a moment.",
 	}},
-	{penstock.ErrKeyReused, answer{
+	{replies.ErrKeyReused, answer{
 		status: http.StatusUnprocessableEntity, code: "idempotency_key_reused", title: "Idempotency key reused",
 		detail: "This Idempotency-Key came before with another request; take a new one.",
 	}},
