@@ -34,8 +34,8 @@ func (c BreakerClient) Set(ctx context.Context, b Breaker) error {
 	return translate("set breaker", c.acting(ctx, func(q *db.Queries) error { return q.SetBreaker(ctx, p) }))
 }
 
-// Remove turns a breaker off. What it has put off runs by the moment its next
-// probe would have.
+// Remove turns a breaker off. Jobs that it held back run when its next
+// probe would have run, at the latest.
 func (c BreakerClient) Remove(ctx context.Context, queue, name string) error {
 	err := c.acting(ctx, func(q *db.Queries) error { return q.SetBreaker(ctx, db.SetBreakerParams{Queue: queue, Name: name}) })
 	return translate("remove breaker", err)

@@ -89,7 +89,7 @@ func (c *Client) InTx(tx pgx.Tx) *Client {
 	return &inside
 }
 
-// As returns the client for use on somebody's behalf: the audit log names actor, up to
+// As returns the client for use on behalf of an actor: the audit log names actor, up to
 // 128 characters, for what the client and its groups change.
 func (c *Client) As(actor string) *Client {
 	other := *c

@@ -269,7 +269,7 @@ func (c *Client) enqueueRows(ctx context.Context, rows []row) ([]int64, error) {
 	if failed != nil {
 		return nil, failed
 	}
-	if c.pool != nil { // committed: a fetcher of this process need not wait for Postgres to say so
+	if c.pool != nil { // committed: fetchers of this process need not wait for a notification
 		for _, call := range calls {
 			c.wakeups.wake(call.Queue)
 		}
@@ -277,8 +277,8 @@ func (c *Client) enqueueRows(ctx context.Context, rows []row) ([]int64, error) {
 	return ids, nil
 }
 
-// groupRows makes a call per queue and notify, of at most maxBatch rows, and
-// tells for each call which row each of its jobs was.
+// groupRows makes one call for each queue and value of notify, of at most maxBatch
+// rows. places has, for each call, the row of each of its jobs.
 func groupRows(rows []row) (calls []db.EnqueueGroupsParams, places [][]int) {
 	type kind struct {
 		queue  string

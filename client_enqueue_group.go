@@ -79,11 +79,11 @@ func batchLength[T any](items []T, most int, size func(T) int) int {
 	return len(items)
 }
 
-// flushAll flushes until nobody waits.
+// flushAll flushes until no call waits.
 func (g *enqueueGroup) flushAll() {
 	for {
 		// Callers that are about to enqueue, such as those the last flush answered, come
-		// first: else every other flush would carry one job. With nobody about to, this
+		// first: else every other flush would carry one job. When there are none, this
 		// costs nothing.
 		runtime.Gosched()
 		g.mu.Lock()
@@ -98,7 +98,7 @@ func (g *enqueueGroup) flushAll() {
 		g.mu.Unlock()
 		live := calls[:0:0]
 		for _, call := range calls {
-			if call.ctx.Err() == nil { // its caller has left: the job was not asked for any more
+			if call.ctx.Err() == nil { // else its caller has left, and does not want the job any more
 				live = append(live, call)
 			}
 		}
@@ -158,7 +158,7 @@ func (g *enqueueGroup) commit(rows []row) (ids []int64, err error) {
 	return ids, err
 }
 
-// answerFailure tells each caller what is known. Where the reply was lost, a job
+// answerFailure answers each caller with what is known. Where the reply was lost, a job
 // with an idempotency key is simply sent again: that is harmless (P7).
 func (g *enqueueGroup) answerFailure(calls []*enqueueCall, err error) {
 	lost := replyLost(err)
@@ -179,7 +179,7 @@ func (g *enqueueGroup) answerFailure(calls []*enqueueCall, err error) {
 	}
 	ids, err := g.commit(again)
 	for i, call := range keyed {
-		if err != nil { // whatever it says of the second try, the first may have committed
+		if err != nil { // whatever became of the second try, the first may have committed
 			call.done <- enqueueAnswer{err: fmt.Errorf("%w: %w", ErrOutcomeUnknown, err)}
 			continue
 		}

@@ -27,9 +27,9 @@ type JobQuery struct {
 	Cursor string // Next of an earlier page of the same query
 }
 
-// Jobs lists jobs that are kept, the newest id first. It reads the table that the
-// filter's state names, else all jobs, until the page is full, or for two seconds. With a
-// filter by data a page reads at most 10,000 rows.
+// Jobs returns a page of jobs, newest id first. It reads the table that holds the filter's
+// state, or all jobs when it has none, until the page is full or two seconds have passed.
+// With a filter by data it reads at most 10,000 rows. Errors: *ArgumentError.
 func (c *Client) Jobs(ctx context.Context, q JobQuery) (Page[JobInfo], error) {
 	page := Page[JobInfo]{Items: []JobInfo{}}
 	limit, err := pageSize(q.Limit)
@@ -116,8 +116,8 @@ func (c *Client) Reprioritize(ctx context.Context, id int64, priority Priority) 
 	return changed, translate("reprioritize job", err)
 }
 
-// Add lays a waiting job in the dead letter queue by hand, with a word about
-// why; false when it is not waiting. It can be redriven, but not by itself.
+// Add moves a waiting job to the dead letter queue by hand, with a message that says
+// why; false when it is not waiting. It can be redriven, but not automatically.
 func (c DLQClient) Add(ctx context.Context, id int64, message string) (bool, error) {
 	var changed bool
 	err := c.acting(ctx, func(q *db.Queries) (err error) {

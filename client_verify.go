@@ -18,7 +18,7 @@ type Verification struct {
 	Checks  []Check   `json:"checks"`  // every one that was done, those that found something first
 }
 
-// Check is one thing that has to hold, how many rows were looked at and how many break it.
+// Check is a rule that must hold, how many rows were checked and how many break it.
 type Check struct {
 	Code     string   `json:"code"` // stable: job_nowhere, job_in_two_places …
 	Checked  int64    `json:"checked"`
@@ -45,8 +45,8 @@ const mostExamples = 5
 // pending, running, dead, departed and finished (P1), that attempts, redrives, keys
 // and partitions agree, and names what does not. It reads one snapshot, in the order
 // of ids, while workers run: some seconds per million jobs, during which vacuum can
-// remove nothing. progress, if any, is told how many jobs are done of how many there
-// are by estimate (0: not known). Inside a transaction (InTx) that has to be
+// remove nothing. progress, if given, is called with how many jobs are done and how
+// many there are by estimate (0: not known). Inside a transaction (InTx) that has to be
 // REPEATABLE READ. It needs the grants of an operator.
 func (c *Client) Verify(ctx context.Context, progress func(done, total int64)) (Verification, error) {
 	if progress == nil {
@@ -125,7 +125,7 @@ func newChecks(ctx context.Context, q *db.Queries) (checks, error) {
 func (all checks) add(round []db.Verification) {
 	for _, r := range round {
 		c := all[r.Code]
-		if c == nil { // of a newer schema whose words are gone: a finding is told all the same
+		if c == nil { // of a newer schema, whose texts are missing here: a finding is reported all the same
 			c = &Check{Code: r.Code, Examples: []string{}}
 			all[r.Code] = c
 		}

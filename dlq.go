@@ -20,7 +20,7 @@ import (
 // redrive or a purge, and both are recorded (P11).
 type DLQClient struct{ *scope }
 
-// DeadJob is an entry of the dead letter queue, with all that the job was.
+// DeadJob is an entry of the dead letter queue, with everything known about the job.
 type DeadJob struct {
 	ID             string          `json:"id"` // dlq_<job>_<attempt>: one death
 	JobID          int64           `json:"jobId,string"`
@@ -42,7 +42,7 @@ type DeadJob struct {
 	RetryStrategy  RetryStrategy   `json:"retryStrategy"` // in force when it died
 	CanRetry       bool            `json:"canRetry"`
 	FailedAt       time.Time       `json:"failedAt"`
-	NextRetryAt    *time.Time      `json:"nextRetryAt,omitempty"` // when it is redriven by itself
+	NextRetryAt    *time.Time      `json:"nextRetryAt,omitempty"` // when it is redriven automatically
 	EnqueuedAt     time.Time       `json:"enqueuedAt"`
 	OriginID       int64           `json:"originId,string,omitempty"`
 	Generation     int             `json:"generation"`
@@ -70,8 +70,8 @@ type DeadQuery struct {
 	Cursor string // Next of an earlier page of the same query
 }
 
-// List lists the dead letter queue, the newest first; one page reads at most
-// 10,000 entries.
+// List returns a page of the dead letter queue, newest first. It reads at most 10,000
+// entries. Errors: *ArgumentError.
 func (c DLQClient) List(ctx context.Context, q DeadQuery) (Page[DeadJob], error) {
 	page := Page[DeadJob]{Items: []DeadJob{}}
 	limit, err := pageSize(q.Limit)
@@ -121,7 +121,7 @@ func filterJSON(filter any) json.RawMessage {
 
 var entryPattern = regexp.MustCompile(`^dlq_(\d{1,18})_(\d{1,9})$`)
 
-// Get tells one entry, by its id dlq_<job>_<attempt>. Errors: ErrDeadJobNotFound.
+// Get returns one entry, by its id dlq_<job>_<attempt>. Errors: ErrDeadJobNotFound.
 func (c DLQClient) Get(ctx context.Context, queue, entry string) (DeadJob, error) {
 	parts := entryPattern.FindStringSubmatch(entry)
 	if parts == nil {
@@ -170,8 +170,8 @@ type ErrorGroup struct {
 	ResolvedAt  *time.Time `json:"resolvedAt,omitempty"`
 }
 
-// Groups groups the dead letter queue by error, the most frequent first;
-// queue "" is every queue, limit 1–500. It reads every entry.
+// Groups returns the dead letter queue grouped by error, most frequent first. queue ""
+// means every queue; limit is 1–500. It reads every entry. Errors: *ArgumentError.
 func (c DLQClient) Groups(ctx context.Context, queue string, limit int) ([]ErrorGroup, error) {
 	if limit < 1 || limit > mostPage {
 		return nil, refuse("limit", "1 to 500", limit)
@@ -190,8 +190,8 @@ func (c DLQClient) Groups(ctx context.Context, queue string, limit int) ([]Error
 	return groups, nil
 }
 
-// ResolveGroup marks an error group resolved, or open again. One of which a job
-// dies later is open by itself. Errors: ErrDeadJobNotFound when no entry has it.
+// ResolveGroup marks an error group resolved, or open again. A group opens by itself when
+// another job dies of its error. Errors: ErrDeadJobNotFound when no entry has it.
 func (c DLQClient) ResolveGroup(ctx context.Context, queue, fingerprint string, resolved bool) error {
 	var known bool
 	err := c.acting(ctx, func(q *db.Queries) (err error) {

@@ -56,8 +56,8 @@ func (c DLQClient) ProcessScheduledRetries(ctx context.Context, queue string) ([
 	}
 }
 
-// RedriveRequest asks to redrive many: whatever of a queue a filter finds that is
-// dead when the operation starts.
+// RedriveRequest asks to redrive the entries of a queue that a filter finds, as they are
+// when the operation starts.
 type RedriveRequest struct {
 	Queue         string     `json:"queueName"`
 	Filter        DeadFilter `json:"filter"`
@@ -67,7 +67,7 @@ type RedriveRequest struct {
 	MaxGeneration int        `json:"maxGeneration,omitempty"` // entries of this generation and above stay; 0: 10
 }
 
-// Redrive is a durable operation that any server or worker carries on.
+// Redrive is a durable operation. Any server or worker continues it.
 type Redrive struct {
 	ID            int64      `json:"id,string"`
 	Queue         string     `json:"queueName"`
@@ -75,7 +75,7 @@ type Redrive struct {
 	State         string     `json:"state"` // running, paused, done, cancelled, stopped (by its canary)
 	Total         int64      `json:"total"` // found when it began
 	Redriven      int64      `json:"redriven"`
-	PassedOver    int64      `json:"passedOver"` // generation cap, or left meanwhile
+	PassedOver    int64      `json:"passedOver"` // over the generation limit, or gone before its turn
 	Rate          int        `json:"rate"`
 	Canary        int        `json:"canary"` // 0 once it has passed
 	CanaryShare   float64    `json:"canaryShare"`
@@ -86,8 +86,8 @@ type Redrive struct {
 	Note          string     `json:"note,omitempty"`
 }
 
-// Redrive begins the operation and returns its id.
-// Errors: *ArgumentError; ErrConflict while another of the queue is under way.
+// Redrive starts the operation and returns its id. Servers and workers carry it out.
+// Errors: *ArgumentError; ErrConflict while another one of the queue is under way.
 func (c DLQClient) Redrive(ctx context.Context, r RedriveRequest) (int64, error) {
 	p := db.StartRedriveParams{
 		Queue: r.Queue, Filter: filterJSON(r.Filter), Rate: int32(cmp.Or(r.Rate, 1000)), Canary: int32(r.Canary),
@@ -101,10 +101,10 @@ func (c DLQClient) Redrive(ctx context.Context, r RedriveRequest) (int64, error)
 	return id, translate("start redrive", err)
 }
 
-// PauseRedrive, ResumeRedrive and CancelRedrive steer an operation and return its
-// state. Resuming one that its canary stopped goes on without a canary.
-// Errors: ErrRedriveNotFound; ErrConflict when it was stopped and another of its
-// queue is under way by now.
+// PauseRedrive, ResumeRedrive and CancelRedrive change an operation and return its
+// state. An operation that its canary stopped continues without a canary.
+// Errors: ErrRedriveNotFound; ErrConflict when it had stopped and another one of its
+// queue is under way.
 func (c DLQClient) PauseRedrive(ctx context.Context, id int64) (string, error) {
 	return c.steer(ctx, id, "pause")
 }
@@ -130,7 +130,7 @@ func (c DLQClient) steer(ctx context.Context, id int64, action string) (state st
 	return state, translate(action+" redrive", err)
 }
 
-// GetRedrive tells how far an operation is. Errors: ErrRedriveNotFound.
+// GetRedrive returns an operation and its progress. Errors: ErrRedriveNotFound.
 func (c DLQClient) GetRedrive(ctx context.Context, id int64) (Redrive, error) {
 	r, err := c.queries.GetRedrive(ctx, id)
 	if errors.Is(err, pgx.ErrNoRows) {
@@ -141,7 +141,8 @@ func (c DLQClient) GetRedrive(ctx context.Context, id int64) (Redrive, error) {
 	return redrive(r)
 }
 
-// ListRedrives lists operations, the newest first; queue "" is every queue, limit 1–500.
+// ListRedrives returns operations, newest first. queue "" means every queue; limit is 1–500,
+// 0 means 50. Errors: *ArgumentError.
 func (c DLQClient) ListRedrives(ctx context.Context, queue string, limit int) ([]Redrive, error) {
 	n, err := pageSize(limit)
 	if err != nil {
@@ -172,7 +173,7 @@ func redrive(r db.Redrive) (Redrive, error) {
 	return out, nil
 }
 
-// DeadCount is what a filter finds, for a look before a redrive or a purge.
+// DeadCount is how many entries a filter finds: the dry run of a redrive or purge.
 type DeadCount struct {
 	Jobs   int64 `json:"jobs"`
 	Capped bool  `json:"capped"` // there are more: counting stopped
@@ -191,8 +192,9 @@ func (c DLQClient) Count(ctx context.Context, queue string, filter DeadFilter) (
 }
 
 // Purge deletes entries of a queue (of every queue when queue is "") that died
-// longer ago than olderThan and satisfy the filter, in batches, each recorded, and
-// returns how many; progress, if given, hears the count after each batch.
+// longer ago than olderThan and satisfy the filter, and returns how
+// many. It works in batches and records each; progress, if given, is called with the count
+// after each batch.
 func (c DLQClient) Purge(ctx context.Context, queue string, olderThan time.Duration, filter DeadFilter, progress func(int64)) (int64, error) {
 	var total int64
 	for {

@@ -16,7 +16,7 @@ var (
 	// ErrJobNotFound: no such job is kept. It never existed, or its partition was
 	// dropped after the retention.
 	ErrJobNotFound = errors.New("penstock: job not found")
-	// ErrDeadJobNotFound: the dead letter queue has no such entry, nor had it.
+	// ErrDeadJobNotFound: the dead letter queue never had such an entry.
 	ErrDeadJobNotFound = errors.New("penstock: dead job not found")
 	// ErrRedriveNotFound: there is no such redrive operation.
 	ErrRedriveNotFound = errors.New("penstock: redrive not found")
@@ -24,11 +24,12 @@ var (
 	ErrTaskNotFound = errors.New("penstock: task not found")
 	// ErrTokenNotFound: there is no such token that could still be used.
 	ErrTokenNotFound = errors.New("penstock: token not found")
-	// ErrConflict: the thing is in a state that forbids this; the message says which.
+	// ErrConflict: the current state does not allow this; the message has the state. Read it
+	// again.
 	ErrConflict = errors.New("penstock: conflict")
-	// ErrLeaseLost: another worker owns the job now, or it ended. Drop your result.
+	// ErrLeaseLost: another worker has the job now, or the attempt has ended. Drop your result.
 	ErrLeaseLost = errors.New("penstock: lease lost")
-	// ErrWorkerGone: the worker was buried while it was silent. It must register anew.
+	// ErrWorkerGone: the worker was declared dead while it was silent. It must register again.
 	ErrWorkerGone = errors.New("penstock: worker is not registered")
 	// ErrOutcomeUnknown: the connection broke before the reply, so the enqueue may or
 	// may not have committed. Repeat it with an idempotency key to be sure.
@@ -79,9 +80,9 @@ func replyLost(err error) bool {
 	return !errors.Is(err, ErrInvalidArgument) && pgerror.ReplyLost(err)
 }
 
-// classes lists the names an error goes by, outermost first: what ErrorClass()
-// says, else the type's name; wrappers of the standard library have none. The
-// retry policy looks for each of them (end_attempts in migrations/).
+// classes lists the class names of an error, outermost first: the result of ErrorClass(),
+// or else the type's name. Wrappers of the standard library have none. The retry policy is
+// matched against each of them.
 func classes(err error) []string {
 	var names []string
 	var walk func(error)

@@ -14,7 +14,7 @@ import (
 	"github.com/penstock/penstock/internal/safetext"
 )
 
-// Job is one attempt of a job in a handler's hands, its data decoded into T.
+// Job is one attempt of a job, as its handler gets it, with its data decoded into T.
 type Job[T any] struct {
 	ID           int64
 	Queue, Name  string
@@ -22,13 +22,13 @@ type Job[T any] struct {
 	Tags         []string
 	Priority     int
 	Attempt      int // 1, 2, 3 …: every claim counts
-	Failures     int // earlier attempts that failed by the handler's fault
+	Failures     int // earlier attempts that the handler failed
 	Crashes      int // earlier attempts lost with their worker
 	RunAt        time.Time
 	EnqueuedAt   time.Time
 	Timeout      time.Duration
 	OriginID     int64 // the dead job this one redrives; 0: none
-	Generation   int   // redrives behind it
+	Generation   int   // how often it was redriven before
 	TraceContext string
 
 	held *execution
@@ -46,29 +46,29 @@ type handler struct {
 	retry func(failures int, err error) time.Duration // nil: the retry policy decides
 }
 
-// HandleOption changes how one handler's jobs are treated.
+// HandleOption changes how the jobs of one handler are treated.
 type HandleOption func(*handler)
 
-// CustomRetry decides the wait before the next run of a job whose failures-th
-// failure (1, 2, 3 …) was err, whatever the retry policy's strategy; negative
-// leaves it to the policy. Max attempts and error classes stay the policy's. A
-// policy with strategy custom needs it.
+// CustomRetry sets a function that returns the delay before the next run, after failure
+// number failures (1, 2, 3 …) with err. It replaces the strategy of the retry policy; a
+// negative delay leaves the decision to the policy. Max attempts and error classes remain
+// those of the policy. A policy with strategy custom needs this option.
 func CustomRetry(delay func(failures int, err error) time.Duration) HandleOption {
 	return func(h *handler) { h.retry = delay }
 }
 
-// AnyName is the name of a handler that takes every job no other one takes.
+// AnyName registers a handler for every job name that has no handler of its own.
 const AnyName = "*"
 
-// Handle registers fn for the jobs of one queue and name; data that does not
-// decode into T lays the job in the DLQ. It panics, as http.Handle does, when
-// the worker does not serve the queue or the name has a handler already.
-// REQUIRES: Run not called yet.
+// Handle registers fn for the jobs of one queue and name. A job whose data does not decode
+// into T moves to the dead letter queue. Handle panics, as http.Handle does, when the
+// worker does not serve the queue or the name has a handler already.
+// REQUIRES: Run was not called yet.
 //
-// What fn returns decides: nil completes, Dead, Snooze and RetryIn do as they
-// say, any other error is retried by policy. Its context ends at the job's
-// timeout, when the job is cancelled, when the lease is lost and at shutdown;
-// context.Cause tells which.
+// The result of fn decides: nil completes the job; Dead, Snooze and RetryIn do as their
+// names say; any other error is retried by the policy. The context of fn ends at the job's
+// timeout, when the job is cancelled, when the lease is lost and at shutdown.
+// context.Cause returns which: ErrTimeout, ErrCancelled, ErrLeaseLost or ErrShutdown.
 func Handle[T any](w *Worker, queue, name string, fn func(ctx context.Context, job *Job[T]) error, opts ...HandleOption) {
 	q, ok := w.queues[queue]
 	if !ok {
@@ -88,7 +88,7 @@ func Handle[T any](w *Worker, queue, name string, fn func(ctx context.Context, j
 	q.handlers[name] = h
 }
 
-// decoding is fn behind the decoding of its job's data.
+// decoding decodes the job's data and calls fn.
 func decoding[T any](fn func(ctx context.Context, job *Job[T]) error) HandlerFunc {
 	return func(ctx context.Context, raw *Job[json.RawMessage]) error {
 		job := Job[T]{
@@ -107,11 +107,10 @@ func decoding[T any](fn func(ctx context.Context, job *Job[T]) error) HandlerFun
 	}
 }
 
-// CompleteTx completes the attempt inside the handler's own transaction: its
-// effects and the completion commit together or not at all (P6). The handler
-// commits and returns nil; if it never commits, the attempt counts as failed.
-// Errors: ErrLeaseLost, after which the transaction can only be rolled back; a Job that
-// no worker made is refused.
+// CompleteTx completes the attempt inside the handler's own transaction: the effects and
+// the completion commit together or not at all (P6). The handler then commits and returns
+// nil. If it does not commit, the attempt counts as failed.
+// Errors: ErrLeaseLost, after which the transaction can only be rolled back.
 func (j *Job[T]) CompleteTx(ctx context.Context, tx pgx.Tx) error {
 	if j.held == nil {
 		return errors.New("penstock: CompleteTx needs the job a handler was given")
@@ -126,8 +125,8 @@ func (j *Job[T]) CompleteTx(ctx context.Context, tx pgx.Tx) error {
 	return translate("complete job", err)
 }
 
-// Result keeps v, as JSON of at most 1 MiB, with the attempt if it completes.
-// ctx is the handler's. Call it before CompleteTx.
+// Result stores v, as JSON of at most 1 MiB, as the result of the attempt if that
+// completes. ctx is the handler's. Call it before CompleteTx. Errors: *ArgumentError.
 func Result(ctx context.Context, v any) error {
 	x, ok := ctx.Value(executionKey{}).(*execution)
 	if !ok {
@@ -141,9 +140,9 @@ func Result(ctx context.Context, v any) error {
 	return nil
 }
 
-// Progress notes how far the attempt is, 0–100 percent, with a word about it of up
-// to 256 characters; it is shown with the running job and kept with the attempt.
-// ctx is the handler's. Errors: ErrLeaseLost.
+// Progress records how far the attempt is, 0–100 percent, with a note of up to 256
+// characters. Both are shown with the running job and kept with the attempt. ctx is the
+// handler's. Errors: ErrLeaseLost, *ArgumentError.
 func Progress(ctx context.Context, percent int, note string) error {
 	x, ok := ctx.Value(executionKey{}).(*execution)
 	if !ok {
@@ -162,7 +161,7 @@ func Progress(ctx context.Context, percent int, note string) error {
 	return translate("note progress", err)
 }
 
-// DataError: a job's data does not decode into its handler's type. No retry mends it.
+// DataError: the job's data does not decode into its handler's type. A retry cannot help.
 type DataError struct{ err error }
 
 func (e *DataError) Error() string { return "decode data: " + e.err.Error() }
@@ -176,14 +175,15 @@ type deadError struct{ err error }
 func (e *deadError) Error() string { return e.err.Error() }
 func (e *deadError) Unwrap() error { return e.err }
 
-// Dead makes err final: the job goes to the DLQ without further retries.
+// Dead makes err final: the job moves to the dead letter queue without further retries.
 func Dead(err error) error { return &deadError{err} }
 
 type snoozeError struct{ delay time.Duration }
 
 func (e *snoozeError) Error() string { return fmt.Sprintf("snooze for %v", e.delay) }
 
-// Snooze puts the job back for d, 0 to 366 days. It costs no failure.
+// Snooze makes the job wait for d, 0 to 366 days, and run again. It does not count as a
+// failure.
 func Snooze(d time.Duration) error { return &snoozeError{max(d, 0)} }
 
 type retryInError struct {
@@ -194,8 +194,8 @@ type retryInError struct {
 func (e *retryInError) Error() string { return e.err.Error() }
 func (e *retryInError) Unwrap() error { return e.err }
 
-// Snoozed reports whether err, from a handler, is a Snooze, and for how long: for
-// middleware, to which a snooze is no failure.
+// Snoozed reports whether a handler's err is a Snooze, and for how long. Middleware needs
+// it, because a snooze is no failure.
 func Snoozed(err error) (time.Duration, bool) {
 	if snooze, ok := errors.AsType[*snoozeError](err); ok {
 		return snooze.delay, true
@@ -203,8 +203,8 @@ func Snoozed(err error) (time.Duration, bool) {
 	return 0, false
 }
 
-// RetryIn is err with a delay of its own instead of the retry policy's, 0 to 366
-// days: what a custom strategy returns. It counts against max attempts.
+// RetryIn returns err with a delay of 0 to 366 days that replaces the retry policy's. It
+// counts against max attempts.
 func RetryIn(d time.Duration, err error) error { return &retryInError{max(d, 0), err} }
 
 // panicError is a handler that panicked or called runtime.Goexit.

@@ -8,14 +8,14 @@ import (
 	"github.com/penstock/penstock/db"
 )
 
-// Try runs fn once on job, with neither worker nor database, and tells how a worker
-// would say that attempt ended; package penstocktest builds on it. Data travels as
+// Try runs fn once on job, with neither worker nor database, and returns how the attempt
+// would have ended in a worker. Package penstocktest builds on it. Data travels as
 // JSON on its way to fn, Timeout 0 is the worker's 5 minutes, and the rest of job is
-// taken as it is. What only a database knows stays open: State and RunAt, and the
-// delay of a policy.
+// taken as it is. Only a database knows State, RunAt and the delay of
+// a policy, so those are empty.
 //
-// Result works as ever, Progress is checked and forgotten, CompleteTx leaves the
-// transaction alone: whether it commits (P6) is not seen here. fn runs on the caller's
+// Result works as in a worker, Progress is only checked, and CompleteTx does not use the
+// transaction: whether it commits (P6) is not seen here. fn runs on the caller's
 // goroutine; a panic becomes a failure of class Panic, as in a worker.
 // Errors: *ArgumentError when Data cannot be enqueued.
 func Try[T any](ctx context.Context, fn func(ctx context.Context, job *Job[T]) error, job Job[T], opts ...HandleOption) (EndEvent, error) {

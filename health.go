@@ -14,17 +14,17 @@ import (
 // HealthClient compares recent figures with thresholds: client.Health.
 type HealthClient struct{ *scope }
 
-// HealthStatus is how a queue or the database is.
+// HealthStatus is the state of a queue or of the database.
 type HealthStatus string
 
-// The worst issue there is decides.
+// The worst issue decides.
 const (
 	StatusHealthy  HealthStatus = "healthy"
 	StatusWarning  HealthStatus = "warning"
 	StatusCritical HealthStatus = "critical"
 )
 
-// HealthIssue is something that is wrong. Codes are stable: of queues success_rate,
+// HealthIssue is one thing that is wrong. Codes are stable: of queues success_rate,
 // waiting_long, late_starts, overload, no_worker, dead_growth, running_long,
 // crash_rate, slowdown, error_spike and paused; of the database xmin_horizon,
 // dead_tuples, notify_queue, partitions_ahead, transaction_age, task_failing and
@@ -34,7 +34,7 @@ type HealthIssue struct {
 	Severity       HealthStatus `json:"severity"` // warning or critical
 	Message        string       `json:"message"`
 	Figure         float64      `json:"figure"`
-	Threshold      float64      `json:"threshold"` // what the figure is held against
+	Threshold      float64      `json:"threshold"` // that the figure has crossed
 	Unit           string       `json:"unit"`      // share (0–1), ratio, ms, jobs, jobs/hour …
 	Recommendation string       `json:"recommendation"`
 	Detail         string       `json:"detail,omitempty"` // a query or an error, which may quote data
@@ -56,12 +56,12 @@ type HealthOverview struct {
 	Queues   []Health     `json:"queues"` // by name
 }
 
-// healthWindow is how far the metrics reach back that come with a queue's health.
+// healthWindow is the span of the metrics that come with a queue's health.
 const healthWindow = time.Hour
 
-// Queue tells the health of one queue: what it did of late, by its samples, and what
-// waits, runs and is dead now, held against its thresholds, with its metrics. A queue
-// nobody uses is healthy. It reads all that waits, runs or is dead.
+// Queue compares the recent samples and current counts of one queue with its thresholds,
+// and returns the issues and the metrics. An unused queue is healthy. It reads all rows of
+// jobs that wait, run or are dead.
 func (c HealthClient) Queue(ctx context.Context, queue string) (Health, error) {
 	rows, err := c.queries.QueueHealth(ctx, &queue)
 	if err != nil {
@@ -76,9 +76,8 @@ func (c HealthClient) Queue(ctx context.Context, queue string) (Health, error) {
 	return h, nil
 }
 
-// All tells the health of every queue that holds jobs, has a worker or settings,
-// did something within the last hour or has something wrong, and of the database with
-// its scheduled tasks.
+// All returns the health of the database with its scheduled tasks, and of every queue that
+// holds jobs, has a worker or settings, was active within the last hour or has an issue.
 func (c HealthClient) All(ctx context.Context) (HealthOverview, error) {
 	all := HealthOverview{Queues: []Health{}}
 	rows, err := c.queries.QueueHealth(ctx, nil)
@@ -134,7 +133,7 @@ func health(queue string, rows []db.HealthIssue) Health {
 	return h
 }
 
-// sum puts the issues in order and draws from them what follows.
+// sum sorts the issues and derives the status and the recommendations.
 func (h *Health) sum() {
 	slices.SortStableFunc(h.Issues, func(a, b HealthIssue) int {
 		return cmp.Or(slices.Index(severities, b.Severity)-slices.Index(severities, a.Severity), cmp.Compare(a.Code, b.Code))
@@ -198,16 +197,16 @@ func (c HealthClient) Reports(ctx context.Context, q HealthReportQuery) (Page[He
 	return page, nil
 }
 
-// HealthThresholds is what a queue is held against. A share is 0–1.
+// HealthThresholds are the limits at which a queue has an issue. A share is 0–1.
 type HealthThresholds struct {
 	Queue               string       `json:"queueName"`           // * is every queue
 	Span                Milliseconds `json:"span"`                // rates are of the attempts within it; 1 m to 1 d
-	LeastAttempts       int          `json:"leastAttempts"`       // fewer say nothing
+	LeastAttempts       int          `json:"leastAttempts"`       // with fewer, rates are not judged
 	WaitObjective       Milliseconds `json:"waitObjective"`       // WaitShare of the jobs start within it
 	WaitShare           float64      `json:"waitShare"`           //
 	SuccessRateWarning  float64      `json:"successRateWarning"`  // below
 	SuccessRateCritical float64      `json:"successRateCritical"` //
-	LoadWarning         float64      `json:"loadWarning"`         // arrivals beside what the slots can do
+	LoadWarning         float64      `json:"loadWarning"`         // arrivals divided by what the slots can do
 	LoadCritical        float64      `json:"loadCritical"`        //
 	DeadWarning         int          `json:"deadWarning"`         // jobs that died within an hour
 	DeadCritical        int          `json:"deadCritical"`        //
@@ -215,13 +214,13 @@ type HealthThresholds struct {
 	RunningCritical     Milliseconds `json:"runningCritical"`     //
 	CrashWarning        float64      `json:"crashWarning"`        // share of attempts lost with their worker
 	CrashCritical       float64      `json:"crashCritical"`       //
-	SlowdownWarning     float64      `json:"slowdownWarning"`     // P95 beside that of the week
+	SlowdownWarning     float64      `json:"slowdownWarning"`     // P95 divided by that of the week
 	SlowdownCritical    float64      `json:"slowdownCritical"`    //
 	SpikeWarning        int          `json:"spikeWarning"`        // jobs that died of one error within Span
 	SpikeCritical       int          `json:"spikeCritical"`       //
 }
 
-// Thresholds tells what a queue is held against, its own or those of every queue.
+// Thresholds returns the thresholds of a queue: its own, or else those of every queue.
 func (c HealthClient) Thresholds(ctx context.Context, queue string) (HealthThresholds, error) {
 	r, err := c.queries.GetHealthThresholds(ctx, queue)
 	if err != nil {

@@ -6,10 +6,10 @@ import (
 	"time"
 )
 
-// Hooks observe. Each is called after the fact, on the goroutine that did the
-// work, so a slow hook slows that: count, record, hand over. Nil hooks cost nothing.
-// Two ends of one job may be told out of order; the attempt's number tells which
-// came first.
+// Hooks observe a client and its workers. Each is called after the event, on the goroutine
+// that did the work, and a slow hook slows that work: count, record, or hand over. Nil
+// hooks cost nothing. The ends of two attempts of one job may come out of order; the
+// attempt's number is the order.
 //
 //	event      when                                    from
 //	Enqueued   a statement of enqueues was answered    the caller's goroutine, or its group's
@@ -43,7 +43,7 @@ type EnqueueEvent struct {
 	Jobs  int
 	Took  time.Duration // of the whole statement
 	InTx  bool
-	Err   error // nothing of the statement was kept, or nobody knows
+	Err   error // nothing of the statement was kept, or that is not known
 }
 
 // ClaimEvent is one claim: how many were asked for and came, and how long it took.
@@ -63,8 +63,8 @@ type StartEvent struct {
 	Wait        time.Duration // from run_at to the claim, by the database's clock
 }
 
-// EndEvent is an attempt whose end Postgres has answered. Outcome is what the
-// handler said: completed, failed, dead, snoozed, released, cancelled. State is
+// EndEvent is an attempt whose end Postgres has answered. Outcome is the handler's
+// result: completed, failed, dead, snoozed, released, cancelled. State is
 // what became of the job: completed, retrying, waiting, dead, cancelled; empty
 // when LeaseLost, in which case nothing changed.
 type EndEvent struct {
@@ -126,10 +126,10 @@ type ListenEvent struct {
 	Err error
 }
 
-// BeatEvent is a heartbeat. A worker whose beats fail for the lease is buried.
+// BeatEvent is a heartbeat. A worker whose heartbeats fail for the lease is declared dead.
 type BeatEvent struct {
 	Took time.Duration
-	Gone bool // it was buried before this beat
+	Gone bool // it was declared dead before this beat
 	Err  error
 }
 
@@ -139,7 +139,7 @@ type BuryEvent struct {
 	Lost     int
 }
 
-// And is h with more beside it: both are told, h first.
+// And returns hooks that call those of h, and then those of more.
 func (h Hooks) And(more Hooks) Hooks {
 	return Hooks{
 		Enqueued:  both(h.Enqueued, more.Enqueued),
@@ -165,7 +165,7 @@ func both[E any](first, second func(E)) func(E) {
 	return func(e E) { first(e); second(e) }
 }
 
-// filled is h without nils, so that nobody has to look before a call.
+// filled is h without nils, so that callers need not check.
 func (h Hooks) filled() Hooks {
 	return Hooks{
 		Enqueued:  orSilent(h.Enqueued),

@@ -10,7 +10,7 @@ import (
 	"github.com/penstock/penstock/db"
 )
 
-// JobInfo is what was asked, where the job is now, and how its attempts went.
+// JobInfo is what was enqueued, where the job is now, and how its attempts ended.
 type JobInfo struct {
 	ID       int64  `json:"id,string"`
 	Queue    string `json:"queueName"`
@@ -38,7 +38,7 @@ type JobInfo struct {
 	Progress        *int            `json:"progress,omitempty"` // percent, while it runs
 	ProgressNote    string          `json:"progressNote,omitempty"`
 	RedrivenAs      int64           `json:"redrivenAs,string,omitempty"`
-	Descendants     IDs             `json:"descendants,omitempty"` // redrives of it, near and far; only from Job
+	Descendants     IDs             `json:"descendants,omitempty"` // jobs redriven from it, directly or not; only from Job
 	Attempts        []AttemptInfo   `json:"attempts,omitempty"`    // ended ones, oldest first; only from Job
 }
 
@@ -116,7 +116,7 @@ type AttemptInfo struct {
 	Result       json.RawMessage `json:"result,omitempty"`
 }
 
-// Job tells all that is kept of a job. Errors: ErrJobNotFound.
+// Job returns everything that is kept about a job. Errors: ErrJobNotFound.
 func (c *Client) Job(ctx context.Context, id int64) (*JobInfo, error) {
 	rows, err := c.queries.ListJobs(ctx, db.ListJobsParams{IDs: []int64{id}})
 	if err != nil {
@@ -191,13 +191,13 @@ func attemptInfo(a db.Attempt) AttemptInfo {
 	return info
 }
 
-// CancelResult tells what a cancel met.
+// CancelResult is what a cancel found.
 type CancelResult string
 
-// What Cancel answers.
+// The results of Cancel.
 const (
 	CancelDone    CancelResult = "cancelled"  // it was waiting and has ended
-	CancelAsked   CancelResult = "cancelling" // it runs; its handler is told, and completes or ends as cancelled
+	CancelAsked   CancelResult = "cancelling" // it runs; its context ends, and it completes or ends as cancelled
 	CancelTooLate CancelResult = "finished"   // nothing was left to cancel
 )
 

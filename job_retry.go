@@ -9,7 +9,8 @@ import (
 // Strategy is how the delay before a retry grows.
 type Strategy string
 
-// The strategies. A custom one brings its own delay: a handler returns RetryIn.
+// The strategies. With Custom, the handler decides: it returns RetryIn, or has the option
+// CustomRetry.
 const (
 	Exponential Strategy = "exponential"
 	Linear      Strategy = "linear"
@@ -17,13 +18,13 @@ const (
 	Custom      Strategy = "custom"
 )
 
-// NoDelay is a RetryStrategy's way to ask for a delay of nothing, where 0 asks for
-// the policy's. In JSON it is 0.
+// NoDelay is a delay of zero in a RetryStrategy, where 0 means that of the policy. In JSON
+// it is 0.
 const NoDelay time.Duration = -1
 
-// RetryStrategy is what a job may bring of its own; zero fields are looked up in
-// its queue's retry policy when it fails. In JSON durations are milliseconds, and
-// only what is absent is looked up.
+// RetryStrategy is how one job is retried. A zero field is taken from the retry policy of
+// its queue and name when the job fails. In JSON, durations are milliseconds, and only an
+// absent field is taken from the policy.
 type RetryStrategy struct {
 	Type        Strategy
 	Delay       time.Duration // up to 366 days; NoDelay: none

@@ -10,8 +10,8 @@ import (
 // MetricsClient reads counts, rates and times: client.Metrics.
 type MetricsClient struct{ *scope }
 
-// Metrics is how a queue, or all of them, does: its state now, and what happened in a
-// window of time up to now. Rates of what did not happen are nil, never made up.
+// Metrics are the state of a queue, or of all queues, now, and what happened in a window
+// of time up to now. A rate of nothing is nil.
 type Metrics struct {
 	// Now. Where more than 10,000 jobs wait or are dead, they were counted at StateAt, some
 	// seconds before, and what came and went since is added: how many wait, due or not, and
@@ -25,7 +25,7 @@ type Metrics struct {
 	StateAt          time.Time    `json:"stateAt"`
 
 	// In the window. Completed to Expired count attempts by how they ended, Died the jobs
-	// laid in the dead letter queue, which Failed or Lost counts too.
+	// moved to the dead letter queue, which Failed or Lost counts too.
 	Enqueued  int64 `json:"enqueued"`
 	Completed int64 `json:"completed"`
 	Failed    int64 `json:"failed"`
@@ -40,7 +40,7 @@ type Metrics struct {
 	FailureRate *float64 `json:"failureRate"`
 
 	// From claim to end, of the attempts that completed. A worker claims ahead, so the time
-	// in which a job lies ready in its memory counts.
+	// in which a job waits in its memory counts.
 	AverageProcessingTime *Milliseconds `json:"averageProcessingTime"`
 	// From due to claim. Jobs that are due now count with their age, so a stall shows.
 	AverageWaitTime *Milliseconds `json:"averageWaitTime"`
@@ -74,8 +74,8 @@ type AllMetrics struct {
 	Queues []QueueMetrics `json:"queues"` // by name
 }
 
-// Queue tells how a queue does over the window up to now, 1 minute to 731 days. A
-// queue that nobody has used has no rates and nothing in it. Counts are exact: what a
+// Queue returns the metrics of a queue over the window up to now, 1 minute to 731 days.
+// An unused queue has no rates and zero counts. Counts are exact: what a
 // transaction adds or ends is in the answer as soon as it has committed. A window of more
 // than two days starts at an hour, and one past what is kept of hours (90 days by default)
 // at a day.
@@ -91,7 +91,7 @@ func (c MetricsClient) Queue(ctx context.Context, queue string, window time.Dura
 	return all[0], nil
 }
 
-// All tells how all queues do over the window, together and each.
+// All returns the metrics of all queues over the window, together and each.
 func (c MetricsClient) All(ctx context.Context, window time.Duration) (AllMetrics, error) {
 	all, err := c.queueFigures(ctx, "", window)
 	if err != nil {

@@ -26,7 +26,7 @@ type HistoryQuery struct {
 }
 
 // Sample is what happened in a minute, an hour or a day of a queue, and the state that
-// was seen meanwhile: every ten seconds, rarer where counting takes long.
+// counted in that time: every ten seconds, or less often where counting takes long.
 type Sample struct {
 	At time.Time `json:"timestamp"` // where it starts
 
@@ -44,7 +44,7 @@ type Sample struct {
 	AverageProcessingTime *Milliseconds `json:"averageProcessingTime"`
 	AverageWaitTime       *Milliseconds `json:"averageWaitTime"` // of what was claimed
 
-	// The mean of what was seen; nil when nobody looked.
+	// The mean of the counts; nil when there were none.
 	Waiting   *float64 `json:"waiting"`
 	Scheduled *float64 `json:"scheduled"`
 	Retrying  *float64 `json:"retrying"`
@@ -52,13 +52,13 @@ type Sample struct {
 	Dead      *float64 `json:"dead"`
 	Slots     *float64 `json:"slots"`
 
-	// The most that was seen; for all queues together the sum of each one's most.
+	// The highest count; for all queues together the sum of each one's most.
 	MostWaiting      *int64        `json:"mostWaiting"`
 	OldestWaitingAge *Milliseconds `json:"oldestWaitingAge"`
 }
 
-// History lists the samples of a span of time, the oldest first. A time in which nothing
-// was seen has none: gaps are gaps. What ended in the last ten seconds may be missing.
+// History lists the samples of a span of time, the oldest first. A time without counts
+// has no sample: gaps are not filled. What ended in the last ten seconds may be missing.
 // Errors: *ArgumentError.
 func (c MetricsClient) History(ctx context.Context, q HistoryQuery) ([]Sample, error) {
 	if q.Step == "" {

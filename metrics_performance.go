@@ -16,7 +16,7 @@ type PerformanceQuery struct {
 	To     time.Time     // zero: now
 }
 
-// Performance is how long attempts took. Source says what the percentiles are from:
+// Performance is how long attempts took. Source is what the percentiles are computed from:
 //
 //   - attempts: the rows themselves, interpolated, over exactly the span asked for. For
 //     spans of up to an hour with at most 20,000 attempts of the queue and 50,000 of all.
@@ -59,7 +59,7 @@ const (
 // bucketError is what the buckets of duration_bucket in migrations/ are off by at most.
 const bucketError = 0.01
 
-// Performance tells how long the attempts of a queue took. Errors: *ArgumentError.
+// Performance returns how long the attempts of a queue took. Errors: *ArgumentError.
 func (c MetricsClient) Performance(ctx context.Context, q PerformanceQuery) (Performance, error) {
 	p := Performance{Queue: q.Queue, Name: q.Name}
 	switch {

@@ -11,9 +11,9 @@ import (
 // PolicyClient reads and changes retry policies: client.Policies.
 type PolicyClient struct{ *scope }
 
-// Policy is how the failing jobs of a queue and name are retried. As a row, nil
-// fields are looked up in the next broader one: (queue, name), (queue, *), (*, *);
-// an effective policy has none.
+// Policy is how the failing jobs of a queue and name are retried. In a row, nil fields
+// are taken from the next broader row: (queue, name), (queue, *), (*, *);
+// an effective policy has no nil fields.
 type Policy struct {
 	Queue        string        `json:"queueName"` // * is every queue
 	Name         string        `json:"name"`      // * is every name
@@ -27,7 +27,7 @@ type Policy struct {
 	Retryable    []string      `json:"retryable,omitzero"`          // retried even if NonRetryable matches
 }
 
-// List lists the policy rows as they are, the broadest first.
+// List returns the policy rows as they are, the broadest first.
 func (c PolicyClient) List(ctx context.Context) ([]Policy, error) {
 	rows, err := c.queries.ListPolicies(ctx)
 	if err != nil {
@@ -40,8 +40,8 @@ func (c PolicyClient) List(ctx context.Context) ([]Policy, error) {
 	return policies, nil
 }
 
-// Get is what a failing job of this queue and name is retried by, every field
-// filled; retry, if given, is what the job brought of its own.
+// Get returns the effective policy for jobs of this queue and name, with every field
+// filled. retry, if given, is the job's own strategy.
 func (c PolicyClient) Get(ctx context.Context, queue, name string, retry *RetryStrategy) (Policy, error) {
 	own, err := retryText(retry)
 	if err != nil {
@@ -54,9 +54,9 @@ func (c PolicyClient) Get(ctx context.Context, queue, name string, retry *RetryS
 	return policy(row), nil
 }
 
-// Set changes the fields that p has, takes those that reset names (as in
-// JSON: delay, maxAttempts …) back to the broader row, and leaves the others. It
-// holds at once for every job that did not bring its own. Errors: *ArgumentError.
+// Set changes the fields that are not nil in p. Fields named in reset (as in JSON: delay,
+// maxAttempts …) are taken from the broader row again. Other fields stay. The change
+// applies at once to every job without a strategy of its own. Errors: *ArgumentError.
 func (c PolicyClient) Set(ctx context.Context, p Policy, reset ...string) error {
 	fields := map[string]any{}
 	encoded, err := json.Marshal(p)
@@ -80,7 +80,7 @@ func (c PolicyClient) Set(ctx context.Context, p Policy, reset ...string) error 
 	return c.set(ctx, p.Queue, p.Name, encoded)
 }
 
-// Remove takes a queue's or a name's row away, so that the broader one serves.
+// Remove deletes the row of a queue and name. The broader row then applies.
 func (c PolicyClient) Remove(ctx context.Context, queue, name string) error {
 	return c.set(ctx, queue, name, nil)
 }
@@ -101,8 +101,8 @@ type RetryPreview struct {
 	UsualTotal Milliseconds `json:"usualTotal"` // from the first failure on
 }
 
-// Preview is the schedule a job of this queue and name would see that keeps
-// failing: an element per failure that is retried.
+// Preview returns the delays of a job of this queue and name that keeps failing: one
+// element for each failure that is retried.
 func (c PolicyClient) Preview(ctx context.Context, queue, name string, retry *RetryStrategy) ([]RetryPreview, error) {
 	own, err := retryText(retry)
 	if err != nil {

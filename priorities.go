@@ -21,11 +21,11 @@ type PriorityRule struct {
 	Position  int        `json:"position"`            // 1–1000
 	Condition string     `json:"condition"`           // jsonpath; see penstock.priority_rules
 	Priority  Priority   `json:"priority"`            // a level or a weight
-	Error     string     `json:"error,omitempty"`     // why it was passed over when last evaluated
+	Error     string     `json:"error,omitempty"`     // why it was skipped when last evaluated
 	ErrorSeen *time.Time `json:"errorSeen,omitempty"` // when that was
 }
 
-// Rules lists the rules of a queue, or of every queue when queue is "".
+// Rules returns the rules of a queue, or of every queue when queue is "".
 func (c PriorityClient) Rules(ctx context.Context, queue string) ([]PriorityRule, error) {
 	rows, err := c.queries.ListRules(ctx, optional(queue))
 	if err != nil {
@@ -40,8 +40,8 @@ func (c PriorityClient) Rules(ctx context.Context, queue string) ([]PriorityRule
 	return rules, nil
 }
 
-// SetRule puts a rule at its position; it holds from the next enqueue on.
-// Errors: *ArgumentError, for a condition that is no jsonpath too.
+// SetRule sets the rule at a position. It applies from the next enqueue on.
+// Errors: *ArgumentError, also for a condition that is no jsonpath.
 func (c PriorityClient) SetRule(ctx context.Context, rule PriorityRule) error {
 	err := c.acting(ctx, func(q *db.Queries) error {
 		return q.SetRule(ctx, db.SetRuleParams{
@@ -51,7 +51,7 @@ func (c PriorityClient) SetRule(ctx context.Context, rule PriorityRule) error {
 	return translate("set rule", err)
 }
 
-// RemoveRule takes a rule away.
+// RemoveRule removes the rule at a position.
 func (c PriorityClient) RemoveRule(ctx context.Context, queue string, position int) error {
 	err := c.acting(ctx, func(q *db.Queries) error {
 		return q.SetRule(ctx, db.SetRuleParams{Queue: queue, Position: int32(position)})
@@ -59,17 +59,17 @@ func (c PriorityClient) RemoveRule(ctx context.Context, queue string, position i
 	return translate("remove rule", err)
 }
 
-// PriorityDecision tells which rule and tags give a job its weight.
+// PriorityDecision is the weight of a job and the rule and tags that it comes from.
 type PriorityDecision struct {
 	Weight int            `json:"weight"`
 	Level  string         `json:"level"`
 	Rule   int            `json:"rule,omitempty"` // its position; 0: none held, the queue's default is the base
 	Base   int            `json:"base"`
 	Tags   []string       `json:"tags"`             // those that shift it
-	Errors map[int]string `json:"errors,omitempty"` // of rules that were passed over, by position
+	Errors map[int]string `json:"errors,omitempty"` // of rules that were skipped, by position
 }
 
-// Decide tells what a job with this data and these tags would be given.
+// Decide returns the priority that a job with this data and these tags would get.
 func (c PriorityClient) Decide(ctx context.Context, queue string, data any, tags []string) (PriorityDecision, error) {
 	encoded, err := encodeData(data)
 	if err != nil {

@@ -24,8 +24,8 @@ type QueueCounts struct {
 	Dead      int64  `json:"dead"`
 }
 
-// Counts counts one queue's jobs, or every queue's when queue is "". A queue in
-// which nothing waits, runs or is dead has no row. It reads the rows it counts.
+// Counts counts the jobs of one queue, or of every queue when queue is "". A queue without
+// waiting, running or dead jobs has no element. It reads all rows that it counts.
 func (c QueueClient) Counts(ctx context.Context, queue string) ([]QueueCounts, error) {
 	rows, err := c.queries.CountByState(ctx, optional(queue))
 	if err != nil {
@@ -38,7 +38,7 @@ func (c QueueClient) Counts(ctx context.Context, queue string) ([]QueueCounts, e
 	return counts, nil
 }
 
-// Depth is how many jobs wait in a queue, counted up to most (1–10,000,000).
+// Depth counts the waiting jobs of a queue, up to most (1–10,000,000).
 func (c QueueClient) Depth(ctx context.Context, queue string, most int) (int64, error) {
 	if most < 1 || most > 10_000_000 {
 		return 0, refuse("most", "1 to 10000000", most)
@@ -55,8 +55,7 @@ type QueueSettings struct {
 	Aging           float64 `json:"aging"`           // weight a waiting job gains per second; 0: none
 }
 
-// Settings tells the settings of a queue; one that nobody has set anything of
-// has the usual ones.
+// Settings returns the settings of a queue: the defaults where none were set.
 func (c QueueClient) Settings(ctx context.Context, queue string) (QueueSettings, error) {
 	r, err := c.queries.GetQueue(ctx, queue)
 	if err != nil {
@@ -65,7 +64,7 @@ func (c QueueClient) Settings(ctx context.Context, queue string) (QueueSettings,
 	return QueueSettings{r.Queue, r.Paused, int(r.DefaultPriority), r.Aging}, nil
 }
 
-// ListSettings are those of the queues that have any of their own, by name.
+// ListSettings returns the settings of the queues that have any of their own, by name.
 func (c QueueClient) ListSettings(ctx context.Context) ([]QueueSettings, error) {
 	rows, err := c.queries.ListQueues(ctx)
 	if err != nil {
@@ -84,7 +83,7 @@ type QueueInfo struct {
 	Counts QueueCounts `json:"counts"`
 }
 
-// List lists the queues that hold jobs or have settings of their own, by name.
+// List returns the queues that hold jobs or have settings of their own, by name.
 func (c QueueClient) List(ctx context.Context) ([]QueueInfo, error) {
 	counts, err := c.Counts(ctx, "")
 	if err != nil {
@@ -108,8 +107,7 @@ func (c QueueClient) List(ctx context.Context) ([]QueueInfo, error) {
 	return list, nil
 }
 
-// Get tells one queue's settings and counts; it need not hold anything, nor have
-// settings of its own.
+// Get returns the settings and counts of one queue, which may be unused.
 func (c QueueClient) Get(ctx context.Context, queue string) (QueueInfo, error) {
 	settings, err := c.Settings(ctx, queue)
 	if err != nil {
@@ -122,7 +120,7 @@ func (c QueueClient) Get(ctx context.Context, queue string) (QueueInfo, error) {
 	return QueueInfo{settings, append(counts, QueueCounts{Queue: queue})[0]}, nil
 }
 
-// QueueChange is what SetQueue changes; zero fields stay as they are.
+// QueueChange is what Set changes. Zero fields stay as they are.
 type QueueChange struct {
 	DefaultPriority Priority // a level or a weight; from the next enqueue on
 	Aging           *float64 // 0, or 0.00001–1000; from the next claim on

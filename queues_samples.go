@@ -16,8 +16,8 @@ type QueueSample struct {
 	Age              time.Duration // since At, by the database's clock
 }
 
-// Samples are the last samples of every queue, by name. It reads a small row for
-// each, so it may be asked often; Queues counts anew.
+// Samples returns the last sample of every queue, by name. It reads one small row for
+// each, so it may be called often. List and Counts count again.
 func (c QueueClient) Samples(ctx context.Context) ([]QueueSample, error) {
 	rows, err := c.queries.ListQueueSamples(ctx)
 	if err != nil {

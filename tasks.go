@@ -20,8 +20,8 @@ import (
 // as creating partitions: client.Tasks. Servers and workers run them.
 type TaskClient struct{ *scope }
 
-// Task is a scheduled task: what servers and workers do for the database by the
-// clock, one of them at a time, and how the last run went.
+// Task is a scheduled task, which servers and workers run for the database, one of them at
+// a time, and how the last run ended.
 type Task struct {
 	Name        string               `json:"name"`
 	Description string               `json:"description"`
@@ -73,7 +73,7 @@ const (
 type TaskRun struct {
 	ID         int64           `json:"id,string"`
 	Task       string          `json:"task"`
-	DueAt      *time.Time      `json:"dueAt,omitempty"` // none when it was asked for by RunTask
+	DueAt      *time.Time      `json:"dueAt,omitempty"` // none when it was asked for by Run
 	StartedAt  time.Time       `json:"startedAt"`
 	FinishedAt time.Time       `json:"finishedAt"`
 	Duration   Milliseconds    `json:"duration"`
@@ -83,7 +83,7 @@ type TaskRun struct {
 	Error      string          `json:"error,omitempty"`
 }
 
-// List lists the scheduled tasks by name.
+// List returns the scheduled tasks by name.
 func (c TaskClient) List(ctx context.Context) ([]Task, error) {
 	rows, err := c.queries.ListTasks(ctx)
 	if err != nil {
@@ -98,7 +98,7 @@ func (c TaskClient) List(ctx context.Context) ([]Task, error) {
 	return tasks, nil
 }
 
-// Get tells one scheduled task. Errors: ErrTaskNotFound.
+// Get returns one scheduled task. Errors: ErrTaskNotFound.
 func (c TaskClient) Get(ctx context.Context, name string) (Task, error) {
 	r, err := c.queries.GetTask(ctx, name)
 	if errors.Is(err, pgx.ErrNoRows) {
@@ -109,7 +109,7 @@ func (c TaskClient) Get(ctx context.Context, name string) (Task, error) {
 	return readTask(r)
 }
 
-// TaskChange is what SetTask changes; zero fields stay as they are.
+// TaskChange is what Set changes; zero fields stay as they are.
 //
 // A schedule is a cron expression of five fields (minute, hour, day of month, month,
 // day of week) or six (seconds before them), one of @hourly, @daily, @weekly, @monthly
@@ -165,7 +165,7 @@ func (c TaskClient) Set(ctx context.Context, name string, change TaskChange) err
 	return translate("plan task", c.plan(ctx, name))
 }
 
-// refusedSchedule says which argument a schedule was refused for.
+// refusedSchedule is the error of a schedule, with the argument that is wrong.
 func refusedSchedule(change TaskChange, schedule, zone string, err error) error {
 	if _, zoneErr := maintain.ParseSchedule("@daily", zone); zoneErr != nil && change.TimeZone != "" {
 		return refuse("time_zone", "a name such as UTC or Europe/Berlin", fmt.Sprintf("%q", zone))
@@ -174,14 +174,14 @@ func refusedSchedule(change TaskChange, schedule, zone string, err error) error 
 		fmt.Sprintf("%q: %v", safetext.Clip(schedule, 60), safetext.Clip(err.Error(), 200)))
 }
 
-// plan works out the next tick right away; without it, the next server or worker
-// that looks would.
+// plan computes the next run at once. Otherwise the next server or worker that checks
+// would do it.
 func (c TaskClient) plan(ctx context.Context, name string) error {
 	unplanned, err := c.queries.ListUnplannedTasks(ctx, []string{name})
 	for _, u := range unplanned {
 		next, bad := maintain.NextTick(u.Schedule, u.TimeZone, u.Moment)
 		if bad != nil {
-			continue // somebody changed it to this by SQL; the runner says so
+			continue // it was changed by SQL; the scheduler logs it
 		}
 		_, err = c.queries.PlanTask(ctx, db.PlanTaskParams{
 			Task: u.Name, Schedule: u.Schedule, TimeZone: u.TimeZone, NextRunAt: &next,
@@ -190,7 +190,7 @@ func (c TaskClient) plan(ctx context.Context, name string) error {
 	return err
 }
 
-// Pause keeps a task from running until it is resumed; a run under way goes on.
+// Pause stops a task from running until it is resumed. A run under way continues.
 // Errors: ErrTaskNotFound.
 func (c TaskClient) Pause(ctx context.Context, name string) error {
 	paused := true
@@ -204,9 +204,9 @@ func (c TaskClient) Resume(ctx context.Context, name string) error {
 	return c.Set(ctx, name, TaskChange{Paused: &paused})
 }
 
-// Run asks for a run of a task, paused or not, and returns the moment of asking.
-// Whichever server or worker is there first starts it, within a second or so, and its
-// schedule stays as it is. Errors: ErrTaskNotFound. AwaitTaskRun waits for the run.
+// Run asks for a run of a task, paused or not, and returns when it was asked.
+// One of the servers and workers starts it, within a second or so. The schedule stays as
+// it is. Errors: ErrTaskNotFound. Wait waits for the run.
 func (c TaskClient) Run(ctx context.Context, name string) (askedAt time.Time, err error) {
 	err = c.acting(ctx, func(q *db.Queries) (err error) {
 		askedAt, err = q.RunTask(ctx, name)
@@ -221,10 +221,10 @@ func (c TaskClient) Run(ctx context.Context, name string) (askedAt time.Time, er
 	return askedAt.UTC(), nil
 }
 
-// awaitPoll is how often AwaitTaskRun looks.
+// awaitPoll is how often Wait checks.
 const awaitPoll = 250 * time.Millisecond
 
-// Wait waits until a run that RunTask asked for has completed or failed, and
+// Wait waits until a run that Run asked for has completed or failed, and
 // returns it. Errors: that of ctx when it ends first; ErrTaskNotFound.
 func (c TaskClient) Wait(ctx context.Context, name string, askedAt time.Time) (TaskRun, error) {
 	for {

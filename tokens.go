@@ -21,7 +21,7 @@ type TokenRole string
 
 // The roles of tokens.
 const (
-	RoleReader   TokenRole = "reader"   // looks: counts, times, jobs, errors, settings
+	RoleReader   TokenRole = "reader"   // reads counts, times, jobs, errors and settings
 	RoleProducer TokenRole = "producer" // enqueues, and follows jobs
 	RoleWorker   TokenRole = "worker"   // claims and finishes jobs
 	RoleOperator TokenRole = "operator" // all of these, and changes jobs, queues and policies

@@ -26,16 +26,16 @@ type WorkerConfig struct {
 
 	// ShutdownTimeout is how long Run waits for handlers after its context ended,
 	// before it cancels theirs. 0: 30 s. Jobs whose handlers still do not return
-	// 5 s later are released: another worker may then run them beside the
-	// leftover goroutine.
+	// 5 s later are released: another worker may then run them while the old
+	// goroutine still does.
 	ShutdownTimeout time.Duration
 
 	// StopWhenDrained makes Run return nil once nothing is left to do: no job due
 	// or waiting for a retry in any of the queues, and none running here.
 	StopWhenDrained bool
 
-	// Lease is how long a worker may be silent before it is buried: 2 s or more,
-	// 0: 15 s; workers beat every second. Every worker and server of a database
+	// Lease is how long a worker may be silent before it is declared dead: 2 s or
+	// more, 0: 15 s. Workers send a heartbeat every second. Every worker and server of a database
 	// should have the same.
 	Lease time.Duration
 
@@ -131,7 +131,7 @@ func NewWorker(c *Client, cfg WorkerConfig) (*Worker, error) {
 }
 
 // ID is the worker's id in the database, 0 while it is not registered. It
-// changes when the worker was buried and registers anew.
+// changes when the worker was declared dead and registers again.
 func (w *Worker) ID() int64 { return w.lease.id() }
 
 // logger is the worker's, with its id of now.
@@ -143,7 +143,7 @@ func (w *Worker) Client() *Client { return w.client }
 // Queues are the names of the queues it serves, sorted.
 func (w *Worker) Queues() []string { return slices.Sorted(maps.Keys(w.queues)) }
 
-// Load is how busy this process is with each queue now, by the queue's name.
+// Load returns how busy this process is with each queue now, sorted by queue.
 func (w *Worker) Load() []QueueLoad {
 	var all []QueueLoad
 	for _, name := range w.Queues() {
@@ -219,8 +219,8 @@ func (w *Worker) startBeating(alive context.Context) {
 	w.stopBeating = func() { lastBeat(); beats.Wait() }
 }
 
-// checkCustom refuses to work by a policy that leaves the delay to a function
-// when there is none. An unreachable database is waited for elsewhere.
+// checkCustom returns an error when a policy leaves the delay to a function that the
+// handler does not have. It ignores an unreachable database: Run waits for that.
 func (w *Worker) checkCustom(ctx context.Context) error {
 	ctx, cancel := context.WithTimeout(ctx, 5*time.Second)
 	defer cancel()
@@ -240,7 +240,7 @@ func (w *Worker) checkCustom(ctx context.Context) error {
 	return nil
 }
 
-// drain ends what was claimed and takes the worker's leave.
+// drain ends what was claimed and deregisters the worker.
 func (w *Worker) drain(alive context.Context) {
 	for _, q := range w.queues {
 		q.releaseUnstarted()
@@ -254,7 +254,7 @@ func (w *Worker) drain(alive context.Context) {
 	flushing, cancel := context.WithTimeout(alive, releaseGrace+w.cfg.ShutdownTimeout)
 	defer cancel()
 	w.flusher.drain(flushing)
-	w.stopBeating() // a beat after the leave would find the worker gone and register it anew
+	w.stopBeating() // a later beat would find the worker gone and register it again
 	if id := w.lease.id(); id != 0 {
 		if _, err := w.queries.DeregisterWorker(flushing, id); err != nil {
 			w.logger().Warn("could not deregister; jobs still held run again when the lease ends", "step", "drain", "error", err)

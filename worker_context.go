@@ -10,7 +10,7 @@ import (
 // deadline, when the job is cancelled and when the attempt is over. A context that
 // can do so is a timer and a place in its parent's list, 2.1 of the 10 µs of Go that
 // a job costs whose handler does nothing; so it is made when something first asks for
-// it, and those that look at neither Done nor Err never pay.
+// it, and handlers that use neither Done nor Err do not pay for it.
 type attemptContext struct {
 	parent    context.Context
 	execution *execution

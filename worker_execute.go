@@ -35,7 +35,7 @@ type ending struct {
 	at              time.Time // when the handler returned
 }
 
-// suspect reports whether the next loss, which would be the third, lays the job in the DLQ.
+// suspect reports whether the next loss, the third, would move the job to the DLQ.
 func (x *execution) suspect() bool { return x.lease.Crashes >= 2 }
 
 // newExecution makes an attempt of a lease whose handler's context ends with parent.
@@ -45,7 +45,7 @@ func newExecution(parent context.Context, lease db.Lease, queries *db.Queries) *
 	return x
 }
 
-// plain reports whether the attempt completed and has nothing to say beside.
+// plain reports whether the attempt completed without a result.
 func (e *ending) plain() bool { return e.outcome == OutcomeCompleted && e.x.result == nil }
 
 // How an attempt ends, as its worker sees it.
@@ -94,7 +94,7 @@ func (x *execution) attempt(h *handler, after func(ending)) {
 	})
 }
 
-// event is the end as hooks and callers are told of it, before Postgres has answered.
+// event is the end as hooks and callers get it, before Postgres has answered.
 func (e *ending) event() EndEvent {
 	l := &e.x.lease
 	event := EndEvent{
@@ -127,8 +127,8 @@ func (x *execution) job() *Job[json.RawMessage] {
 	}
 }
 
-// judge says how the attempt ended from what its handler returned and why its
-// context ended, if it did.
+// judge decides how the attempt ended, by the handler's result and the cause of its
+// context's end.
 func (x *execution) judge(err error) ending {
 	e := ending{x: x, err: err, outcome: OutcomeFailed, delay: -1}
 	if err == nil {
@@ -157,7 +157,7 @@ func (x *execution) judge(err error) ending {
 	case errors.As(err, &retryIn):
 		e.delay = retryIn.delay
 	case errors.Is(cause, ErrShutdown), errors.Is(cause, ErrLeaseLost):
-		// A lost lease is past releasing, unless the claim committed after the burial.
+		// A lost lease is past releasing, unless the claim committed after the worker was declared dead.
 		e.outcome, e.message, e.classes = OutcomeReleased, "", nil
 	case errors.Is(cause, ErrTimeout):
 		e.classes = []string{"Timeout"}
@@ -170,8 +170,8 @@ func (x *execution) judge(err error) ending {
 	return e
 }
 
-// unknownNameDelay spaces the visits of a job that nobody here can handle: 5 s,
-// doubled with each up to 5 min.
+// unknownNameDelay is the delay of a job whose name has no handler here: 5 s, doubled with
+// each attempt up to 5 min.
 func unknownNameDelay(attempt int) time.Duration {
 	return min(5*time.Second<<min(max(attempt-1, 0), 10), 5*time.Minute)
 }

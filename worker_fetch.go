@@ -34,7 +34,7 @@ const (
 	saturatedAfter = 100 * time.Millisecond
 	leastPoll      = time.Millisecond
 	mostPoll       = 10 * time.Millisecond
-	lingerNotified = 8 * time.Millisecond // at least: enqueue keeps still for 5 ms after a notify
+	lingerNotified = 8 * time.Millisecond // at least: enqueue sends at most one NOTIFY per queue and session every 5 ms
 	mostLinger     = 100 * time.Millisecond
 	awakeForLong   = 500 * time.Millisecond
 	lingerPolling  = 12 * time.Millisecond // without notifications, a little longer
@@ -43,8 +43,8 @@ const (
 	claimTimeout   = 30 * time.Second
 )
 
-// fetch claims until ctx ends, which it brings about itself when the worker is to
-// stop once drained.
+// fetch claims until ctx ends. With StopWhenDrained it ends ctx itself when nothing is
+// left.
 func (q *servedQueue) fetch(ctx context.Context) {
 	f := &fetcher{
 		q: q, woken: q.worker.listener.Woken(q.name), local: q.worker.client.wakeups.channel(q.name),
@@ -84,8 +84,8 @@ func (q *servedQueue) fetch(ctx context.Context) {
 	}
 }
 
-// awaitRoom waits until more jobs can be taken. While they cannot for long, nobody
-// here needs to be told of them: enqueues stop notifying.
+// awaitRoom waits until more jobs can be taken. When that takes long, this process needs
+// no notifications, so it gives them up.
 func (f *fetcher) awaitRoom(ctx context.Context) {
 	if !f.notified {
 		f.waitFor(ctx, nil, nil, f.q.room, fallbackPoll)
@@ -98,7 +98,7 @@ func (f *fetcher) awaitRoom(ctx context.Context) {
 // claim takes up to n jobs and starts them.
 func (f *fetcher) claim(ctx context.Context, inc *incarnation, n int) (int, error) {
 	w := f.q.worker
-	// Not ctx: a claim cut off by shutdown would leave leases nobody knows of.
+	// Not ctx: a claim cut off by shutdown would leave leases that no process knows.
 	within, cancel := context.WithTimeout(context.WithoutCancel(ctx), claimTimeout)
 	defer cancel()
 	params := db.ClaimParams{
@@ -184,8 +184,8 @@ func (f *fetcher) rest(ctx context.Context, got int) {
 		f.awakeSince = time.Now()
 		return
 	}
-	// Enqueue may have seen nobody asleep until just now: look again after the lock
-	// is held, for as long as an enqueue keeps still.
+	// Until just now enqueue may have found no sleeping fetcher. Claim again once the lock is
+	// held, for as long as enqueue may leave out a NOTIFY.
 	timer := time.NewTimer(fallbackPoll)
 	defer timer.Stop()
 	select {
@@ -197,8 +197,8 @@ func (f *fetcher) rest(ctx context.Context, got int) {
 	f.notified, f.awakeSince, f.lingerTill = true, now, now.Add(f.linger())
 }
 
-// untilDue is how long to sleep if nobody calls. A job that has fallen due since the last
-// claim is not slept over.
+// untilDue is how long to sleep without a notification. It is 0 when a job has fallen due
+// since the last claim.
 func (f *fetcher) untilDue(ctx context.Context) time.Duration {
 	since := time.Since(f.claimedAt)
 	due, err := f.q.worker.queries.NextDue(ctx, db.NextDueParams{Queue: f.q.name, Swept: !f.mark.on, Since: since})
@@ -212,8 +212,8 @@ func (f *fetcher) wait(ctx context.Context, d time.Duration) {
 	f.waitFor(ctx, f.woken, f.local, nil, d)
 }
 
-// waitFor waits for the first of what may end the rest, nil being what may not, and
-// tells the hook which it was.
+// waitFor waits for the first event that ends the rest, and calls the hook with it. A nil
+// channel is not waited for.
 func (f *fetcher) waitFor(ctx context.Context, notified, enqueued, room <-chan struct{}, most time.Duration) (by WakeReason) {
 	start := time.Now()
 	timer := time.NewTimer(most)

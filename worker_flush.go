@@ -279,21 +279,21 @@ func add(p *db.FinishParams, e *ending) {
 	p.Results, p.Delays = append(p.Results, result), append(p.Delays, delay)
 }
 
-// answer notes what Postgres said of each end. A plain completion of which it said
-// nothing was accepted.
+// answer reports what Postgres answered for each end. A plain completion without an answer
+// was accepted.
 func (f *flusher) answer(q *servedQueue, ends []ending, answers []db.Ending) {
 	q.answered(ends)
 	type key struct {
 		id      int64
 		attempt int32
 	}
-	said := make(map[key]*db.Ending, len(answers))
+	answered := make(map[key]*db.Ending, len(answers))
 	for i := range answers {
-		said[key{answers[i].JobID, answers[i].Attempt}] = &answers[i]
+		answered[key{answers[i].JobID, answers[i].Attempt}] = &answers[i]
 	}
 	for i := range ends {
 		l := &ends[i].x.lease
-		answer := said[key{l.JobID, l.Attempt}]
+		answer := answered[key{l.JobID, l.Attempt}]
 		if answer == nil && ends[i].plain() {
 			answer = &accepted
 		}

@@ -16,8 +16,8 @@ import (
 	"github.com/penstock/penstock/internal/wait"
 )
 
-// incarnation is one registration of the worker. Its context ends when the
-// worker is found to be buried; what it leased is then somebody else's.
+// incarnation is one registration of the worker. Its context ends when the worker was
+// declared dead: other workers then have its jobs.
 type incarnation struct {
 	id  int64
 	ctx context.Context
@@ -77,8 +77,8 @@ func (h *leaseholder) set(inc *incarnation) {
 	h.mu.Unlock()
 }
 
-// lost is told that Postgres does not know inc: its handlers end, and hold
-// registers anew.
+// lost notes that Postgres does not know inc: its handlers end, and hold registers
+// again.
 func (h *leaseholder) lost(inc *incarnation) {
 	h.mu.Lock()
 	mine := h.current == inc

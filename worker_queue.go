@@ -16,7 +16,7 @@ type servedQueue struct {
 	cfg      QueueConfig
 	handlers map[string]*handler
 
-	// room tells the fetcher that there may be room again; it holds one signal.
+	// room signals the fetcher that there may be room again. It holds one signal.
 	room chan struct{}
 
 	// mu guards what follows. Invariants: handling <= runners <= cfg.Concurrency;
@@ -78,9 +78,10 @@ func (q *servedQueue) wanted() int {
 	return min(capacity-active, maxClaim)
 }
 
-// take starts what a claim brought. One more loss lays a suspect in the DLQ as crash_loop,
-// whoever it was that took the worker along: those start first, no more of them wait than
-// there are handlers, and the others go back, to come again by so many at a time.
+// take starts what a claim brought. One more loss moves a suspect to the DLQ as
+// crash_loop, also when another job has crashed the worker. So suspects start first, no
+// more of them wait than there are handlers, and the others are released, to come back as
+// many at a time.
 func (q *servedQueue) take(leases []db.Lease, inc *incarnation) {
 	q.mu.Lock()
 	waiting := slices.IndexFunc(q.buffer, func(x *execution) bool { return !x.suspect() })
@@ -125,8 +126,8 @@ func (q *servedQueue) startHandlers() {
 	}
 }
 
-// handle works the buffer down, one attempt after another, on one goroutine. ended says
-// that an attempt has ended here just now.
+// handle runs the attempts of the buffer, one after another, on one goroutine. ended: an
+// attempt has just ended on it.
 func (q *servedQueue) handle(ended bool) {
 	for x := q.next(ended); x != nil; x = q.next(true) {
 		returned := false

@@ -8,8 +8,8 @@ import (
 	"github.com/penstock/penstock/db"
 )
 
-// failed notes what a failed claim means: a buried worker registers anew, and
-// where the reply was lost, what was leased has to be given back.
+// failed notes what a failed claim means: a worker that was declared dead registers again,
+// and after a lost reply, the leased jobs have to be given back.
 func (f *fetcher) failed(ctx context.Context, inc *incarnation, err error) {
 	if errors.Is(err, ErrWorkerGone) {
 		f.q.worker.lease.lost(inc)
@@ -21,8 +21,8 @@ func (f *fetcher) failed(ctx context.Context, inc *incarnation, err error) {
 	}
 }
 
-// reconcile releases what Postgres has leased to this worker and nobody here
-// holds: at once after a lost reply, and now and then, since a claim whose
+// reconcile releases jobs that Postgres has leased to this worker and that this process
+// does not hold: at once after a lost reply, and now and then, since a claim whose
 // connection broke can still commit later.
 func (f *fetcher) reconcile(ctx context.Context, inc *incarnation) {
 	if !f.unsure && time.Now().Before(f.reconcileAt) {

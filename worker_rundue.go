@@ -12,9 +12,9 @@ import (
 // RunDue claims and runs due jobs of the worker's queues, one after another on the
 // caller's goroutine, until none is due or most have run (0: no limit), and returns
 // how each ended, in order. Queues take turns by name. It is for tests, and for
-// programs that something else starts now and then: there is no waiting for jobs
+// programs that are started from time to time: there is no waiting for jobs
 // that fall due later, no listening, and no upkeep of the database. Leases are held
-// as in Run, so other workers may run beside it.
+// as in Run, so other workers may run at the same time.
 //
 // When ctx ends, the handler's context ends with cause ErrShutdown and its job is
 // released. Errors: ctx's, and why Postgres did not do what was asked; the ends that
@@ -69,7 +69,7 @@ func (w *Worker) runNext(ctx, alive context.Context, q *servedQueue) (bool, erro
 	if ctx.Err() != nil {
 		return false, context.Cause(ctx)
 	}
-	// Not ctx: a claim cut off by it would leave a lease nobody knows of.
+	// Not ctx: a claim cut off by it would leave a lease that no process knows.
 	within, cancel := context.WithTimeout(alive, claimTimeout)
 	defer cancel()
 	leases, err := w.queries.Claim(within, db.ClaimParams{

@@ -8,14 +8,14 @@ import (
 )
 
 // watermark lets claims pass over index entries that died at the head of each
-// lane and cannot be cleaned while somebody's snapshot is held. It serves only
+// lane and cannot be removed while a snapshot is held. It serves only
 // while plain claims measure slow: then claims start just behind the last key
 // taken, and sweeps find what a late commit left behind the mark.
 //
 // Correct because every write to pending sets run_at no earlier than the clock:
 // only a transaction that was under way at the last sweep can commit behind a
 // mark. So a sweep need not look further back than to when the oldest of those
-// that ended meanwhile began to write. What was passed over for other reasons (a
+// that ended since began to write. What was passed over for other reasons (a
 // lock that rolled back, a breaker that closes) may lie anywhere: now and then a
 // sweep is full, and enters each lane at its start. By then that can be millions
 // of entries: with full sweeps only, ten minutes of a held snapshot cost, upkeep's
@@ -45,12 +45,12 @@ func (k laneKey) less(other laneKey) bool {
 	return k.runAt.Before(other.runAt) || k.runAt.Equal(other.runAt) && k.id < other.id
 }
 
-// horizon is what had not ended just before a sweep, as penstock.horizon tells.
+// horizon is what had not ended just before a sweep, as penstock.horizon returns it.
 type horizon struct {
 	at     time.Time // by the database's clock
 	own    int64     // a transaction's id of then: what has a higher one began to write later
 	under  []int64   // of those that began before it, what had not ended, ascending
-	merged bool      // aging merges the lanes: a full claim says nothing of any
+	merged bool      // aging merges the lanes: a full claim proves nothing about any of them
 }
 
 const (
@@ -139,7 +139,7 @@ func (m *watermark) before(id int64) int {
 }
 
 // swept notes a sweep of up to asked jobs, and decides whether marks are needed. before is
-// zero when nobody asked for it: then marks start with the next sweep.
+// zero when it was not read: then marks start with the next sweep.
 func (m *watermark) swept(before horizon, full bool, asked int, leases []db.Lease, took time.Duration, now time.Time) {
 	if before.merged || full && !slowClaim(took, len(leases)) {
 		*m = watermark{}
@@ -154,7 +154,7 @@ func (m *watermark) swept(before horizon, full bool, asked int, leases []db.Leas
 	if full {
 		m.fullAt = now.Add(sweepShare * took)
 	} else if len(leases) == 0 {
-		return // as of a paused queue, which nobody has looked into; an older horizon serves as well
+		return // the queue may be paused, and was not read; an older horizon serves as well
 	}
 	m.cover(&before, asked, leases)
 }
@@ -167,7 +167,7 @@ func (m *watermark) postpone(took time.Duration, now time.Time) {
 // cover moves the marks to what a sweep has taken.
 func (m *watermark) cover(now *horizon, asked int, leases []db.Lease) {
 	lowest := int16(1)
-	if n := len(leases); n == asked { // it did not look below the lane it ended in
+	if n := len(leases); n == asked { // it did not reach below the lane it ended in
 		lowest = leases[n-1].Priority
 	}
 	marks := map[int16]mark{}

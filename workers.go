@@ -17,16 +17,16 @@ type WorkerInfo struct {
 	PID         int       `json:"pid"`
 	Version     string    `json:"version"`
 	Queues      []string  `json:"queues"`
-	Handlers    []string  `json:"handlers,omitempty"` // "queue name" each, * for any name; absent: it did not say
+	Handlers    []string  `json:"handlers,omitempty"` // "queue name" each, * for any name; absent: not stated
 	Concurrency int       `json:"concurrency"`        // jobs it runs at once, at most
 	Running     int64     `json:"running"`            // jobs it holds now
 	StartedAt   time.Time `json:"startedAt"`
 	BeatAt      time.Time `json:"beatAt"` // its last heartbeat
 }
 
-// List lists the workers that are registered, those of one queue or, when queue
-// is "", all, by id: the longest running first. A dead one is listed until the
-// sweeper has buried it.
+// List returns the registered workers of one queue, or of all when queue is "", by id: the
+// longest running first. A dead one is listed until
+// maintenance has removed it.
 func (c WorkerClient) List(ctx context.Context, queue string) ([]WorkerInfo, error) {
 	rows, err := c.queries.ListWorkers(ctx, optional(queue))
 	if err != nil {

@@ -86,7 +86,7 @@ func sharedQueue(jobs []penstock.NewJob) string {
 // mostLinks is how many producers a claim's span links to; a trace is no list of jobs.
 const mostLinks = 100
 
-// claimed tells of claims that brought something or failed: there are hundreds a
+// claimed records claims that brought something or failed: there are hundreds a
 // second that do neither.
 func (t *Tracing) claimed(e penstock.ClaimEvent) {
 	if e.Jobs == 0 && e.Err == nil {
@@ -157,7 +157,7 @@ func (t *Tracing) Attempt(next penstock.HandlerFunc) penstock.HandlerFunc {
 // handler's own spans may lie over it.
 type attemptKey struct{}
 
-// ended tells what became of a job whose attempt has a span.
+// ended records what became of a job whose attempt has a span.
 func (t *Tracing) ended(e penstock.EndEvent) {
 	if e.Context == nil {
 		return // it ran in another process

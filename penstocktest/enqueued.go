@@ -14,7 +14,7 @@ import (
 	"github.com/penstock/penstock"
 )
 
-// Tx is where to look: a pgx.Tx sees its own uncommitted jobs and the committed ones,
+// Tx is where jobs are searched: a pgx.Tx sees its own uncommitted jobs and the committed ones,
 // a *pgxpool.Pool or *pgx.Conn the latter. For database/sql see SQL.
 type Tx interface {
 	QueryRow(ctx context.Context, sql string, args ...any) pgx.Row
@@ -29,7 +29,7 @@ func (tx sqlTx) QueryRow(ctx context.Context, sql string, args ...any) pgx.Row {
 	return tx.QueryRowContext(ctx, sql, args...)
 }
 
-// Want says which job is meant. Zero fields are not looked at.
+// Want describes a job. Zero fields match any job.
 type Want struct {
 	Queue, Name string
 

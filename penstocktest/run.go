@@ -15,7 +15,7 @@ import (
 // completed, retrying, waiting, dead or cancelled.
 type End struct{ penstock.EndEvent }
 
-// String tells the end in a line, and a panic's stack below it.
+// String is the end in one line, and a panic's stack below it.
 func (e End) String() string {
 	var s strings.Builder
 	fmt.Fprintf(&s, "%s/%s job %d, attempt %d: %s", e.Queue, e.Name, e.JobID, e.Attempt, e.Outcome)
@@ -37,8 +37,8 @@ func (e End) String() string {
 	return s.String()
 }
 
-// Run calls a handler once on job as a worker would, with no database, and tells how
-// that ended. Data goes through JSON, as it does from enqueue to handler: fields that
+// Run calls a handler once on job as a worker would, without a database, and returns how
+// it ended. Data goes through JSON, as it does from enqueue to handler: fields that
 // JSON loses are lost here too. Zero fields of job take ID 1, Queue and Name "test",
 // Attempt 1 + Failures + Crashes, Priority 5, Timeout 5 minutes.
 //
@@ -67,7 +67,7 @@ func defaults[T comparable](field *T, v T) {
 }
 
 // RunOne runs the next due job of the worker's queues, through the worker's handlers
-// and middleware, writes how it ended, and tells. The test fails when no job is due,
+// and middleware, records how it ended, and returns it. The test fails when no job is due,
 // with why, and when no handler takes the job's name. REQUIRES: w does not run.
 func RunOne(t testing.TB, w *penstock.Worker) End {
 	t.Helper()
@@ -167,7 +167,7 @@ func soonest(t testing.TB, w *penstock.Worker) *penstock.JobInfo {
 	return next
 }
 
-// idle says of the newest jobs of the worker's queues why they do not run.
+// idle explains why the newest jobs of the worker's queues do not run.
 func idle(ctx context.Context, w *penstock.Worker) string {
 	var lines []string
 	for _, queue := range w.Queues() {
