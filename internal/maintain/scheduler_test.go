@@ -147,7 +147,7 @@ func TestAFailingTaskIsTriedAgainWithGrowingWaitsBeforeItsNextTick(t *testing.T)
 	}})
 	until(t, d, `failures = 1 FROM penstock.scheduled_tasks WHERE name = 'bad'`)
 	row := getTask(t, d, "bad")
-	require.Equal(t, []string{"failed", "no luck?"}, []string{*row.Outcome, *row.Error})
+	require.Equal(t, []string{"failed", "no luck␀�"}, []string{*row.Outcome, *row.Error})
 	require.Nil(t, row.SucceededAt)
 	panics.Store(true)
 	for n, wait := range []time.Duration{10 * time.Second, 20 * time.Second, 40 * time.Second, 80 * time.Second} {
