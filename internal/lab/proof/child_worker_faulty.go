@@ -21,8 +21,6 @@ const (
 // leakFor is how long a leaked transaction stays open.
 const leakFor = 12 * time.Second
 
-var errLeaked = errors.New("the transaction was not committed")
-
 // repeat applies its effect like effect, in a wrapper that repeats the transaction when
 // the connection breaks. The reply to a commit may be lost that way.
 func (h *childWorker) repeat(ctx context.Context, job *penstock.Job[data]) error {
@@ -57,12 +55,17 @@ func (h *childWorker) leak(ctx context.Context, job *penstock.Job[data]) error {
 		return nil
 	}
 	h.recordIntent(job, "failed", "")
-	tx, err := h.pool.Begin(context.WithoutCancel(ctx))
+	// Not a connection of the pool: it is the engine that is tested, not an exhausted pool.
+	conn, err := pgx.ConnectConfig(context.WithoutCancel(ctx), h.pool.Config().ConnConfig.Copy())
 	if err != nil {
 		return err
 	}
-	time.AfterFunc(leakFor, func() { _ = tx.Rollback(context.Background()) }) // as a server's timeout would
-	return errors.Join(job.CompleteTx(ctx, tx), errLeaked)
+	time.AfterFunc(leakFor, func() { _ = conn.Close(context.Background()) }) // as a server's timeout would
+	tx, err := conn.Begin(context.WithoutCancel(ctx))
+	if err != nil {
+		return err
+	}
+	return job.CompleteTx(ctx, tx)
 }
 
 // stick blocks its first attempt until the process ends. A later attempt completes.
