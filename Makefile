@@ -2,13 +2,13 @@
 # cache is warm; `run` and `test` first see to it that PostgreSQL's server is there.
 
 .DEFAULT_GOAL := help
-.PHONY: help run test test-long test-race gen lint verify bench proof proof-mutants bin/penstock
+.PHONY: help run test test-long test-race gen lint verify bench proof proof-mutants bin/penstock bin/penstock-lab
 
 ifeq ($(shell command -v go),)
 $(error Go 1.26 or later is needed and no `go` is on PATH: install it from https://go.dev/dl)
 endif
 
-# Where make run listens, and what else to hand to `penstock serve`.
+# Where make run listens, and what else to hand to `penstock-lab demo`.
 LISTEN ?= 127.0.0.1:8080
 ARGS   ?=
 
@@ -33,12 +33,12 @@ TOOL := go tool -modfile=tools/go.mod
 help:
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-13s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
-run: bin/penstock ## index the Go source tree as jobs, on a private PostgreSQL
-	@exec bin/penstock serve --demo --listen $(LISTEN) $(ARGS)
+run: bin/penstock bin/penstock-lab ## index the Go source tree as jobs, on a private PostgreSQL
+	@exec bin/penstock-lab demo --listen $(LISTEN) $(ARGS)
 
-bin/penstock:
+bin/penstock bin/penstock-lab:
 	@scripts/prepare
-	@go build -o $@ ./cmd/penstock
+	@go build -o $@ ./cmd/$(@F)
 
 # Tests run without vet: make lint has it.
 test: ## run the tests against real PostgreSQL: two minutes, five with empty caches
@@ -80,8 +80,8 @@ verify: ## generated code fresh, every query prepares, modules tidy, imports as 
 	@echo "verify: modules are tidy"
 	@go test ./internal/archtest
 
-bench: bin/penstock ## measure what there are goals for, four minutes; FULL=1 has the long rows; penstock bench --help has more
-	@bin/penstock bench goals $(if $(FULL),--full) $(ARGS)
+bench: bin/penstock-lab ## measure what there are goals for, four minutes; FULL=1 has the long rows; penstock-lab bench --help has more
+	@bin/penstock-lab bench goals $(if $(FULL),--full) $(ARGS)
 
 # How long things break, and what decides what breaks when: make proof DURATION=1m SEED=7
 DURATION ?= 10m
@@ -89,9 +89,8 @@ SEED     ?= 0
 
 proof: ## show that the promises hold under faults, ten minutes; DURATION=1m is a taste
 	@scripts/prepare
-	@go build -tags failpoint -o bin/penstock-proof ./cmd/penstock
-	@bin/penstock-proof proof --duration $(DURATION) --seed $(SEED) --environments $(ARGS)
+	@go build -tags failpoint -o bin/penstock-lab-failpoint ./cmd/penstock-lab
+	@bin/penstock-lab-failpoint proof --duration $(DURATION) --seed $(SEED) --environments $(ARGS)
 
-proof-mutants: ## take out one guard at a time: the proof must notice each, eight minutes
-	@scripts/prepare
-	@go run ./internal/lab/mutate $(ARGS)
+proof-mutants: bin/penstock-lab ## take out one guard at a time: the proof must notice each, eight minutes
+	@bin/penstock-lab mutants $(ARGS)

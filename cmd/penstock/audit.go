@@ -13,6 +13,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/penstock/penstock"
+	"github.com/penstock/penstock/internal/terminal"
 )
 
 func newAudit(d *deps) *cobra.Command {
@@ -21,21 +22,21 @@ func newAudit(d *deps) *cobra.Command {
 		Use:   "audit [QUEUE]",
 		Short: "List who changed which setting, and what was done to many jobs, the newest first",
 		Args:  queueArgs(0, 1), ValidArgsFunction: inOrder(d.queueNames),
-		PreRunE: func(cmd *cobra.Command, _ []string) error { return p.begin(cmd, d.now()) },
+		PreRunE: func(cmd *cobra.Command, _ []string) error { return p.begin(cmd, d.Now()) },
 	}
 	p.bind(cmd)
-	return asking(d, cmd, func(ctx context.Context, client *penstock.Client, args []string, asJSON bool) error {
+	return clientCommand(d, cmd, func(ctx context.Context, client *penstock.Client, args []string, asJSON bool) error {
 		page, err := client.Audit.List(ctx, penstock.AuditQuery{Queue: first(args), Limit: p.limit, Cursor: p.cursor})
 		if err != nil {
 			return err
 		}
-		return writeAudit(d.stdout, d, page, asJSON)
+		return writeAudit(d.Stdout, d, page, asJSON)
 	})
 }
 
 func writeAudit(out io.Writer, d *deps, page penstock.Page[penstock.AuditLine], asJSON bool) error {
 	if asJSON {
-		return writeJSON(out, struct {
+		return terminal.WriteJSON(out, struct {
 			AuditLog []penstock.AuditLine `json:"auditLog"`
 			Next     string               `json:"next,omitempty"`
 		}{page.Items, page.Next})
@@ -44,15 +45,15 @@ func writeAudit(out io.Writer, d *deps, page penstock.Page[penstock.AuditLine], 
 		_, err := fmt.Fprintln(out, "Nothing was changed yet.")
 		return err
 	}
-	list := table{heads: []string{"WHEN", "WHO", "ACTION", "QUEUE", "CHANGE"}}
+	list := terminal.Table{Heads: []string{"WHEN", "WHO", "ACTION", "QUEUE", "CHANGE"}}
 	for _, l := range page.Items {
 		who := l.Actor
 		if l.Actor != l.DBUser {
 			who += " (" + l.DBUser + ")"
 		}
-		list.add(dimmed(ago(l.At, d.now())), text(who), text(l.Action), text(l.Queue), text(changeText(l.Before, l.After)))
+		list.Add(terminal.Dimmed(terminal.Ago(l.At, d.Now())), terminal.Text(who), terminal.Text(l.Action), terminal.Text(l.Queue), terminal.Text(changeText(l.Before, l.After)))
 	}
-	if err := list.write(out, d.screen); err != nil {
+	if err := list.Write(out, d.Screen); err != nil {
 		return err
 	}
 	return writeNext(out, len(page.Items), page.Next)

@@ -9,10 +9,12 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/penstock/penstock"
+	"github.com/penstock/penstock/internal/command"
+	"github.com/penstock/penstock/internal/terminal"
 )
 
 func newBreaker(d *deps) *cobra.Command {
-	cmd := group("breaker", "Turn circuit breakers on and off", newBreakerSet(d), newBreakerRemove(d))
+	cmd := command.Group("breaker", "Turn circuit breakers on and off", newBreakerSet(d), newBreakerRemove(d))
 	cmd.Long = `Turn circuit breakers on and off.
 
 A breaker opens when a share of the attempts within a span fail. While it is open its
@@ -40,7 +42,7 @@ func newBreakerSet(d *deps) *cobra.Command {
 	cmd.PreRunE = func(*cobra.Command, []string) error {
 		return notEmpty(cmd, "failure-share", "least-attempts", "span", "cool-down")
 	}
-	return asking(d, cmd, func(ctx context.Context, client *penstock.Client, args []string, asJSON bool) error {
+	return clientCommand(d, cmd, func(ctx context.Context, client *penstock.Client, args []string, asJSON bool) error {
 		queue, name := target(args)
 		b := penstock.Breaker{Queue: queue, Name: name}
 		known, err := client.Breakers.List(ctx, queue)
@@ -67,7 +69,7 @@ func newBreakerSet(d *deps) *cobra.Command {
 		if err := client.Breakers.Set(ctx, b); err != nil {
 			return err
 		}
-		return runBreakers(ctx, d, client, d.stdout, queue, asJSON)
+		return runBreakers(ctx, d, client, d.Stdout, queue, asJSON)
 	})
 }
 
@@ -77,12 +79,12 @@ func newBreakerRemove(d *deps) *cobra.Command {
 		Long: "Turn a breaker off. What it has put off runs by the moment its next probe would have.",
 		Args: cobra.RangeArgs(1, 2),
 	}
-	return asking(d, cmd, func(ctx context.Context, client *penstock.Client, args []string, asJSON bool) error {
+	return clientCommand(d, cmd, func(ctx context.Context, client *penstock.Client, args []string, asJSON bool) error {
 		queue, name := target(args)
 		if err := client.Breakers.Remove(ctx, queue, name); err != nil {
 			return err
 		}
-		return runBreakers(ctx, d, client, d.stdout, queue, asJSON)
+		return runBreakers(ctx, d, client, d.Stdout, queue, asJSON)
 	})
 }
 
@@ -101,37 +103,37 @@ func runBreakers(ctx context.Context, d *deps, client *penstock.Client, out io.W
 	}
 	b.Breakers, b.States = report.Settings, report.States
 	if asJSON {
-		return writeJSON(out, b)
+		return terminal.WriteJSON(out, b)
 	}
 	if len(b.Breakers) == 0 {
-		_, err := fmt.Fprintf(out, "No breaker of %s is on.\n", plain(queue))
+		_, err := fmt.Fprintf(out, "No breaker of %s is on.\n", terminal.Plain(queue))
 		return err
 	}
 	return b.write(out, d)
 }
 
 func (b breakers) write(out io.Writer, d *deps) error {
-	list := table{heads: []string{"BREAKER", "OPENS AT", "WITHIN", "PROBES EVERY"}}
+	list := terminal.Table{Heads: []string{"BREAKER", "OPENS AT", "WITHIN", "PROBES EVERY"}}
 	for _, s := range b.Breakers {
-		list.add(text(s.Name), text(fmt.Sprintf("%s of %d or more", percent(s.FailureShare), s.LeastAttempts)),
-			text(exact(time.Duration(s.Span))), text(exact(time.Duration(s.CoolDown))))
+		list.Add(terminal.Text(s.Name), terminal.Text(fmt.Sprintf("%s of %d or more", percent(s.FailureShare), s.LeastAttempts)),
+			terminal.Text(terminal.Exact(time.Duration(s.Span))), terminal.Text(terminal.Exact(time.Duration(s.CoolDown))))
 	}
-	if err := list.write(out, d.screen); err != nil || len(b.States) == 0 {
+	if err := list.Write(out, d.Screen); err != nil || len(b.States) == 0 {
 		return err
 	}
 	fmt.Fprintln(out)
-	now := d.now()
-	list = table{heads: []string{"NAME", "STATE", "SINCE", "NEXT PROBE", "OPENED BY"}}
+	now := d.Now()
+	list = terminal.Table{Heads: []string{"NAME", "STATE", "SINCE", "NEXT PROBE", "OPENED BY"}}
 	for _, s := range b.States {
 		word, probe := state("closed"), ""
 		if s.Open {
-			word = cell{text: "open", colour: red}
+			word = terminal.Cell{Text: "open", Colour: terminal.Red}
 		}
 		if s.NextProbeAt != nil {
-			probe = ago(*s.NextProbeAt, now)
+			probe = terminal.Ago(*s.NextProbeAt, now)
 		}
-		list.add(text(s.Name), word, dimmed(ago(s.ChangedAt, now)), text(probe),
-			text(fmt.Sprintf("%d failures of %d attempts", s.Failures, s.Attempts)))
+		list.Add(terminal.Text(s.Name), word, terminal.Dimmed(terminal.Ago(s.ChangedAt, now)), terminal.Text(probe),
+			terminal.Text(fmt.Sprintf("%d failures of %d attempts", s.Failures, s.Attempts)))
 	}
-	return list.write(out, d.screen)
+	return list.Write(out, d.Screen)
 }

@@ -9,6 +9,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/penstock/penstock"
+	"github.com/penstock/penstock/internal/terminal"
 )
 
 // completeWithin is how long a shell waits for the database; later is as good as never.
@@ -57,8 +58,8 @@ func (d *deps) queueNames(cmd *cobra.Command, args []string, begun string) ([]co
 	return d.fromDatabase(func(ctx context.Context, client *penstock.Client, _ []string) (names []cobra.Completion, err error) {
 		queues, err := client.Queues.Counts(ctx, "")
 		for _, q := range queues {
-			names = append(names, cobra.CompletionWithDesc(plain(q.Queue), fmt.Sprintf("%s waiting, %s dead",
-				thousands(q.Waiting+q.Scheduled+q.Retrying), thousands(q.Dead))))
+			names = append(names, cobra.CompletionWithDesc(terminal.Plain(q.Queue), fmt.Sprintf("%s waiting, %s dead",
+				terminal.Thousands(q.Waiting+q.Scheduled+q.Retrying), terminal.Thousands(q.Dead))))
 		}
 		return names, err
 	})(cmd, args, begun)
@@ -69,7 +70,7 @@ func (d *deps) entries(cmd *cobra.Command, args []string, begun string) ([]cobra
 	return d.fromDatabase(func(ctx context.Context, client *penstock.Client, args []string) (ids []cobra.Completion, err error) {
 		page, err := client.DLQ.List(ctx, penstock.DeadQuery{Queue: first(args), Limit: 30})
 		for _, j := range page.Items {
-			ids = append(ids, cobra.CompletionWithDesc(j.ID, clip(plain(j.Name+": "+j.Error), 60)))
+			ids = append(ids, cobra.CompletionWithDesc(j.ID, terminal.Clip(terminal.Plain(j.Name+": "+j.Error), 60)))
 		}
 		return ids, err
 	})(cmd, args, begun)
@@ -79,7 +80,7 @@ func (d *deps) fingerprints(cmd *cobra.Command, args []string, begun string) ([]
 	return d.fromDatabase(func(ctx context.Context, client *penstock.Client, args []string) (ids []cobra.Completion, err error) {
 		groups, err := client.DLQ.Groups(ctx, first(args), 30)
 		for _, g := range groups {
-			ids = append(ids, cobra.CompletionWithDesc(g.Fingerprint, clip(plural(g.Jobs, "job")+": "+plain(g.Example), 60)))
+			ids = append(ids, cobra.CompletionWithDesc(g.Fingerprint, terminal.Clip(terminal.Plural(g.Jobs, "job")+": "+terminal.Plain(g.Example), 60)))
 		}
 		return ids, err
 	})(cmd, args, begun)
@@ -89,7 +90,7 @@ func (d *deps) redriveIDs(cmd *cobra.Command, args []string, begun string) ([]co
 	return d.fromDatabase(func(ctx context.Context, client *penstock.Client, _ []string) (ids []cobra.Completion, err error) {
 		all, err := client.DLQ.ListRedrives(ctx, "", 30)
 		for _, r := range all {
-			ids = append(ids, cobra.CompletionWithDesc(strconv.FormatInt(r.ID, 10), plain(r.State+", "+r.Queue)))
+			ids = append(ids, cobra.CompletionWithDesc(strconv.FormatInt(r.ID, 10), terminal.Plain(r.State+", "+r.Queue)))
 		}
 		return ids, err
 	})(cmd, args, begun)

@@ -3,11 +3,13 @@ package main
 import (
 	"github.com/spf13/cobra"
 
+	"github.com/penstock/penstock/internal/command"
 	"github.com/penstock/penstock/internal/config"
+	"github.com/penstock/penstock/internal/terminal"
 )
 
 func newConfig(d *deps) *cobra.Command {
-	return group("config", "See the settings that commands would use", newConfigPrint(d))
+	return command.Group("config", "See the settings that commands would use", newConfigPrint(d))
 }
 
 func newConfigPrint(d *deps) *cobra.Command {
@@ -21,25 +23,25 @@ the default. Passwords are shown as xxxxx.`,
 	config.Bind(cmd.Flags())
 	asJSON := cmd.Flags().Bool("json", false, "print JSON")
 	cmd.RunE = func(cmd *cobra.Command, _ []string) error {
-		cfg, err := d.load(cmd)
+		cfg, err := d.Load(cmd)
 		if err != nil {
 			return err
 		}
-		shown := config.Show(cfg, cmd.Flags(), d.environ)
+		shown := config.Show(cfg, cmd.Flags(), d.Environ)
 		if *asJSON {
-			return writeJSON(d.stdout, struct {
+			return terminal.WriteJSON(d.Stdout, struct {
 				Settings []config.Shown `json:"settings"`
 			}{shown})
 		}
-		list := table{heads: []string{"SETTING", "ENVIRONMENT", "FROM", "VALUE"}}
+		list := terminal.Table{Heads: []string{"SETTING", "ENVIRONMENT", "FROM", "VALUE"}}
 		for _, s := range shown {
-			from := text(s.Source)
+			from := terminal.Text(s.Source)
 			if s.Source == "default" {
-				from.colour = faint
+				from.Colour = terminal.Faint
 			}
-			list.add(key(s.Flag), key(s.Env), from, text(s.Value))
+			list.Add(terminal.Key(s.Flag), terminal.Key(s.Env), from, terminal.Text(s.Value))
 		}
-		return list.write(d.stdout, d.screen)
+		return list.Write(d.Stdout, d.Screen)
 	}
 	return cmd
 }

@@ -12,10 +12,12 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/penstock/penstock"
+	"github.com/penstock/penstock/internal/command"
+	"github.com/penstock/penstock/internal/terminal"
 )
 
 func newDLQ(d *deps) *cobra.Command {
-	return group("dlq", "Look into the dead letter queue, send jobs back from it, purge it",
+	return command.Group("dlq", "Look into the dead letter queue, send jobs back from it, purge it",
 		newDLQList(d), newDLQShow(d), newDLQGroups(d), newDLQStats(d),
 		newDLQRetry(d), newDLQRedrive(d), newDLQPurge(d), newDLQResolve(d), newDLQPolicy(d))
 }
@@ -36,22 +38,22 @@ func newDLQList(d *deps) *cobra.Command {
 		if err := f.check(cmd); err != nil {
 			return err
 		}
-		return p.begin(cmd, d.now())
+		return p.begin(cmd, d.Now())
 	}
-	return asking(d, cmd, func(ctx context.Context, client *penstock.Client, args []string, asJSON bool) error {
+	return clientCommand(d, cmd, func(ctx context.Context, client *penstock.Client, args []string, asJSON bool) error {
 		query := penstock.DeadQuery{Queue: first(args), Filter: f.filter(cmd, p.asked), Limit: p.limit, Cursor: p.cursor}
 		page, err := client.DLQ.List(ctx, query)
 		if err != nil {
 			return err
 		}
 		page.Next = p.next(page.Next, f.since, f.until)
-		return writeDead(d.stdout, d, query, page, asJSON)
+		return writeDead(d.Stdout, d, query, page, asJSON)
 	})
 }
 
 func writeDead(out io.Writer, d *deps, query penstock.DeadQuery, page penstock.Page[penstock.DeadJob], asJSON bool) error {
 	if asJSON {
-		return writeJSON(out, struct {
+		return terminal.WriteJSON(out, struct {
 			DeadJobs []penstock.DeadJob `json:"deadJobs"`
 			Next     string             `json:"next,omitempty"`
 		}{page.Items, page.Next})
@@ -61,30 +63,30 @@ func writeDead(out io.Writer, d *deps, query penstock.DeadQuery, page penstock.P
 		if query.Filter == (penstock.DeadFilter{}) && query.Cursor == "" {
 			said = "The dead letter queue is empty."
 			if query.Queue != "" {
-				said = "The dead letter queue of " + plain(query.Queue) + " is empty."
+				said = "The dead letter queue of " + terminal.Plain(query.Queue) + " is empty."
 			}
 		}
 		_, err := fmt.Fprintln(out, said)
 		return err
 	}
-	if err := deadTable(d, page.Items, query.Queue == "").write(out, d.screen); err != nil {
+	if err := deadTable(d, page.Items, query.Queue == "").Write(out, d.Screen); err != nil {
 		return err
 	}
 	return writeNext(out, len(page.Items), page.Next)
 }
 
 // deadTable lists entries; with the queue's column when they are of several.
-func deadTable(d *deps, dead []penstock.DeadJob, several bool) *table {
-	list := &table{heads: []string{"ENTRY", "NAME", "REASON", "FAILED", "ERROR"}}
+func deadTable(d *deps, dead []penstock.DeadJob, several bool) *terminal.Table {
+	list := &terminal.Table{Heads: []string{"ENTRY", "NAME", "REASON", "FAILED", "ERROR"}}
 	if several {
-		list.heads = slices.Insert(list.heads, 1, "QUEUE")
+		list.Heads = slices.Insert(list.Heads, 1, "QUEUE")
 	}
 	for _, j := range dead {
-		row := []cell{key(j.ID), text(j.Name), state(j.Reason), dimmed(ago(j.FailedAt, d.now())), text(errorText(j.ErrorClass, j.Error))}
+		row := []terminal.Cell{terminal.Key(j.ID), terminal.Text(j.Name), state(j.Reason), terminal.Dimmed(terminal.Ago(j.FailedAt, d.Now())), terminal.Text(errorText(j.ErrorClass, j.Error))}
 		if several {
-			row = slices.Insert(row, 1, text(j.Queue))
+			row = slices.Insert(row, 1, terminal.Text(j.Queue))
 		}
-		list.add(row...)
+		list.Add(row...)
 	}
 	return list
 }
@@ -103,7 +105,7 @@ var entryOrID = regexp.MustCompile(`^(?:dlq_(\d{1,18})_\d{1,9}|(\d{1,18}))$`)
 func entryJob(text string) (int64, error) {
 	parts := entryOrID.FindStringSubmatch(text)
 	if parts == nil {
-		return 0, usagef("an entry is dlq_<job>_<attempt>, as `penstock dlq list` prints it, or a job's id, got %q", clip(text, 60))
+		return 0, command.Usagef("an entry is dlq_<job>_<attempt>, as `penstock dlq list` prints it, or a job's id, got %q", terminal.Clip(text, 60))
 	}
 	return strconv.ParseInt(parts[1]+parts[2], 10, 64)
 }
@@ -145,7 +147,7 @@ func newDLQShow(d *deps) *cobra.Command {
 			return d.entries(cmd, nil, begun)
 		}),
 	}
-	return asking(d, cmd, func(ctx context.Context, client *penstock.Client, args []string, asJSON bool) error {
+	return clientCommand(d, cmd, func(ctx context.Context, client *penstock.Client, args []string, asJSON bool) error {
 		queue, entry, err := findEntry(ctx, client, args[0])
 		if err != nil {
 			return err
@@ -155,9 +157,9 @@ func newDLQShow(d *deps) *cobra.Command {
 			return err
 		}
 		if asJSON {
-			return writeJSON(d.stdout, dead)
+			return terminal.WriteJSON(d.Stdout, dead)
 		}
-		return writeDeadJob(d.stdout, d, dead)
+		return writeDeadJob(d.Stdout, d, dead)
 	})
 }
 
@@ -173,36 +175,36 @@ func entryArg(place, n int) cobra.PositionalArgs {
 }
 
 func writeDeadJob(out io.Writer, d *deps, j penstock.DeadJob) error {
-	now := d.now()
-	var f facts
-	f.add("entry", text(j.ID))
-	f.add("job", number(j.JobID))
-	f.add("queue", text(j.Queue))
-	f.add("name", text(j.Name))
-	f.add("reason", state(j.Reason))
-	f.add("error", text(errorText(j.ErrorClass, j.Error)))
+	now := d.Now()
+	var f terminal.Facts
+	f.Add("entry", terminal.Text(j.ID))
+	f.Add("job", terminal.Number(j.JobID))
+	f.Add("queue", terminal.Text(j.Queue))
+	f.Add("name", terminal.Text(j.Name))
+	f.Add("reason", state(j.Reason))
+	f.Add("error", terminal.Text(errorText(j.ErrorClass, j.Error)))
 	if first := errorText(j.ErrorClass, j.Error); j.FirstError != first {
-		f.add("first error", text(j.FirstError))
+		f.Add("first error", terminal.Text(j.FirstError))
 	}
-	f.add("fingerprint", text(j.Fingerprint))
-	f.add("failed", text(ago(j.FailedAt, now)))
-	f.add("failures", text(fmt.Sprintf("%d of %d, %s, %s", j.Failures, j.MaxAttempts, plural(j.Attempts, "run"), crashesText(j.Crashes))))
-	f.add("enqueued", text(ago(j.EnqueuedAt, now)))
-	f.add("retry", text(retryText(j, d)))
-	f.add("version", text(j.HandlerVersion))
-	f.add("priority", number(j.Priority))
-	f.add("tags", text(strings.Join(j.Tags, ", ")))
+	f.Add("fingerprint", terminal.Text(j.Fingerprint))
+	f.Add("failed", terminal.Text(terminal.Ago(j.FailedAt, now)))
+	f.Add("failures", terminal.Text(fmt.Sprintf("%d of %d, %s, %s", j.Failures, j.MaxAttempts, terminal.Plural(j.Attempts, "run"), crashesText(j.Crashes))))
+	f.Add("enqueued", terminal.Text(terminal.Ago(j.EnqueuedAt, now)))
+	f.Add("retry", terminal.Text(retryText(j, d)))
+	f.Add("version", terminal.Text(j.HandlerVersion))
+	f.Add("priority", terminal.Number(j.Priority))
+	f.Add("tags", terminal.Text(strings.Join(j.Tags, ", ")))
 	if j.OriginID != 0 {
-		f.add("redriven", text(fmt.Sprintf("from job %d, generation %d", j.OriginID, j.Generation)))
+		f.Add("redriven", terminal.Text(fmt.Sprintf("from job %d, generation %d", j.OriginID, j.Generation)))
 	}
-	f.add("data", text(compact(j.Data)))
-	if err := f.write(out, d.screen, ""); err != nil {
+	f.Add("data", terminal.Text(compact(j.Data)))
+	if err := f.Write(out, d.Screen, ""); err != nil {
 		return err
 	}
 	if j.Detail != "" {
-		fmt.Fprintf(out, "\n%s\n%s\n", d.screen.paint(faint, "What its last attempt left:"), plainLines(j.Detail))
+		fmt.Fprintf(out, "\n%s\n%s\n", d.Screen.Paint(terminal.Faint, "What its last attempt left:"), terminal.PlainLines(j.Detail))
 	}
-	_, err := fmt.Fprintf(out, "\n%s penstock dlq retry %s %s\n", d.screen.paint(faint, "Send it back:"), plain(j.Queue), j.ID)
+	_, err := fmt.Fprintf(out, "\n%s penstock dlq retry %s %s\n", d.Screen.Paint(terminal.Faint, "Send it back:"), terminal.Plain(j.Queue), j.ID)
 	return err
 }
 
@@ -217,7 +219,7 @@ func crashesText(n int) string {
 func retryText(j penstock.DeadJob, d *deps) string {
 	switch {
 	case j.NextRetryAt != nil:
-		return "by itself " + ago(*j.NextRetryAt, d.now())
+		return "by itself " + terminal.Ago(*j.NextRetryAt, d.Now())
 	case j.CanRetry:
 		return "by hand only: its retries by itself are used up, or its queue has none"
 	}

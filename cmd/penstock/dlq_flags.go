@@ -8,6 +8,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/penstock/penstock"
+	"github.com/penstock/penstock/internal/command"
 )
 
 // deadFlags choose entries of the dead letter queue.
@@ -37,7 +38,7 @@ func (f *deadFlags) bind(cmd *cobra.Command) {
 // check refuses a reason there is not, which would choose nothing.
 func (f *deadFlags) check(cmd *cobra.Command) error {
 	if f.reason != "" && !slices.Contains(deadReasons, f.reason) {
-		return usagef("%s: --reason must be one of %s, got %q", verb(cmd), strings.Join(deadReasons, ", "), f.reason)
+		return command.Usagef("%s: --reason must be one of %s, got %q", verb(cmd), strings.Join(deadReasons, ", "), f.reason)
 	}
 	return nil
 }

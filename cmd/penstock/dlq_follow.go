@@ -10,6 +10,8 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/penstock/penstock"
+	"github.com/penstock/penstock/internal/command"
+	"github.com/penstock/penstock/internal/terminal"
 )
 
 // unattended is how long a redrive stands still before that is worth a word.
@@ -17,32 +19,32 @@ const unattended = 10 * time.Second
 
 // followRedrive watches an operation to its end, which is an error unless it is done.
 func followRedrive(ctx context.Context, d *deps, client *penstock.Client, id int64, asJSON bool) error {
-	shown, still := newProgress(d, 0), d.now()
+	shown, still := terminal.NewProgress(d.Stderr, d.ErrScreen, d.Now, 0), d.Now()
 	var last penstock.Redrive
 	for {
 		r, err := client.DLQ.GetRedrive(ctx, id)
 		if ctx.Err() != nil {
-			shown.clear()
+			shown.Clear()
 			return leaveRunning(ctx, d, id)
 		} else if err != nil {
 			return err
 		}
 		if r.State != "running" && r.State != "paused" {
-			shown.clear()
+			shown.Clear()
 			return endRedrive(d, r, asJSON)
 		}
 		if r.Redriven != last.Redriven || r.PassedOver != last.PassedOver || r.State != last.State || r.Note != last.Note {
-			still, last = d.now(), r
+			still, last = d.Now(), r
 		}
 		note := r.Note
 		switch {
 		case r.State == "paused":
 			note = fmt.Sprintf("paused: penstock dlq redrive resume %d", id)
-		case d.now().Sub(still) >= unattended && note == "":
+		case d.Now().Sub(still) >= unattended && note == "":
 			note = "nobody carries it on: that takes a running penstock serve or worker"
 		}
-		shown.total = r.Total
-		shown.show(r.Redriven+r.PassedOver, "redriven", note)
+		shown.Total = r.Total
+		shown.Show(r.Redriven+r.PassedOver, "redriven", note)
 		pauseFor(ctx, followEvery)
 	}
 }
@@ -58,24 +60,24 @@ func pauseFor(ctx context.Context, d time.Duration) {
 
 // leaveRunning tells somebody who stopped watching what goes on without them.
 func leaveRunning(ctx context.Context, d *deps, id int64) error {
-	fmt.Fprintf(d.stderr, "Redrive %d goes on without this command:\n", id)
+	fmt.Fprintf(d.Stderr, "Redrive %d goes on without this command:\n", id)
 	for _, verb := range []string{"status", "pause", "resume", "cancel"} {
-		fmt.Fprintf(d.stderr, "  %s dlq redrive %s %d\n", d.program, verb, id)
+		fmt.Fprintf(d.Stderr, "  %s dlq redrive %s %d\n", d.Program, verb, id)
 	}
 	return ctx.Err()
 }
 
 func endRedrive(d *deps, r penstock.Redrive, asJSON bool) error {
 	if asJSON {
-		if err := writeJSON(d.stdout, r); err != nil {
+		if err := terminal.WriteJSON(d.Stdout, r); err != nil {
 			return err
 		}
 	} else {
-		fmt.Fprintf(d.stdout, "Redrive %d of queue %s: %s redriven", r.ID, plain(r.Queue), plural(r.Redriven, "job"))
+		fmt.Fprintf(d.Stdout, "Redrive %d of queue %s: %s redriven", r.ID, terminal.Plain(r.Queue), terminal.Plural(r.Redriven, "job"))
 		if r.PassedOver > 0 {
-			fmt.Fprintf(d.stdout, ", %s passed over (redriven too often, or gone meanwhile)", thousands(r.PassedOver))
+			fmt.Fprintf(d.Stdout, ", %s passed over (redriven too often, or gone meanwhile)", terminal.Thousands(r.PassedOver))
 		}
-		fmt.Fprintln(d.stdout, ".")
+		fmt.Fprintln(d.Stdout, ".")
 	}
 	switch r.State {
 	case "done":
@@ -100,7 +102,7 @@ func redriveID(least int) cobra.PositionalArgs {
 func parseRedriveID(text string) (int64, error) {
 	id, err := strconv.ParseInt(text, 10, 64)
 	if err != nil || id <= 0 {
-		return 0, usagef("a redrive's id is a whole number, as `penstock dlq redrive status` prints it, got %q", clip(text, 40))
+		return 0, command.Usagef("a redrive's id is a whole number, as `penstock dlq redrive status` prints it, got %q", terminal.Clip(text, 40))
 	}
 	return id, nil
 }
@@ -113,7 +115,7 @@ func newRedriveStatus(d *deps) *cobra.Command {
 	}
 	cmd.Flags().StringVar(&queue, "queue", "", "list those of this queue")
 	completeFlag(cmd, "queue", d.queueNames)
-	return asking(d, cmd, func(ctx context.Context, client *penstock.Client, args []string, asJSON bool) error {
+	return clientCommand(d, cmd, func(ctx context.Context, client *penstock.Client, args []string, asJSON bool) error {
 		if len(args) == 0 {
 			return runRedriveList(ctx, d, client, queue, asJSON)
 		}
@@ -126,9 +128,9 @@ func newRedriveStatus(d *deps) *cobra.Command {
 			return err
 		}
 		if asJSON {
-			return writeJSON(d.stdout, r)
+			return terminal.WriteJSON(d.Stdout, r)
 		}
-		return writeRedrive(d.stdout, d, r)
+		return writeRedrive(d.Stdout, d, r)
 	})
 }
 
@@ -138,43 +140,43 @@ func runRedriveList(ctx context.Context, d *deps, client *penstock.Client, queue
 		return err
 	}
 	if asJSON {
-		return writeJSON(d.stdout, struct {
+		return terminal.WriteJSON(d.Stdout, struct {
 			Redrives []penstock.Redrive `json:"redrives"`
 		}{all})
 	}
 	if len(all) == 0 {
-		_, err := fmt.Fprintln(d.stdout, "There was no redrive yet.")
+		_, err := fmt.Fprintln(d.Stdout, "There was no redrive yet.")
 		return err
 	}
-	list := table{heads: []string{"ID", "QUEUE", "STATE", "REDRIVEN", "OF", "STARTED", "BY", "FILTER"}}
+	list := terminal.Table{Heads: []string{"ID", "QUEUE", "STATE", "REDRIVEN", "OF", "STARTED", "BY", "FILTER"}}
 	for _, r := range all {
-		list.add(number(r.ID), text(r.Queue), state(r.State), grouped(r.Redriven), grouped(r.Total),
-			dimmed(ago(r.CreatedAt, d.now())), text(r.StartedBy), text(filterText(r.Filter)))
+		list.Add(terminal.Number(r.ID), terminal.Text(r.Queue), state(r.State), terminal.Grouped(r.Redriven), terminal.Grouped(r.Total),
+			terminal.Dimmed(terminal.Ago(r.CreatedAt, d.Now())), terminal.Text(r.StartedBy), terminal.Text(filterText(r.Filter)))
 	}
-	return list.write(d.stdout, d.screen)
+	return list.Write(d.Stdout, d.Screen)
 }
 
 func writeRedrive(out io.Writer, d *deps, r penstock.Redrive) error {
-	var f facts
-	f.add("redrive", number(r.ID))
-	f.add("queue", text(r.Queue))
-	f.add("filter", text(filterText(r.Filter)))
-	f.add("state", state(r.State))
-	f.add("note", text(r.Note))
-	f.add("redriven", text(fmt.Sprintf("%s of %s", thousands(r.Redriven), thousands(r.Total))))
+	var f terminal.Facts
+	f.Add("redrive", terminal.Number(r.ID))
+	f.Add("queue", terminal.Text(r.Queue))
+	f.Add("filter", terminal.Text(filterText(r.Filter)))
+	f.Add("state", state(r.State))
+	f.Add("note", terminal.Text(r.Note))
+	f.Add("redriven", terminal.Text(fmt.Sprintf("%s of %s", terminal.Thousands(r.Redriven), terminal.Thousands(r.Total))))
 	if r.PassedOver > 0 {
-		f.add("passed over", text(thousands(r.PassedOver)))
+		f.Add("passed over", terminal.Text(terminal.Thousands(r.PassedOver)))
 	}
-	f.add("rate", text(plural(r.Rate, "job")+" per second"))
+	f.Add("rate", terminal.Text(terminal.Plural(r.Rate, "job")+" per second"))
 	if r.Canary > 0 {
-		f.add("canary", text(fmt.Sprintf("%s; stops when %g%% die of one error", plural(r.Canary, "job"), r.CanaryShare*100)))
+		f.Add("canary", terminal.Text(fmt.Sprintf("%s; stops when %g%% die of one error", terminal.Plural(r.Canary, "job"), r.CanaryShare*100)))
 	}
-	f.add("up to", text(fmt.Sprintf("generation %d", r.MaxGeneration)))
-	f.add("started", text(ago(r.CreatedAt, d.now())+" by "+r.StartedBy))
+	f.Add("up to", terminal.Text(fmt.Sprintf("generation %d", r.MaxGeneration)))
+	f.Add("started", terminal.Text(terminal.Ago(r.CreatedAt, d.Now())+" by "+r.StartedBy))
 	if r.FinishedAt != nil {
-		f.add("ended", text(ago(*r.FinishedAt, d.now())))
+		f.Add("ended", terminal.Text(terminal.Ago(*r.FinishedAt, d.Now())))
 	}
-	return f.write(out, d.screen, "")
+	return f.Write(out, d.Screen, "")
 }
 
 // newRedriveSteer makes the commands that change an operation's state.
@@ -183,7 +185,7 @@ func newRedriveSteer(d *deps, use, short string, steer func(penstock.DLQClient, 
 	cmd := &cobra.Command{
 		Use: use + " ID", Short: short, Args: redriveID(1), ValidArgsFunction: inOrder(d.redriveIDs),
 	}
-	return asking(d, cmd, func(ctx context.Context, client *penstock.Client, args []string, asJSON bool) error {
+	return clientCommand(d, cmd, func(ctx context.Context, client *penstock.Client, args []string, asJSON bool) error {
 		id, err := parseRedriveID(args[0])
 		if err != nil {
 			return err
@@ -198,12 +200,12 @@ func newRedriveSteer(d *deps, use, short string, steer func(penstock.DLQClient, 
 			}[use])
 		}
 		if asJSON {
-			return writeJSON(d.stdout, struct {
+			return terminal.WriteJSON(d.Stdout, struct {
 				ID    int64  `json:"id,string"`
 				State string `json:"state"`
 			}{id, is})
 		}
-		_, err = fmt.Fprintf(d.stdout, "Redrive %d is %s.\n", id, is)
+		_, err = fmt.Fprintf(d.Stdout, "Redrive %d is %s.\n", id, is)
 		return err
 	})
 }

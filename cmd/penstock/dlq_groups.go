@@ -9,6 +9,8 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/penstock/penstock"
+	"github.com/penstock/penstock/internal/command"
+	"github.com/penstock/penstock/internal/terminal"
 )
 
 func newDLQGroups(d *deps) *cobra.Command {
@@ -18,24 +20,24 @@ func newDLQGroups(d *deps) *cobra.Command {
 		Args: queueArgs(0, 1), ValidArgsFunction: inOrder(d.queueNames),
 		PreRunE: func(cmd *cobra.Command, _ []string) error {
 			if limit < 1 || limit > 500 {
-				return usagef("dlq groups: --limit must be 1 to 500, got %d", limit)
+				return command.Usagef("dlq groups: --limit must be 1 to 500, got %d", limit)
 			}
 			return nil
 		},
 	}
 	cmd.Flags().IntVar(&limit, "limit", 50, "how many to list, 1 to 500")
-	return asking(d, cmd, func(ctx context.Context, client *penstock.Client, args []string, asJSON bool) error {
+	return clientCommand(d, cmd, func(ctx context.Context, client *penstock.Client, args []string, asJSON bool) error {
 		groups, err := client.DLQ.Groups(ctx, first(args), limit)
 		if err != nil {
 			return err
 		}
-		return writeGroups(d.stdout, d, groups, asJSON)
+		return writeGroups(d.Stdout, d, groups, asJSON)
 	})
 }
 
 func writeGroups(out io.Writer, d *deps, groups []penstock.ErrorGroup, asJSON bool) error {
 	if asJSON {
-		return writeJSON(out, struct {
+		return terminal.WriteJSON(out, struct {
 			ErrorGroups []penstock.ErrorGroup `json:"errorGroups"`
 		}{groups})
 	}
@@ -43,16 +45,16 @@ func writeGroups(out io.Writer, d *deps, groups []penstock.ErrorGroup, asJSON bo
 		_, err := fmt.Fprintln(out, "Nothing is dead.")
 		return err
 	}
-	list := table{heads: []string{"JOBS", "QUEUE", "FINGERPRINT", "STATE", "LAST SEEN", "EXAMPLE"}}
+	list := terminal.Table{Heads: []string{"JOBS", "QUEUE", "FINGERPRINT", "STATE", "LAST SEEN", "EXAMPLE"}}
 	for _, g := range groups {
 		how := "open"
 		if g.Resolved {
 			how = "resolved"
 		}
-		list.add(grouped(g.Jobs), text(g.Queue), key(g.Fingerprint), state(how), dimmed(ago(g.LastSeen, d.now())),
-			text(errorText(g.Class, g.Example)))
+		list.Add(terminal.Grouped(g.Jobs), terminal.Text(g.Queue), terminal.Key(g.Fingerprint), state(how), terminal.Dimmed(terminal.Ago(g.LastSeen, d.Now())),
+			terminal.Text(errorText(g.Class, g.Example)))
 	}
-	return list.write(out, d.screen)
+	return list.Write(out, d.Screen)
 }
 
 func newDLQResolve(d *deps) *cobra.Command {
@@ -62,13 +64,13 @@ func newDLQResolve(d *deps) *cobra.Command {
 		Args: queueArgs(2, 2), ValidArgsFunction: inOrder(d.queueNames, d.fingerprints),
 	}
 	cmd.Flags().BoolVar(&reopen, "reopen", false, "mark it open instead")
-	return asking(d, cmd, func(ctx context.Context, client *penstock.Client, args []string, asJSON bool) error {
+	return clientCommand(d, cmd, func(ctx context.Context, client *penstock.Client, args []string, asJSON bool) error {
 		queue, fingerprint := args[0], args[1]
 		if err := client.DLQ.ResolveGroup(ctx, queue, fingerprint, !reopen); err != nil {
 			return err
 		}
 		if asJSON {
-			return writeJSON(d.stdout, struct {
+			return terminal.WriteJSON(d.Stdout, struct {
 				Queue       string `json:"queueName"`
 				Fingerprint string `json:"fingerprint"`
 				Resolved    bool   `json:"resolved"`
@@ -78,7 +80,7 @@ func newDLQResolve(d *deps) *cobra.Command {
 		if reopen {
 			how = "open"
 		}
-		_, err := fmt.Fprintf(d.stdout, "Error group %s of queue %s is %s.\n", plain(fingerprint), plain(queue), how)
+		_, err := fmt.Fprintf(d.Stdout, "Error group %s of queue %s is %s.\n", terminal.Plain(fingerprint), terminal.Plain(queue), how)
 		return err
 	})
 }
@@ -88,56 +90,56 @@ func newDLQStats(d *deps) *cobra.Command {
 		Use: "stats [QUEUE]", Short: "Sum up the dead letter queue: by reason, class and name, and what left it",
 		Args: queueArgs(0, 1), ValidArgsFunction: inOrder(d.queueNames),
 	}
-	return asking(d, cmd, func(ctx context.Context, client *penstock.Client, args []string, asJSON bool) error {
+	return clientCommand(d, cmd, func(ctx context.Context, client *penstock.Client, args []string, asJSON bool) error {
 		stats, err := client.DLQ.Stats(ctx, first(args))
 		if err != nil {
 			return err
 		}
 		if asJSON {
-			return writeJSON(d.stdout, stats)
+			return terminal.WriteJSON(d.Stdout, stats)
 		}
-		return writeStats(d.stdout, d, stats)
+		return writeStats(d.Stdout, d, stats)
 	})
 }
 
 func writeStats(out io.Writer, d *deps, s penstock.DeadStats) error {
-	var f facts
-	f.add("dead", text(thousands(s.Total)))
-	f.add("retryable", text(fmt.Sprintf("%s, %s will be redriven by themselves", thousands(s.Retryable), thousands(s.Scheduled))))
-	f.add("not retryable", text(thousands(s.NonRetryable)))
+	var f terminal.Facts
+	f.Add("dead", terminal.Text(terminal.Thousands(s.Total)))
+	f.Add("retryable", terminal.Text(fmt.Sprintf("%s, %s will be redriven by themselves", terminal.Thousands(s.Retryable), terminal.Thousands(s.Scheduled))))
+	f.Add("not retryable", terminal.Text(terminal.Thousands(s.NonRetryable)))
 	if s.Oldest != nil && s.Newest != nil {
-		f.add("oldest", text(ago(*s.Oldest, d.now())))
-		f.add("newest", text(ago(*s.Newest, d.now())))
+		f.Add("oldest", terminal.Text(terminal.Ago(*s.Oldest, d.Now())))
+		f.Add("newest", terminal.Text(terminal.Ago(*s.Newest, d.Now())))
 	}
-	if err := f.write(out, d.screen, ""); err != nil {
+	if err := f.Write(out, d.Screen, ""); err != nil {
 		return err
 	}
 	for _, by := range []struct {
 		head   string
 		counts []penstock.Count
 	}{{"REASON", s.ByReason}, {"CLASS", s.ByClass}, {"NAME", s.ByName}} {
-		list := table{heads: []string{"JOBS", by.head}}
+		list := terminal.Table{Heads: []string{"JOBS", by.head}}
 		for _, c := range by.counts {
-			value := text(c.Value)
-			value.colour = stateColour(c.Value)
-			list.add(grouped(c.Jobs), value)
+			value := terminal.Text(c.Value)
+			value.Colour = stateColour(c.Value)
+			list.Add(terminal.Grouped(c.Jobs), value)
 		}
 		if err := writeBelow(out, d, list); err != nil {
 			return err
 		}
 	}
-	left := table{heads: []string{"DAY (UTC)", "REDRIVEN", "PURGED"}}
+	left := terminal.Table{Heads: []string{"DAY (UTC)", "REDRIVEN", "PURGED"}}
 	for _, l := range s.Left {
-		left.add(text(l.Day.Format(time.DateOnly)), grouped(l.Redriven), grouped(l.Purged))
+		left.Add(terminal.Text(l.Day.Format(time.DateOnly)), terminal.Grouped(l.Redriven), terminal.Grouped(l.Purged))
 	}
 	return writeBelow(out, d, left)
 }
 
 // writeBelow writes a table after an empty line, and nothing when it has no rows.
-func writeBelow(out io.Writer, d *deps, list table) error {
-	if len(list.rows) == 0 {
+func writeBelow(out io.Writer, d *deps, list terminal.Table) error {
+	if len(list.Rows) == 0 {
 		return nil
 	}
 	fmt.Fprintln(out)
-	return list.write(out, d.screen)
+	return list.Write(out, d.Screen)
 }

@@ -8,6 +8,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/penstock/penstock"
+	"github.com/penstock/penstock/internal/terminal"
 )
 
 func newDLQPolicy(d *deps) *cobra.Command {
@@ -30,7 +31,7 @@ retention for all: the scheduled task dlq-purge keeps to it, daily at 02:00 UTC 
 	flags.Float64Var(&multiplier, "multiplier", 0, "of the delay with each generation, 1 to 1000")
 	flags.IntVar(&maxGenerations, "max-generations", 0, "redrives by themselves at most, 0 (never) to 100")
 	flags.Var(&retention, "retention", "how long dead jobs are kept, 1h to 36600d")
-	return asking(d, cmd, func(ctx context.Context, client *penstock.Client, args []string, asJSON bool) error {
+	return clientCommand(d, cmd, func(ctx context.Context, client *penstock.Client, args []string, asJSON bool) error {
 		change := penstock.DeadPolicy{Queue: args[0]}
 		if flags.Changed("delay") {
 			change.Delay = (*penstock.Milliseconds)(&delay)
@@ -60,16 +61,16 @@ func runDLQPolicy(ctx context.Context, d *deps, client *penstock.Client, queue s
 		return err
 	}
 	if asJSON {
-		return writeJSON(d.stdout, p)
+		return terminal.WriteJSON(d.Stdout, p)
 	}
 	retried := "never"
 	if *p.MaxGenerations > 0 {
 		retried = fmt.Sprintf("%s after it died, then ×%g each time, up to %d times",
-			exact(time.Duration(*p.Delay)), *p.Multiplier, *p.MaxGenerations)
+			terminal.Exact(time.Duration(*p.Delay)), *p.Multiplier, *p.MaxGenerations)
 	}
-	var f facts
-	f.add("queue", text(p.Queue))
-	f.add("redriven by itself", text(retried))
-	f.add("purged", text("after "+exact(time.Duration(*p.Retention))+", by the task dlq-purge"))
-	return f.write(d.stdout, d.screen, "")
+	var f terminal.Facts
+	f.Add("queue", terminal.Text(p.Queue))
+	f.Add("redriven by itself", terminal.Text(retried))
+	f.Add("purged", terminal.Text("after "+terminal.Exact(time.Duration(*p.Retention))+", by the task dlq-purge"))
+	return f.Write(d.Stdout, d.Screen, "")
 }

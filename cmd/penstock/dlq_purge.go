@@ -8,6 +8,8 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/penstock/penstock"
+	"github.com/penstock/penstock/internal/command"
+	"github.com/penstock/penstock/internal/terminal"
 )
 
 func newDLQPurge(d *deps) *cobra.Command {
@@ -28,16 +30,16 @@ who purged them, stays on record; their data does not.`,
 	cmd.Flags().BoolVar(&yes, "yes", false, "yes, delete them")
 	cmd.PreRunE = func(cmd *cobra.Command, _ []string) error {
 		if !cmd.Flags().Changed("older-than") {
-			return usagef("dlq purge: say how old they must be: --older-than 30d, or 0s for any age")
+			return command.Usagef("dlq purge: say how old they must be: --older-than 30d, or 0s for any age")
 		}
 		if older < 0 {
-			return usagef("dlq purge: --older-than must be 0s or more, got %s", time.Duration(older))
+			return command.Usagef("dlq purge: --older-than must be 0s or more, got %s", time.Duration(older))
 		}
 		return f.check(cmd)
 	}
-	return asking(d, cmd, func(ctx context.Context, client *penstock.Client, args []string, asJSON bool) error {
-		filter := f.filter(cmd, d.now())
-		found, err := findDead(ctx, client, first(args), olderThan(filter, d.now().Add(-time.Duration(older))))
+	return clientCommand(d, cmd, func(ctx context.Context, client *penstock.Client, args []string, asJSON bool) error {
+		filter := f.filter(cmd, d.Now())
+		found, err := findDead(ctx, client, first(args), olderThan(filter, d.Now().Add(-time.Duration(older))))
 		if err != nil {
 			return err
 		}
@@ -46,22 +48,22 @@ who purged them, stays on record; their data does not.`,
 		}
 		var purged int64
 		if found.Jobs > 0 {
-			if err := sure(ctx, d, cmd, yes, "purge "+found.in(first(args))); err != nil {
+			if err := confirm(ctx, d, cmd, yes, "purge "+found.in(first(args))); err != nil {
 				return err
 			}
-			shown := newProgress(d, found.total())
-			purged, err = client.DLQ.Purge(ctx, first(args), time.Duration(older), filter, func(n int64) { shown.show(n, "purged", "") })
-			shown.clear()
+			shown := terminal.NewProgress(d.Stderr, d.ErrScreen, d.Now, found.total())
+			purged, err = client.DLQ.Purge(ctx, first(args), time.Duration(older), filter, func(n int64) { shown.Show(n, "purged", "") })
+			shown.Clear()
 			if err != nil {
-				return fmt.Errorf("after %s: %w", plural(purged, "job"), err)
+				return fmt.Errorf("after %s: %w", terminal.Plural(purged, "job"), err)
 			}
 		}
 		if asJSON {
-			return writeJSON(d.stdout, struct {
+			return terminal.WriteJSON(d.Stdout, struct {
 				Purged int64 `json:"purged"`
 			}{purged})
 		}
-		_, err = fmt.Fprintf(d.stdout, "Purged %s.\n", plural(purged, "dead job"))
+		_, err = fmt.Fprintf(d.Stdout, "Purged %s.\n", terminal.Plural(purged, "dead job"))
 		return err
 	})
 }
@@ -108,12 +110,12 @@ func findDead(ctx context.Context, client *penstock.Client, queue string, filter
 func (f foundDead) in(queue string) string {
 	where := "every queue"
 	if queue != "" {
-		where = "queue " + plain(queue)
+		where = "queue " + terminal.Plain(queue)
 	}
 	if f.Capped {
-		return thousands(f.Jobs) + "+ dead jobs of " + where
+		return terminal.Thousands(f.Jobs) + "+ dead jobs of " + where
 	}
-	return plural(f.Jobs, "dead job") + " of " + where
+	return terminal.Plural(f.Jobs, "dead job") + " of " + where
 }
 
 // total is what a bar counts to; 0 when that is not known.
@@ -126,15 +128,15 @@ func (f foundDead) total() int64 {
 
 func (f foundDead) write(d *deps, verb, queue string, asJSON bool) error {
 	if asJSON {
-		return writeJSON(d.stdout, f)
+		return terminal.WriteJSON(d.Stdout, f)
 	}
 	if f.Jobs == 0 {
-		_, err := fmt.Fprintf(d.stdout, "No dead job matches: there is nothing to %s.\n", verb)
+		_, err := fmt.Fprintf(d.Stdout, "No dead job matches: there is nothing to %s.\n", verb)
 		return err
 	}
-	fmt.Fprintf(d.stdout, "This would %s %s.\n", verb, f.in(queue))
+	fmt.Fprintf(d.Stdout, "This would %s %s.\n", verb, f.in(queue))
 	if int64(len(f.Sample)) < f.Jobs {
-		fmt.Fprintln(d.stdout, "Some of them:")
+		fmt.Fprintln(d.Stdout, "Some of them:")
 	}
-	return deadTable(d, f.Sample, queue == "").write(d.stdout, d.screen)
+	return deadTable(d, f.Sample, queue == "").Write(d.Stdout, d.Screen)
 }

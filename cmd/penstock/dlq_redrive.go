@@ -11,6 +11,8 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/penstock/penstock"
+	"github.com/penstock/penstock/internal/command"
+	"github.com/penstock/penstock/internal/terminal"
 )
 
 func newDLQRetry(d *deps) *cobra.Command {
@@ -25,10 +27,10 @@ death, and gives the same new job. A job's id is understood too while it is dead
 		Args: entryArg(1, 2), ValidArgsFunction: inOrder(d.queueNames, d.entries),
 	}
 	cmd.Flags().StringVar(&edit, "data", "", "JSON in place of the job's data; - reads it from stdin")
-	return asking(d, cmd, func(ctx context.Context, client *penstock.Client, args []string, asJSON bool) error {
+	return clientCommand(d, cmd, func(ctx context.Context, client *penstock.Client, args []string, asJSON bool) error {
 		var data any // nil keeps the job's
 		if edit != "" {
-			document, err := readData(d.stdin, edit, "dlq retry: --data")
+			document, err := readData(d.Stdin, edit, "dlq retry: --data")
 			if err != nil {
 				return err
 			}
@@ -43,12 +45,12 @@ death, and gives the same new job. A job's id is understood too while it is dead
 			return err
 		}
 		if asJSON {
-			return writeJSON(d.stdout, struct {
+			return terminal.WriteJSON(d.Stdout, struct {
 				Entry string `json:"entry"`
 				ID    int64  `json:"id,string"`
 			}{entry, id})
 		}
-		_, err = fmt.Fprintf(d.stdout, "%s is redriven as job %d.\n", entry, id)
+		_, err = fmt.Fprintf(d.Stdout, "%s is redriven as job %d.\n", entry, id)
 		return err
 	})
 }
@@ -102,7 +104,7 @@ died of one error.`,
 		newRedriveSteer(d, "pause", "Pause a redrive", penstock.DLQClient.PauseRedrive),
 		newRedriveSteer(d, "resume", "Go on with a redrive that is paused, or that its canary stopped", penstock.DLQClient.ResumeRedrive),
 		newRedriveSteer(d, "cancel", "End a redrive; what was sent back stays so", penstock.DLQClient.CancelRedrive))
-	return asking(d, cmd, func(ctx context.Context, client *penstock.Client, args []string, asJSON bool) error {
+	return clientCommand(d, cmd, func(ctx context.Context, client *penstock.Client, args []string, asJSON bool) error {
 		return runDLQRedrive(ctx, d, cmd, client, args[0], f, asJSON)
 	})
 }
@@ -111,19 +113,19 @@ died of one error.`,
 func (f *redriveFlags) check(cmd *cobra.Command) error {
 	switch {
 	case f.rate < 1 || f.rate > 100_000:
-		return usagef("dlq redrive: --rate must be 1 to 100000 jobs per second, got %d", f.rate)
+		return command.Usagef("dlq redrive: --rate must be 1 to 100000 jobs per second, got %d", f.rate)
 	case f.canary < 0 || f.canary > 1000:
-		return usagef("dlq redrive: --canary must be 0 to 1000 jobs, got %d", f.canary)
+		return command.Usagef("dlq redrive: --canary must be 0 to 1000 jobs, got %d", f.canary)
 	case !(f.canaryShare > 0 && f.canaryShare <= 1):
-		return usagef("dlq redrive: --canary-share must be above 0 and at most 1, got %g", f.canaryShare)
+		return command.Usagef("dlq redrive: --canary-share must be above 0 and at most 1, got %g", f.canaryShare)
 	case f.maxGeneration < 1 || f.maxGeneration > 100:
-		return usagef("dlq redrive: --max-generation must be 1 to 100, got %d", f.maxGeneration)
+		return command.Usagef("dlq redrive: --max-generation must be 1 to 100, got %d", f.maxGeneration)
 	}
 	return f.deadFlags.check(cmd)
 }
 
 func runDLQRedrive(ctx context.Context, d *deps, cmd *cobra.Command, client *penstock.Client, queue string, f redriveFlags, asJSON bool) error {
-	filter := f.filter(cmd, d.now())
+	filter := f.filter(cmd, d.Now())
 	found, err := findDead(ctx, client, queue, filter)
 	if err != nil {
 		return err
@@ -135,7 +137,7 @@ func runDLQRedrive(ctx context.Context, d *deps, cmd *cobra.Command, client *pen
 		found.DryRun = false
 		return found.write(d, "redrive", queue, asJSON)
 	}
-	if err := sure(ctx, d, cmd, f.yes, "redrive "+found.in(queue)); err != nil {
+	if err := confirm(ctx, d, cmd, f.yes, "redrive "+found.in(queue)); err != nil {
 		return err
 	}
 	id, err := client.DLQ.Redrive(ctx, penstock.RedriveRequest{
@@ -147,7 +149,7 @@ func runDLQRedrive(ctx context.Context, d *deps, cmd *cobra.Command, client *pen
 		return err
 	}
 	if !f.detach {
-		fmt.Fprintf(d.stderr, "Redrive %d began: %s.\n", id, found.in(queue))
+		fmt.Fprintf(d.Stderr, "Redrive %d began: %s.\n", id, found.in(queue))
 		return followRedrive(ctx, d, client, id, asJSON)
 	}
 	if asJSON {
@@ -155,9 +157,9 @@ func runDLQRedrive(ctx context.Context, d *deps, cmd *cobra.Command, client *pen
 		if err != nil {
 			return err
 		}
-		return writeJSON(d.stdout, r)
+		return terminal.WriteJSON(d.Stdout, r)
 	}
-	_, err = fmt.Fprintln(d.stdout, id)
+	_, err = fmt.Fprintln(d.Stdout, id)
 	return err
 }
 

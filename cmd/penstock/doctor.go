@@ -9,10 +9,12 @@ import (
 	"github.com/jackc/pgx/v5/pgxpool"
 	"github.com/spf13/cobra"
 
+	"github.com/penstock/penstock/internal/command"
 	"github.com/penstock/penstock/internal/config"
 	"github.com/penstock/penstock/internal/doctor"
 	"github.com/penstock/penstock/internal/grants"
 	"github.com/penstock/penstock/internal/postgres"
+	"github.com/penstock/penstock/internal/terminal"
 )
 
 func newDoctor(d *deps) *cobra.Command {
@@ -31,7 +33,7 @@ is 1 when there is a problem.`,
 	config.Bind(cmd.Flags(), config.DatabaseURL, config.DataDir)
 	cmd.Flags().BoolVar(&asJSON, "json", false, "print one JSON object")
 	cmd.RunE = func(cmd *cobra.Command, _ []string) error {
-		cfg, err := d.load(cmd)
+		cfg, err := d.Load(cmd)
 		if err != nil {
 			return err
 		}
@@ -44,7 +46,7 @@ is 1 when there is a problem.`,
 var errUnwell = errors.New("doctor: there are problems")
 
 func runDoctor(ctx context.Context, d *deps, cfg config.Config, asJSON bool) error {
-	pool, err := connectUnchecked(ctx, cfg)
+	pool, err := command.ConnectUnchecked(ctx, cfg)
 	if err != nil {
 		return err
 	}
@@ -57,7 +59,7 @@ func runDoctor(ctx context.Context, d *deps, cfg config.Config, asJSON bool) err
 		return err
 	}
 	if asJSON {
-		err = writeJSON(d.stdout, chart)
+		err = terminal.WriteJSON(d.Stdout, chart)
 	} else {
 		err = writeChart(d, chart)
 	}
@@ -94,23 +96,23 @@ func duties() (all []doctor.Duty) {
 	return all
 }
 
-var levelColours = map[doctor.Level]colour{
-	doctor.OK: green, doctor.Unknown: cyan, doctor.Warning: yellow, doctor.Problem: red,
+var levelColours = map[doctor.Level]terminal.Colour{
+	doctor.OK: terminal.Green, doctor.Unknown: terminal.Cyan, doctor.Warning: terminal.Yellow, doctor.Problem: terminal.Red,
 }
 
 // writeChart writes a line per finding and, below what is not well, its remedy.
 func writeChart(d *deps, chart *doctor.Chart) error {
-	out, s := d.stdout, d.screen
-	fmt.Fprintf(out, "PostgreSQL %s, as %s\n\n", plain(chart.Server), plain(chart.Role))
+	out, s := d.Stdout, d.Screen
+	fmt.Fprintf(out, "PostgreSQL %s, as %s\n\n", terminal.Plain(chart.Server), terminal.Plain(chart.Role))
 	const margin = len("problem  old snapshots  ")
-	width := max(s.width-margin, 0) // 0, for pipes, wraps nothing
+	width := max(s.Width-margin, 0) // 0, for pipes, wraps nothing
 	hang := func(text string) string {
-		return strings.ReplaceAll(wrap(text, width, 0), "\n", "\n"+strings.Repeat(" ", margin))
+		return strings.ReplaceAll(terminal.Wrap(text, width, 0), "\n", "\n"+strings.Repeat(" ", margin))
 	}
 	for _, f := range chart.Findings {
-		fmt.Fprintf(out, "%s  %-13s  %s\n", s.paint(levelColours[f.Level], fmt.Sprintf("%-7s", f.Level)), f.Check, hang(plain(f.Text)))
+		fmt.Fprintf(out, "%s  %-13s  %s\n", s.Paint(levelColours[f.Level], fmt.Sprintf("%-7s", f.Level)), f.Check, hang(terminal.Plain(f.Text)))
 		if f.Remedy != "" {
-			fmt.Fprintf(out, "%*s%s\n", margin, "", s.paint(faint, hang("→ "+plain(f.Remedy))))
+			fmt.Fprintf(out, "%*s%s\n", margin, "", s.Paint(terminal.Faint, hang("→ "+terminal.Plain(f.Remedy))))
 		}
 	}
 	verdict := "all is well"

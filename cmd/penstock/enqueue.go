@@ -14,7 +14,9 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/penstock/penstock"
+	"github.com/penstock/penstock/internal/command"
 	"github.com/penstock/penstock/internal/config"
+	"github.com/penstock/penstock/internal/terminal"
 )
 
 // maxInput is the most of stdin that is read as data; the queue takes 1 MiB, so
@@ -61,11 +63,11 @@ is {}. What the job does not bring is decided by its queue's priorities and poli
 		if err != nil {
 			return err
 		}
-		cfg, err := d.load(cmd)
+		cfg, err := d.Load(cmd)
 		if err != nil {
 			return err
 		}
-		pool, err := connect(cmd.Context(), cfg)
+		pool, err := command.Connect(cmd.Context(), cfg)
 		if err != nil {
 			return err
 		}
@@ -74,7 +76,7 @@ is {}. What the job does not bring is decided by its queue's priorities and poli
 		if err != nil {
 			return err
 		}
-		return runEnqueue(cmd.Context(), client, d.stdout, job, f.asJSON)
+		return runEnqueue(cmd.Context(), client, d.Stdout, job, f.asJSON)
 	}
 	return cmd
 }
@@ -85,7 +87,7 @@ func runEnqueue(ctx context.Context, client *penstock.Client, out io.Writer, job
 		return err
 	}
 	if asJSON {
-		return writeJSON(out, struct {
+		return terminal.WriteJSON(out, struct {
 			ID    int64  `json:"id,string"`
 			Queue string `json:"queueName"`
 			Name  string `json:"name"`
@@ -104,13 +106,13 @@ func (f *enqueueFlags) job(d *deps, args []string) (penstock.NewJob, error) {
 	}
 	var err error
 	if len(args) == 3 {
-		if job.Data, err = readData(d.stdin, args[2], "enqueue: DATA"); err != nil {
+		if job.Data, err = readData(d.Stdin, args[2], "enqueue: DATA"); err != nil {
 			return job, err
 		}
 	}
 	if f.runAt != "" {
 		if job.RunAt, err = time.Parse(time.RFC3339, f.runAt); err != nil {
-			return job, usagef("enqueue: --run-at must be a time such as 2026-01-31T12:00:00Z, got %q", f.runAt)
+			return job, command.Usagef("enqueue: --run-at must be a time such as 2026-01-31T12:00:00Z, got %q", f.runAt)
 		}
 	}
 	if f.retry != "" {
@@ -130,12 +132,12 @@ func readData(stdin io.Reader, arg, where string) (json.RawMessage, error) {
 			return nil, fmt.Errorf("read data from stdin: %w", err)
 		}
 		if len(data) == maxInput {
-			return nil, usagef("%s must be JSON of at most 1048576 bytes, stdin has more", where)
+			return nil, command.Usagef("%s must be JSON of at most 1048576 bytes, stdin has more", where)
 		}
 	}
 	data = bytes.TrimSpace(data)
 	if !json.Valid(data) {
-		return nil, usagef("%s must be JSON, such as '{\"key\":\"value\"}' or '\"text\"' or 42, in one argument", where)
+		return nil, command.Usagef("%s must be JSON, such as '{\"key\":\"value\"}' or '\"text\"' or 42, in one argument", where)
 	}
 	return data, nil
 }
@@ -146,16 +148,16 @@ func parseRetry(text string) (*penstock.RetryStrategy, error) {
 	known := retryKeys()
 	var given map[string]json.RawMessage
 	if err := json.Unmarshal([]byte(text), &given); err != nil || given == nil {
-		return nil, usagef("--retry must be a JSON object with any of %s", strings.Join(known, ", "))
+		return nil, command.Usagef("--retry must be a JSON object with any of %s", strings.Join(known, ", "))
 	}
 	for key := range given {
 		if !slices.Contains(known, key) {
-			return nil, usagef("--retry may have %s, got %q", strings.Join(known, ", "), key)
+			return nil, command.Usagef("--retry may have %s, got %q", strings.Join(known, ", "), key)
 		}
 	}
 	strategy := new(penstock.RetryStrategy)
 	if err := json.Unmarshal([]byte(text), strategy); err != nil {
-		return nil, usagef("--retry: %w", err)
+		return nil, command.Usagef("--retry: %w", err)
 	}
 	return strategy, nil
 }

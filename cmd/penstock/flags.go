@@ -11,6 +11,8 @@ import (
 	"github.com/spf13/pflag"
 
 	"github.com/penstock/penstock"
+	"github.com/penstock/penstock/internal/command"
+	"github.com/penstock/penstock/internal/terminal"
 )
 
 // notEmpty refuses flags that were given and say nothing, as an unset shell variable
@@ -20,7 +22,7 @@ func notEmpty(cmd *cobra.Command, notZero ...string) (err error) {
 		said := f.Value.String()
 		zero := said == "0" || said == "" && f.Value.Type() == "duration"
 		if err == nil && (said == "" && !zero || zero && slices.Contains(notZero, f.Name)) {
-			err = usagef("%s: --%s was given without a value; leave it out to take the default", verb(cmd), f.Name)
+			err = command.Usagef("%s: --%s was given without a value; leave it out to take the default", verb(cmd), f.Name)
 		}
 	})
 	return err
@@ -32,7 +34,7 @@ func queueArgs(least, most int) cobra.PositionalArgs {
 	return func(cmd *cobra.Command, args []string) error {
 		if len(args) < least || len(args) > most {
 			_, takes, _ := strings.Cut(cmd.Use, " ")
-			return fmt.Errorf("%s takes %s, got %s", verb(cmd), takes, plural(len(args), "argument"))
+			return fmt.Errorf("%s takes %s, got %s", verb(cmd), takes, terminal.Plural(len(args), "argument"))
 		}
 		if slices.Contains(args, "") {
 			return fmt.Errorf("%s: an argument is empty; leave out a queue to mean every queue", verb(cmd))
@@ -57,7 +59,7 @@ func (w *wait) String() string {
 	if *w == 0 {
 		return ""
 	}
-	return exact(time.Duration(*w))
+	return terminal.Exact(time.Duration(*w))
 }
 func (w *wait) Type() string { return "duration" }
 
@@ -134,7 +136,7 @@ func (p *paging) bind(cmd *cobra.Command) {
 // begin checks the flags and sets asked.
 func (p *paging) begin(cmd *cobra.Command, now time.Time) error {
 	if p.limit < 1 || p.limit > 500 {
-		return usagef("%s: --limit must be 1 to 500, got %d", verb(cmd), p.limit)
+		return command.Usagef("%s: --limit must be 1 to 500, got %d", verb(cmd), p.limit)
 	}
 	p.asked = now.Truncate(time.Millisecond)
 	if text, digits, ok := strings.Cut(p.cursor, "."); ok {
@@ -191,7 +193,7 @@ var jobStates = []penstock.State{
 // checkState refuses a state that is none of those allowed, which would choose nothing.
 func (f *jobFlags) checkState(cmd *cobra.Command, allowed []penstock.State) error {
 	if f.state != "" && !slices.Contains(allowed, penstock.State(f.state)) {
-		return usagef("%s: --state must be one of %s, got %q", verb(cmd), strings.Join(words(allowed), ", "), f.state)
+		return command.Usagef("%s: --state must be one of %s, got %q", verb(cmd), strings.Join(words(allowed), ", "), f.state)
 	}
 	return nil
 }

@@ -8,6 +8,9 @@ import (
 
 	"github.com/spf13/cobra"
 	"github.com/stretchr/testify/require"
+
+	"github.com/penstock/penstock/internal/command"
+	"github.com/penstock/penstock/internal/terminal"
 )
 
 func TestMomentsAreTimesDaysOrHowLongAgo(t *testing.T) {
@@ -66,7 +69,7 @@ func TestDurationsReadAsTheyAreTyped(t *testing.T) {
 		if text == "90s" {
 			text = "1m30s"
 		}
-		require.Equal(t, text, exact(d))
+		require.Equal(t, text, terminal.Exact(d))
 	}
 }
 
@@ -87,8 +90,8 @@ func TestWhatTouchesManyAsksWhoeverSitsThere(t *testing.T) {
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			var said strings.Builder
-			d := &deps{stdin: strings.NewReader(c.answer), stderr: &said, asks: c.asks}
-			err := sure(context.Background(), d, cmd, c.yes, "purge 3 jobs")
+			d := &deps{&command.Process{Stdin: strings.NewReader(c.answer), Stderr: &said, Asks: c.asks}}
+			err := confirm(context.Background(), d, cmd, c.yes, "purge 3 jobs")
 			if c.says == "" {
 				require.NoError(t, err)
 			} else {
@@ -99,30 +102,6 @@ func TestWhatTouchesManyAsksWhoeverSitsThere(t *testing.T) {
 			}
 		})
 	}
-}
-
-func TestProgressIsABarOnATerminalAndALineNowAndThenElsewhere(t *testing.T) {
-	var said strings.Builder
-	now := time.Date(2026, 1, 31, 12, 0, 0, 0, time.UTC)
-	d := &deps{stderr: &said, now: func() time.Time { return now }}
-	p := newProgress(d, 2000)
-	p.show(10, "purged", "")
-	require.Empty(t, said.String(), "it may be over soon")
-	p.show(11, "purged", "paused")
-	p.show(12, "purged", "paused")
-	now = now.Add(plainEvery)
-	p.show(1500, "purged", "paused")
-	p.total = 0
-	p.show(1600, "purged", "")
-	p.clear()
-	require.Equal(t, "11 of 2,000 jobs purged, paused\n1,500 of 2,000 jobs purged, paused\n1,600 jobs purged\n", said.String())
-
-	said.Reset()
-	d.errScreen = screen{terminal: true, width: 60}
-	p.total = 2000
-	p.show(1000, "purged", "")
-	p.clear()
-	require.Equal(t, "\r"+strings.Repeat("█", 12)+strings.Repeat("░", 12)+"  50%  1,000 of 2,000 jobs purged\x1b[K"+clearLine, said.String())
 }
 
 func TestAChangeNamesWhatDiffers(t *testing.T) {

@@ -8,6 +8,9 @@ import (
 	"unicode/utf8"
 
 	"github.com/stretchr/testify/require"
+
+	"github.com/penstock/penstock/internal/command"
+	"github.com/penstock/penstock/internal/terminal"
 )
 
 // A command prints anything, in pieces of any size: what is kept of it is its first and
@@ -34,7 +37,7 @@ func FuzzCommandOutput(f *testing.F) {
 		said := last.String()
 		require.LessOrEqual(t, len(said), limit)
 		require.True(t, utf8.ValidString(said))
-		require.False(t, strings.ContainsFunc(said, func(r rune) bool { return r != '\n' && r != '\t' && unsafeRune(r) }))
+		require.False(t, strings.ContainsFunc(said, func(r rune) bool { return r != '\n' && r != '\t' && terminal.UnsafeRune(r) }))
 		failed := newCommandError("ExitError", "exit status 7", last)
 		require.NotEmpty(t, failed.Error())
 		require.NotContains(t, failed.Error(), "\n")
@@ -51,24 +54,24 @@ func FuzzArguments(f *testing.F) {
 	}
 	f.Fuzz(func(t *testing.T, text string) {
 		if id, err := parseID(text); err != nil {
-			require.Equal(t, exitUsage, exitCode(err))
+			require.Equal(t, command.ExitUsage, command.ExitCode(err))
 		} else {
 			again, err := parseID(strconv.FormatInt(id, 10))
 			require.NoError(t, err)
 			require.Equal(t, id, again)
 		}
 		if retry, err := parseRetry(text); err != nil {
-			require.Equal(t, exitUsage, exitCode(err))
+			require.Equal(t, command.ExitUsage, command.ExitCode(err))
 		} else {
 			require.NotNil(t, retry)
 		}
 		if data, err := readData(strings.NewReader(text), "-", "data"); err != nil {
-			require.Equal(t, exitUsage, exitCode(err))
+			require.Equal(t, command.ExitUsage, command.ExitCode(err))
 		} else {
 			require.True(t, json.Valid(data))
 		}
-		for _, shown := range []string{plain(text), wrap(plain(text), 10, 2), escapeUnsafe(text)} {
-			require.False(t, strings.ContainsFunc(shown, func(r rune) bool { return r != '\n' && unsafeRune(r) }), "%q", shown)
+		for _, shown := range []string{terminal.Plain(text), terminal.Wrap(terminal.Plain(text), 10, 2), terminal.EscapeUnsafe(text)} {
+			require.False(t, strings.ContainsFunc(shown, func(r rune) bool { return r != '\n' && terminal.UnsafeRune(r) }), "%q", shown)
 		}
 	})
 }

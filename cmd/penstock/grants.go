@@ -9,6 +9,7 @@ import (
 	"github.com/jackc/pgx/v5"
 	"github.com/spf13/cobra"
 
+	"github.com/penstock/penstock/internal/command"
 	"github.com/penstock/penstock/internal/grants"
 )
 
@@ -24,10 +25,10 @@ next:
 				continue next
 			}
 		}
-		return 0, usagef("grants: --as must be %s, got %q", dutyList, name)
+		return 0, command.Usagef("grants: --as must be %s, got %q", dutyList, name)
 	}
 	if all == 0 {
-		return 0, usagef("grants: say what the role is for: --as %s", dutyList)
+		return 0, command.Usagef("grants: say what the role is for: --as %s", dutyList)
 	}
 	return all, nil
 }
@@ -46,7 +47,7 @@ owner of the schema, after each migration: it may be repeated.
   reporter  reads what queues do, never what jobs or their errors say`,
 		Example: `  penstock grants app --as producer --as worker | psql "$DATABASE_URL"`,
 		Args:    cobra.ExactArgs(1),
-		RunE:    func(_ *cobra.Command, args []string) error { return runGrants(d.stdout, args[0], as) },
+		RunE:    func(_ *cobra.Command, args []string) error { return runGrants(d.Stdout, args[0], as) },
 	}
 	cmd.Flags().StringSliceVar(&as, "as", nil, "what the role is for: "+dutyList+"; may be repeated")
 	return cmd
@@ -61,7 +62,7 @@ func runGrants(out io.Writer, role string, as []string) error {
 	// Postgres would cut a longer name and grant to another role; a line break would
 	// end the comment below.
 	if role == "" || len(role) > 63 || strings.ContainsFunc(role, unicode.IsControl) {
-		return usagef("grants: ROLE must be a role's name, 1 to 63 bytes without control characters, got %q", role)
+		return command.Usagef("grants: ROLE must be a role's name, 1 to 63 bytes without control characters, got %q", role)
 	}
 	quoted := pgx.Identifier{role}.Sanitize()
 

@@ -14,6 +14,7 @@ import (
 	"github.com/jackc/pgx/v5/pgxpool"
 	"github.com/stretchr/testify/require"
 
+	"github.com/penstock/penstock/internal/command"
 	"github.com/penstock/penstock/internal/grants"
 	"github.com/penstock/penstock/internal/testkit"
 )
@@ -98,19 +99,19 @@ func TestEachRoleDoesItsWorkThroughTheCommands(t *testing.T) {
 		as[known.Name] = []string{"DATABASE_URL=" + roleURL(t, db, known.Name), "PATH=/usr/bin:/bin"}
 	}
 
-	enqueued := command(t, as["producer"], "", "enqueue", "q", "n", `"data"`, "--tag", "t", "--idempotency-key", "k", "--max-attempts", "2")
-	require.Equal(t, exitDone, enqueued.code, enqueued.stderr)
+	enqueued := call(t, as["producer"], "", "enqueue", "q", "n", `"data"`, "--tag", "t", "--idempotency-key", "k", "--max-attempts", "2")
+	require.Equal(t, command.ExitDone, enqueued.code, enqueued.stderr)
 	id := strings.TrimSpace(enqueued.stdout)
 
-	worked := command(t, as["worker"], "", "work", "--queue", "q", "--drain", "--", "cat")
-	require.Equal(t, exitDone, worked.code, worked.stderr)
+	worked := call(t, as["worker"], "", "work", "--queue", "q", "--drain", "--", "cat")
+	require.Equal(t, command.ExitDone, worked.code, worked.stderr)
 	require.NotContains(t, worked.stderr, "42501", "upkeep needs more than was granted")
 
-	shown := command(t, as["operator"], "", "job", "get", id)
-	require.Equal(t, exitDone, shown.code, shown.stderr)
+	shown := call(t, as["operator"], "", "job", "get", id)
+	require.Equal(t, command.ExitDone, shown.code, shown.stderr)
 	require.Regexp(t, `state +completed`, shown.stdout)
-	cancelled := command(t, as["operator"], "", "job", "cancel", id)
-	require.Equal(t, exitDone, cancelled.code, cancelled.stderr)
+	cancelled := call(t, as["operator"], "", "job", "cancel", id)
+	require.Equal(t, command.ExitDone, cancelled.code, cancelled.stderr)
 	for _, args := range [][]string{
 		{"dlq", "list"},
 		{"policy", "list"},
@@ -129,18 +130,18 @@ func TestEachRoleDoesItsWorkThroughTheCommands(t *testing.T) {
 		{"queue", "set", "q", "--aging", "0.1"},
 		{"queue", "show", "q"},
 	} {
-		done := command(t, as["operator"], "", args...)
-		require.Equal(t, exitDone, done.code, "%v: %s", args, done.stderr)
+		done := call(t, as["operator"], "", args...)
+		require.Equal(t, command.ExitDone, done.code, "%v: %s", args, done.stderr)
 	}
-	counted := command(t, as["reporter"], "", "queue", "show", "q")
-	require.Equal(t, exitDone, counted.code, counted.stderr)
+	counted := call(t, as["reporter"], "", "queue", "show", "q")
+	require.Equal(t, command.ExitDone, counted.code, counted.stderr)
 	for _, line := range []string{
 		"dlq list", "dlq groups", "dlq stats", "dlq policy q --delay 2h", "dlq purge --older-than 30d --yes", "dlq redrive q --dry-run",
 		"dlq redrive status", "job list", "job explain " + id, "job wait " + id, "job cancel --queue q --yes", "queue list",
 		"queue pause q", "queue resume q", "audit", "verify",
 	} {
-		got := command(t, append(as["operator"], "USER=ann"), "", strings.Fields(line)...)
-		require.Equal(t, exitDone, got.code, "%s: %s", line, got.stderr)
+		got := call(t, append(as["operator"], "USER=ann"), "", strings.Fields(line)...)
+		require.Equal(t, command.ExitDone, got.code, "%s: %s", line, got.stderr)
 	}
 
 	for _, c := range []struct {
@@ -168,8 +169,8 @@ func TestEachRoleDoesItsWorkThroughTheCommands(t *testing.T) {
 		{"worker", []string{"verify"}},
 		{"reporter", []string{"verify"}},
 	} {
-		got := command(t, as[c.who], "", c.args...)
-		require.Equal(t, exitFailed, got.code, "%s %v", c.who, c.args)
+		got := call(t, as[c.who], "", c.args...)
+		require.Equal(t, command.ExitFailed, got.code, "%s %v", c.who, c.args)
 		require.Contains(t, got.stderr, "42501", "%s %v", c.who, c.args)
 		require.Contains(t, got.stderr, "penstock grants", "%s %v", c.who, c.args)
 	}

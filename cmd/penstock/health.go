@@ -11,13 +11,22 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/penstock/penstock"
+	"github.com/penstock/penstock/internal/command"
+	"github.com/penstock/penstock/internal/terminal"
 )
 
-// unwell is the end of `penstock health` when something is wrong: the answer has been
-// printed, and the exit code repeats it for scripts.
-type unwell struct{ status penstock.HealthStatus }
+// unhealthy is the error of `penstock health` when there are issues. The issues have been
+// printed; the exit code repeats the status as monitoring systems read it.
+type unhealthy struct{ status penstock.HealthStatus }
 
-func (u unwell) Error() string { return "health: " + string(u.status) }
+func (u unhealthy) Error() string { return "health: " + string(u.status) }
+
+func (u unhealthy) Answer() int {
+	if u.status == penstock.StatusCritical {
+		return 2
+	}
+	return 1
+}
 
 func newHealth(d *deps) *cobra.Command {
 	cmd := &cobra.Command{
@@ -31,7 +40,7 @@ then nothing is printed on stdout, and stderr says why.`,
 		Args: queueArgs(0, 1), ValidArgsFunction: inOrder(d.queueNames),
 	}
 	cmd.AddCommand(newHealthReports(d), newHealthThresholds(d), newHealthSet(d))
-	return asking(d, cmd, func(ctx context.Context, client *penstock.Client, args []string, asJSON bool) error {
+	return clientCommand(d, cmd, func(ctx context.Context, client *penstock.Client, args []string, asJSON bool) error {
 		if len(args) == 1 {
 			h, err := client.Health.Queue(ctx, args[0])
 			if err != nil {
@@ -50,30 +59,30 @@ then nothing is printed on stdout, and stderr says why.`,
 func answerHealth(d *deps, document any, status penstock.HealthStatus, list []penstock.Health, asJSON bool) error {
 	var err error
 	if asJSON {
-		err = writeJSON(d.stdout, document)
+		err = terminal.WriteJSON(d.Stdout, document)
 	} else {
-		err = writeHealth(d.stdout, d, list)
+		err = writeHealth(d.Stdout, d, list)
 	}
 	if err == nil && status != penstock.StatusHealthy {
-		err = unwell{status}
+		err = unhealthy{status}
 	}
 	return err
 }
 
 func writeHealth(out io.Writer, d *deps, list []penstock.Health) error {
-	overview := table{heads: []string{"QUEUE", "HEALTH", "WAITING", "RUNNING", "DEAD", "ISSUES"}}
+	overview := terminal.Table{Heads: []string{"QUEUE", "HEALTH", "WAITING", "RUNNING", "DEAD", "ISSUES"}}
 	for _, h := range list {
 		var codes []string
 		for _, i := range h.Issues {
 			codes = append(codes, i.Code)
 		}
-		name, waiting, running, dead := dimmed("(database)"), text(""), text(""), text("")
+		name, waiting, running, dead := terminal.Dimmed("(database)"), terminal.Text(""), terminal.Text(""), terminal.Text("")
 		if m := h.Metrics; m != nil {
-			name, waiting, running, dead = text(h.Queue), grouped(m.Waiting), grouped(m.Running), grouped(m.Dead)
+			name, waiting, running, dead = terminal.Text(h.Queue), terminal.Grouped(m.Waiting), terminal.Grouped(m.Running), terminal.Grouped(m.Dead)
 		}
-		overview.add(name, state(string(h.Status)), waiting, running, dead, text(strings.Join(codes, ", ")))
+		overview.Add(name, state(string(h.Status)), waiting, running, dead, terminal.Text(strings.Join(codes, ", ")))
 	}
-	if err := overview.write(out, d.screen); err != nil {
+	if err := overview.Write(out, d.Screen); err != nil {
 		return err
 	}
 	for _, h := range list {
@@ -83,11 +92,11 @@ func writeHealth(out io.Writer, d *deps, list []penstock.Health) error {
 				where = "database"
 			}
 			indent := "  "
-			fmt.Fprintf(out, "\n%s %s: %s\n", d.screen.paint(stateColour(string(i.Severity)), string(i.Severity)), plain(where), plain(i.Message))
+			fmt.Fprintf(out, "\n%s %s: %s\n", d.Screen.Paint(stateColour(string(i.Severity)), string(i.Severity)), terminal.Plain(where), terminal.Plain(i.Message))
 			if i.Detail != "" {
-				fmt.Fprintln(out, indent+d.screen.paint(faint, wrap(plain(i.Detail), d.screen.width, len(indent))))
+				fmt.Fprintln(out, indent+d.Screen.Paint(terminal.Faint, terminal.Wrap(terminal.Plain(i.Detail), d.Screen.Width, len(indent))))
 			}
-			if _, err := fmt.Fprintln(out, indent+wrap(plain(i.Recommendation), d.screen.width, len(indent))); err != nil {
+			if _, err := fmt.Fprintln(out, indent+terminal.Wrap(terminal.Plain(i.Recommendation), d.Screen.Width, len(indent))); err != nil {
 				return err
 			}
 		}
@@ -100,40 +109,40 @@ func newHealthReports(d *deps) *cobra.Command {
 	cmd := &cobra.Command{
 		Use: "reports [QUEUE]", Short: "List the health reports that are kept, the newest first",
 		Args: queueArgs(0, 1), ValidArgsFunction: inOrder(d.queueNames),
-		PreRunE: func(cmd *cobra.Command, _ []string) error { return p.begin(cmd, d.now()) },
+		PreRunE: func(cmd *cobra.Command, _ []string) error { return p.begin(cmd, d.Now()) },
 	}
 	p.bind(cmd)
-	return asking(d, cmd, func(ctx context.Context, client *penstock.Client, args []string, asJSON bool) error {
+	return clientCommand(d, cmd, func(ctx context.Context, client *penstock.Client, args []string, asJSON bool) error {
 		page, err := client.Health.Reports(ctx, penstock.HealthReportQuery{Queue: first(args), Limit: p.limit, Cursor: p.cursor})
 		if err != nil {
 			return err
 		}
 		if asJSON {
-			return writeJSON(d.stdout, struct {
+			return terminal.WriteJSON(d.Stdout, struct {
 				Reports []penstock.HealthReport `json:"reports"`
 				Next    string                  `json:"next,omitempty"`
 			}{page.Items, page.Next})
 		}
 		if len(page.Items) == 0 {
-			_, err := fmt.Fprintln(d.stdout, "No report is kept yet: the task health-reports makes them.")
+			_, err := fmt.Fprintln(d.Stdout, "No report is kept yet: the task health-reports makes them.")
 			return err
 		}
-		list := table{heads: []string{"WHEN", "QUEUE", "HEALTH", "ISSUES"}}
+		list := terminal.Table{Heads: []string{"WHEN", "QUEUE", "HEALTH", "ISSUES"}}
 		for _, r := range page.Items {
-			name := text(r.Queue)
+			name := terminal.Text(r.Queue)
 			if r.Queue == "" {
-				name = dimmed("(database)")
+				name = terminal.Dimmed("(database)")
 			}
 			var messages []string
 			for _, i := range r.Issues {
 				messages = append(messages, i.Message)
 			}
-			list.add(dimmed(ago(r.At, d.now())), name, state(string(r.Status)), text(strings.Join(messages, "; ")))
+			list.Add(terminal.Dimmed(terminal.Ago(r.At, d.Now())), name, state(string(r.Status)), terminal.Text(strings.Join(messages, "; ")))
 		}
-		if err := list.write(d.stdout, d.screen); err != nil {
+		if err := list.Write(d.Stdout, d.Screen); err != nil {
 			return err
 		}
-		return writeNext(d.stdout, len(page.Items), page.Next)
+		return writeNext(d.Stdout, len(page.Items), page.Next)
 	})
 }
 
@@ -152,7 +161,7 @@ func newHealthThresholds(d *deps) *cobra.Command {
 		Use: "thresholds QUEUE", Short: "Show what a queue's health is held against ('*': every queue)",
 		Args: queueArgs(1, 1), ValidArgsFunction: inOrder(d.queueNames),
 	}
-	return asking(d, cmd, func(ctx context.Context, client *penstock.Client, args []string, asJSON bool) error {
+	return clientCommand(d, cmd, func(ctx context.Context, client *penstock.Client, args []string, asJSON bool) error {
 		return runHealthThresholds(ctx, d, client, args[0], asJSON)
 	})
 }
@@ -163,21 +172,23 @@ func runHealthThresholds(ctx context.Context, d *deps, client *penstock.Client, 
 		return err
 	}
 	if asJSON {
-		return writeJSON(d.stdout, t)
+		return terminal.WriteJSON(d.Stdout, t)
 	}
-	both := func(warning, critical any) cell { return text(fmt.Sprintf("%v, critical %v", warning, critical)) }
-	var f facts
-	f.add("queue", text(t.Queue))
-	f.add("looks at", text(fmt.Sprintf("the last %s, of %d attempts or more", exact(time.Duration(t.Span)), t.LeastAttempts)))
-	f.add("wait objective", text(fmt.Sprintf("%s start within %s", percent(t.WaitShare), exact(time.Duration(t.WaitObjective)))))
-	f.add("success rate below", both(percent(t.SuccessRateWarning), percent(t.SuccessRateCritical)))
-	f.add("load", both(t.LoadWarning, t.LoadCritical))
-	f.add("dead in an hour", both(t.DeadWarning, t.DeadCritical))
-	f.add("running for", both(exact(time.Duration(t.RunningWarning)), exact(time.Duration(t.RunningCritical))))
-	f.add("crashes", both(percent(t.CrashWarning), percent(t.CrashCritical)))
-	f.add("P95 beside its week", both(t.SlowdownWarning, t.SlowdownCritical))
-	f.add("dead of one error", both(t.SpikeWarning, t.SpikeCritical))
-	return f.write(d.stdout, d.screen, "")
+	both := func(warning, critical any) terminal.Cell {
+		return terminal.Text(fmt.Sprintf("%v, critical %v", warning, critical))
+	}
+	var f terminal.Facts
+	f.Add("queue", terminal.Text(t.Queue))
+	f.Add("looks at", terminal.Text(fmt.Sprintf("the last %s, of %d attempts or more", terminal.Exact(time.Duration(t.Span)), t.LeastAttempts)))
+	f.Add("wait objective", terminal.Text(fmt.Sprintf("%s start within %s", percent(t.WaitShare), terminal.Exact(time.Duration(t.WaitObjective)))))
+	f.Add("success rate below", both(percent(t.SuccessRateWarning), percent(t.SuccessRateCritical)))
+	f.Add("load", both(t.LoadWarning, t.LoadCritical))
+	f.Add("dead in an hour", both(t.DeadWarning, t.DeadCritical))
+	f.Add("running for", both(terminal.Exact(time.Duration(t.RunningWarning)), terminal.Exact(time.Duration(t.RunningCritical))))
+	f.Add("crashes", both(percent(t.CrashWarning), percent(t.CrashCritical)))
+	f.Add("P95 beside its week", both(t.SlowdownWarning, t.SlowdownCritical))
+	f.Add("dead of one error", both(t.SpikeWarning, t.SpikeCritical))
+	return f.Write(d.Stdout, d.Screen, "")
 }
 
 func newHealthSet(d *deps) *cobra.Command {
@@ -217,19 +228,19 @@ QUEUE '*' is what every queue falls back on.`,
 		known := append(slices.Clone(spanThresholds), numberThresholds...)
 		for _, name := range reset {
 			if !slices.Contains(known, name) {
-				return usagef("health set: --reset takes %s, got %q", strings.Join(slices.Sorted(slices.Values(known)), ", "), name)
+				return command.Usagef("health set: --reset takes %s, got %q", strings.Join(slices.Sorted(slices.Values(known)), ", "), name)
 			}
 			if _, set := change[argument(name)]; set {
-				return usagef("health set: --%s is both set and reset; leave one out", name)
+				return command.Usagef("health set: --%s is both set and reset; leave one out", name)
 			}
 			change[argument(name)] = nil
 		}
 		if len(change) == 0 {
-			return usagef("health set: say what to set, such as --wait-objective 2s, or what to --reset")
+			return command.Usagef("health set: say what to set, such as --wait-objective 2s, or what to --reset")
 		}
 		return nil
 	}
-	return asking(d, cmd, func(ctx context.Context, client *penstock.Client, args []string, asJSON bool) error {
+	return clientCommand(d, cmd, func(ctx context.Context, client *penstock.Client, args []string, asJSON bool) error {
 		if err := client.Health.SetThresholds(ctx, args[0], change); err != nil {
 			return err
 		}

@@ -17,6 +17,8 @@ import (
 
 	"github.com/penstock/penstock"
 	"github.com/penstock/penstock/internal/bull"
+	"github.com/penstock/penstock/internal/command"
+	"github.com/penstock/penstock/internal/terminal"
 )
 
 const (
@@ -26,7 +28,7 @@ const (
 )
 
 func newImport(d *deps) *cobra.Command {
-	return group("import", "Bring jobs over from another queue", newImportBull(d))
+	return command.Group("import", "Bring jobs over from another queue", newImportBull(d))
 }
 
 func newImportBull(d *deps) *cobra.Command {
@@ -46,13 +48,13 @@ first job is enqueued. Finished and repeatable jobs are left out, and counted.`,
 	}
 	cmd.Flags().StringVar(&queue, "queue", "", "enqueue all of them there (default: where each line says)")
 	cmd.Flags().BoolVar(&dryRun, "dry-run", false, "read all lines, say what they are, and enqueue nothing")
-	return asking(d, cmd, func(ctx context.Context, client *penstock.Client, args []string, asJSON bool) error {
+	return clientCommand(d, cmd, func(ctx context.Context, client *penstock.Client, args []string, asJSON bool) error {
 		input, err := openImport(d, args[0])
 		if err != nil {
 			return err
 		}
 		defer input.Close()
-		im := &importer{d: d, client: client, queue: queue, now: d.now(), result: imported{DryRun: dryRun, Notes: map[string]int64{}, Skipped: map[string]int64{}}}
+		im := &importer{d: d, client: client, queue: queue, now: d.Now(), result: imported{DryRun: dryRun, Notes: map[string]int64{}, Skipped: map[string]int64{}}}
 		if err := im.run(ctx, input, args[0] != "-", dryRun); err != nil {
 			return err
 		}
@@ -62,11 +64,11 @@ first job is enqueued. Finished and repeatable jobs are left out, and counted.`,
 
 func openImport(d *deps, name string) (io.ReadCloser, error) {
 	if name == "-" {
-		return io.NopCloser(d.stdin), nil
+		return io.NopCloser(d.Stdin), nil
 	}
 	file, err := os.Open(name)
 	if err != nil {
-		return nil, usagef("import bull: %w", err)
+		return nil, command.Usagef("import bull: %w", err)
 	}
 	return file, nil
 }
@@ -77,7 +79,7 @@ type importer struct {
 	client *penstock.Client
 	queue  string
 	now    time.Time
-	shown  *progress
+	shown  *terminal.Progress
 
 	waiting []penstock.NewJob // to be enqueued, and the lines they came from
 	lines   []int
@@ -95,13 +97,13 @@ type imported struct {
 // run reads a file twice, so that a bad line is found before anything is enqueued;
 // standard input only once.
 func (im *importer) run(ctx context.Context, input io.Reader, twice, dryRun bool) error {
-	im.shown = newProgress(im.d, 0)
-	defer im.shown.clear()
+	im.shown = terminal.NewProgress(im.d.Stderr, im.d.ErrScreen, im.d.Now, 0)
+	defer im.shown.Clear()
 	if file, ok := input.(io.Seeker); ok && twice && !dryRun {
 		if err := im.read(ctx, input, func([]penstock.NewJob) error { return nil }); err != nil {
 			return err
 		}
-		im.shown = newProgress(im.d, im.result.Jobs)
+		im.shown = terminal.NewProgress(im.d.Stderr, im.d.ErrScreen, im.d.Now, im.result.Jobs)
 		im.result = imported{Notes: map[string]int64{}, Skipped: map[string]int64{}}
 		if _, err := file.Seek(0, io.SeekStart); err != nil {
 			return fmt.Errorf("read the file again: %w", err)
@@ -168,13 +170,13 @@ func (im *importer) flush(ctx context.Context, enqueue func([]penstock.NewJob) e
 	}
 	im.result.Jobs += int64(len(im.waiting))
 	im.waiting, im.lines = im.waiting[:0], im.lines[:0]
-	im.shown.show(im.result.Jobs, "read", "")
+	im.shown.Show(im.result.Jobs, "read", "")
 	return nil
 }
 
 // failed is a line that cannot be taken.
 func (im *importer) failed(line int, err error) error {
-	return usagef("import bull: line %d: %w%s", line, err, im.before())
+	return command.Usagef("import bull: line %d: %w%s", line, err, im.before())
 }
 
 // before says what is in already when an import ends early.
@@ -182,27 +184,27 @@ func (im *importer) before() string {
 	if im.result.Jobs == 0 || im.result.DryRun {
 		return ""
 	}
-	return fmt.Sprintf("; %s before it are in, and are not enqueued again when the import is repeated", plural(im.result.Jobs, "job"))
+	return fmt.Sprintf("; %s before it are in, and are not enqueued again when the import is repeated", terminal.Plural(im.result.Jobs, "job"))
 }
 
 func (r imported) write(d *deps, asJSON bool) error {
 	if asJSON {
-		return writeJSON(d.stdout, r)
+		return terminal.WriteJSON(d.Stdout, r)
 	}
 	verb := "Imported"
 	if r.DryRun {
 		verb = "Would import"
 	}
-	fmt.Fprintf(d.stdout, "%s %s.\n", verb, plural(r.Jobs, "job"))
+	fmt.Fprintf(d.Stdout, "%s %s.\n", verb, terminal.Plural(r.Jobs, "job"))
 	for _, why := range slices.Sorted(maps.Keys(r.Skipped)) {
-		fmt.Fprintf(d.stdout, "Left out %s, %s.\n", plural(r.Skipped[why], "job"), why)
+		fmt.Fprintf(d.Stdout, "Left out %s, %s.\n", terminal.Plural(r.Skipped[why], "job"), why)
 	}
 	if len(r.Notes) > 0 {
 		var all []string
 		for _, note := range slices.Sorted(maps.Keys(r.Notes)) {
-			all = append(all, fmt.Sprintf("%s (%s)", plain(note), plural(r.Notes[note], "job")))
+			all = append(all, fmt.Sprintf("%s (%s)", terminal.Plain(note), terminal.Plural(r.Notes[note], "job")))
 		}
-		fmt.Fprintf(d.stdout, "Without a counterpart, and left out: %s.\n", strings.Join(all, ", "))
+		fmt.Fprintf(d.Stdout, "Without a counterpart, and left out: %s.\n", strings.Join(all, ", "))
 	}
 	return nil
 }

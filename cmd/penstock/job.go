@@ -13,10 +13,12 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/penstock/penstock"
+	"github.com/penstock/penstock/internal/command"
+	"github.com/penstock/penstock/internal/terminal"
 )
 
 func newJob(d *deps) *cobra.Command {
-	return group("job", "Find jobs, look at them, move or stop them",
+	return command.Group("job", "Find jobs, look at them, move or stop them",
 		newJobGet(d), newJobList(d), newJobExplain(d), newJobWait(d),
 		newJobCancel(d), newJobReprioritize(d), newJobReschedule(d), newJobRunNow(d), newJobDeadLetter(d))
 }
@@ -35,7 +37,7 @@ func jobID(_ *cobra.Command, args []string) error {
 func parseID(text string) (int64, error) {
 	id, err := strconv.ParseInt(text, 10, 64)
 	if err != nil || id <= 0 {
-		return 0, usagef("a job id is a whole number, as `penstock enqueue` prints it, got %q", text)
+		return 0, command.Usagef("a job id is a whole number, as `penstock enqueue` prints it, got %q", text)
 	}
 	return id, nil
 }
@@ -47,8 +49,8 @@ func newJobExplain(d *deps) *cobra.Command {
 claim from taking the job; a note only bears on when it is its turn.`,
 		Args: jobID,
 	}
-	return asking(d, cmd, func(ctx context.Context, client *penstock.Client, args []string, asJSON bool) error {
-		return runJobExplain(ctx, d, client, d.stdout, args, asJSON)
+	return clientCommand(d, cmd, func(ctx context.Context, client *penstock.Client, args []string, asJSON bool) error {
+		return runJobExplain(ctx, d, client, d.Stdout, args, asJSON)
 	})
 }
 
@@ -62,27 +64,27 @@ func runJobExplain(ctx context.Context, d *deps, client *penstock.Client, out io
 		return err
 	}
 	if asJSON {
-		return writeJSON(out, e)
+		return terminal.WriteJSON(out, e)
 	}
-	fmt.Fprintf(out, "Job %d, %s of queue %s, is %s.\n", e.JobID, plain(e.Name), plain(e.Queue),
-		d.screen.paint(stateColour(string(e.State)), plain(string(e.State))))
+	fmt.Fprintf(out, "Job %d, %s of queue %s, is %s.\n", e.JobID, terminal.Plain(e.Name), terminal.Plain(e.Queue),
+		d.Screen.Paint(stateColour(string(e.State)), terminal.Plain(string(e.State))))
 	if e.Claimable {
 		fmt.Fprintln(out, "Nothing blocks it: the next claim with room for it takes it.")
 	}
 	for _, r := range e.Reasons {
-		mark, colour := "note  ", yellow
+		mark, colour := "note  ", terminal.Yellow
 		if r.Blocks {
-			mark, colour = "blocks", red
+			mark, colour = "blocks", terminal.Red
 		}
 		if r.Code == "running" || r.Code == "finished" || r.Code == "redriven" || r.Code == "purged" {
-			mark, colour = "note  ", faint // not a hindrance, but how it stands
+			mark, colour = "note  ", terminal.Faint // not a hindrance, but how it stands
 		}
 		said := r.Message
 		if when := factTime(r.Facts); !when.IsZero() {
-			said += " (" + ago(when, d.now()) + ")"
+			said += " (" + terminal.Ago(when, d.Now()) + ")"
 		}
 		const indent = 10
-		fmt.Fprintf(out, "  %s  %s\n", d.screen.paint(colour, mark), wrap(plain(said), max(d.screen.width-indent, 0), indent))
+		fmt.Fprintf(out, "  %s  %s\n", d.Screen.Paint(colour, mark), terminal.Wrap(terminal.Plain(said), max(d.Screen.Width-indent, 0), indent))
 	}
 	return nil
 }
@@ -110,12 +112,12 @@ completed, and 1 otherwise or when --timeout came first.`,
 	cmd.Flags().Var(&timeout, "timeout", "how long to wait (default: for ever)")
 	cmd.PreRunE = func(cmd *cobra.Command, _ []string) error {
 		if timeout < 0 || timeout == 0 && cmd.Flags().Changed("timeout") {
-			return usagef("job wait: --timeout must be positive, got %s", time.Duration(timeout))
+			return command.Usagef("job wait: --timeout must be positive, got %s", time.Duration(timeout))
 		}
 		return nil
 	}
-	return asking(d, cmd, func(ctx context.Context, client *penstock.Client, args []string, asJSON bool) error {
-		return runJobWait(ctx, d, client, d.stdout, args, time.Duration(timeout), asJSON)
+	return clientCommand(d, cmd, func(ctx context.Context, client *penstock.Client, args []string, asJSON bool) error {
+		return runJobWait(ctx, d, client, d.Stdout, args, time.Duration(timeout), asJSON)
 	})
 }
 
@@ -142,7 +144,7 @@ func runJobWait(ctx context.Context, d *deps, client *penstock.Client, out io.Wr
 	}
 	job, err := client.Wait(within, id)
 	if errors.Is(err, context.DeadlineExceeded) && ctx.Err() == nil {
-		return fmt.Errorf("job %d has not ended within %s: `penstock job explain %d` says why", id, exact(timeout), id)
+		return fmt.Errorf("job %d has not ended within %s: `penstock job explain %d` says why", id, terminal.Exact(timeout), id)
 	} else if err != nil {
 		return err
 	}
@@ -162,18 +164,18 @@ func runJobWait(ctx context.Context, d *deps, client *penstock.Client, out io.Wr
 
 func writeEnding(out io.Writer, d *deps, end ending, asJSON bool) error {
 	if asJSON {
-		return writeJSON(out, end)
+		return terminal.WriteJSON(out, end)
 	}
-	var f facts
-	f.add("state", state(string(end.State)))
-	f.add("result", text(compact(end.Result)))
+	var f terminal.Facts
+	f.Add("state", state(string(end.State)))
+	f.Add("result", terminal.Text(compact(end.Result)))
 	if end.ErrorClass != "" {
-		f.add("error", text(end.ErrorClass+": "+end.Error))
+		f.Add("error", terminal.Text(end.ErrorClass+": "+end.Error))
 	}
 	if end.RedrivenAs != 0 {
-		f.add("redriven", text(fmt.Sprintf("as job %d", end.RedrivenAs)))
+		f.Add("redriven", terminal.Text(fmt.Sprintf("as job %d", end.RedrivenAs)))
 	}
-	return f.write(out, d.screen, "")
+	return f.Write(out, d.Screen, "")
 }
 
 // compact is JSON on one line; what is not JSON stays as it is.

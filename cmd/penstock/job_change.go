@@ -9,6 +9,8 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/penstock/penstock"
+	"github.com/penstock/penstock/internal/command"
+	"github.com/penstock/penstock/internal/terminal"
 )
 
 // countMost is where counting for a question stops: nobody decides by the rest.
@@ -45,21 +47,21 @@ func changing(d *deps, cmd *cobra.Command, c change, check func() error) *cobra.
 			filtered = filtered || cmd.Flags().Changed(name)
 		}
 		if filtered && len(args) == 1 {
-			return usagef("%s: give one job id or filters, not both", verb(cmd))
+			return command.Usagef("%s: give one job id or filters, not both", verb(cmd))
 		}
 		if !anyChanged(cmd, jobFlagNames) && len(args) == 0 {
-			return usagef("%s: give one job id, or filters such as --queue and --name", verb(cmd))
+			return command.Usagef("%s: give one job id, or filters such as --queue and --name", verb(cmd))
 		}
 		if err := f.checkState(cmd, c.states); err != nil {
 			return err
 		}
 		return check()
 	}
-	return asking(d, cmd, func(ctx context.Context, client *penstock.Client, args []string, asJSON bool) error {
+	return clientCommand(d, cmd, func(ctx context.Context, client *penstock.Client, args []string, asJSON bool) error {
 		if len(args) == 1 {
-			return runChangeOne(ctx, client, d.stdout, c, args[0], asJSON)
+			return runChangeOne(ctx, client, d.Stdout, c, args[0], asJSON)
 		}
-		return runChangeMany(ctx, d, cmd, client, c, f.filter(d.now()), dryRun, yes, asJSON)
+		return runChangeMany(ctx, d, cmd, client, c, f.filter(d.Now()), dryRun, yes, asJSON)
 	})
 }
 
@@ -82,7 +84,7 @@ func runChangeOne(ctx context.Context, client *penstock.Client, out io.Writer, c
 		return err
 	}
 	if asJSON {
-		return writeJSON(out, document)
+		return terminal.WriteJSON(out, document)
 	}
 	_, err = fmt.Fprintf(out, "Job %d %s.\n", id, said)
 	return err
@@ -104,23 +106,23 @@ func runChangeMany(ctx context.Context, d *deps, cmd *cobra.Command, client *pen
 	}
 	var total int64
 	if found.Jobs > 0 {
-		if err := sure(ctx, d, cmd, yes, fmt.Sprintf(c.would, found)); err != nil {
+		if err := confirm(ctx, d, cmd, yes, fmt.Sprintf(c.would, found)); err != nil {
 			return err
 		}
 		if total, err = changeAll(ctx, d, client, c, filter, states, found); err != nil {
-			return fmt.Errorf("after %s: %w", plural(total, "job"), err)
+			return fmt.Errorf("after %s: %w", terminal.Plural(total, "job"), err)
 		}
 	}
 	if asJSON {
-		return writeJSON(d.stdout, struct {
+		return terminal.WriteJSON(d.Stdout, struct {
 			Changed int64 `json:"changed"`
 		}{total})
 	}
 	if total == 0 {
-		_, err = fmt.Fprintln(d.stdout, "No job matches; nothing was changed.")
+		_, err = fmt.Fprintln(d.Stdout, "No job matches; nothing was changed.")
 		return err
 	}
-	_, err = fmt.Fprintf(d.stdout, "%s %s.\n", plural(total, "job"), c.did)
+	_, err = fmt.Fprintf(d.Stdout, "%s %s.\n", terminal.Plural(total, "job"), c.did)
 	return err
 }
 
@@ -129,11 +131,11 @@ func changeAll(ctx context.Context, d *deps, client *penstock.Client, c change, 
 	if !found.Capped {
 		expected = int64(found.Jobs)
 	}
-	shown := newProgress(d, expected)
-	defer shown.clear()
+	shown := terminal.NewProgress(d.Stderr, d.ErrScreen, d.Now, expected)
+	defer shown.Clear()
 	for _, state := range states {
 		filter.State = state
-		n, err := client.ChangeJobs(ctx, c.action, filter, c.argument(), func(n int64) { shown.show(total+n, "changed", "") })
+		n, err := client.ChangeJobs(ctx, c.action, filter, c.argument(), func(n int64) { shown.Show(total+n, "changed", "") })
 		total += n
 		if err != nil {
 			return total, err
@@ -175,24 +177,24 @@ func findJobs(ctx context.Context, client *penstock.Client, filter penstock.JobF
 // String is "1 job", "12 jobs" or "10,000+ jobs".
 func (f foundJobs) String() string {
 	if f.Capped {
-		return thousands(int64(f.Jobs)) + "+ jobs"
+		return terminal.Thousands(int64(f.Jobs)) + "+ jobs"
 	}
-	return plural(f.Jobs, "job")
+	return terminal.Plural(f.Jobs, "job")
 }
 
 func (f foundJobs) write(d *deps, c change, several, asJSON bool) error {
 	if asJSON {
-		return writeJSON(d.stdout, f)
+		return terminal.WriteJSON(d.Stdout, f)
 	}
 	if f.Jobs == 0 {
-		_, err := fmt.Fprintln(d.stdout, "No job matches: there is nothing to change.")
+		_, err := fmt.Fprintln(d.Stdout, "No job matches: there is nothing to change.")
 		return err
 	}
-	fmt.Fprintf(d.stdout, "This would "+c.would+".\n", f)
+	fmt.Fprintf(d.Stdout, "This would "+c.would+".\n", f)
 	if len(f.Sample) < f.Jobs {
-		fmt.Fprintln(d.stdout, "Some of them:")
+		fmt.Fprintln(d.Stdout, "Some of them:")
 	}
-	return jobTable(d, f.Sample, several).write(d.stdout, d.screen)
+	return jobTable(d, f.Sample, several).Write(d.Stdout, d.Screen)
 }
 
 // notWaiting says why a job that is not waiting was left alone.

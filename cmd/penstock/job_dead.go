@@ -7,6 +7,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/penstock/penstock"
+	"github.com/penstock/penstock/internal/terminal"
 )
 
 func newJobDeadLetter(d *deps) *cobra.Command {
@@ -17,7 +18,7 @@ func newJobDeadLetter(d *deps) *cobra.Command {
 		Args:    jobID,
 	}
 	cmd.Flags().StringVar(&why, "message", "", "why, for whoever finds it there")
-	return asking(d, cmd, func(ctx context.Context, client *penstock.Client, args []string, asJSON bool) error {
+	return clientCommand(d, cmd, func(ctx context.Context, client *penstock.Client, args []string, asJSON bool) error {
 		id, err := parseID(args[0])
 		if err != nil {
 			return err
@@ -29,9 +30,9 @@ func newJobDeadLetter(d *deps) *cobra.Command {
 			return err
 		}
 		if asJSON {
-			return writeJSON(d.stdout, shown)
+			return terminal.WriteJSON(d.Stdout, shown)
 		}
-		_, err = fmt.Fprintf(d.stdout, "Job %d %s.\n", id, said)
+		_, err = fmt.Fprintf(d.Stdout, "Job %d %s.\n", id, said)
 		return err
 	})
 }

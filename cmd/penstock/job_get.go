@@ -12,6 +12,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/penstock/penstock"
+	"github.com/penstock/penstock/internal/terminal"
 )
 
 func newJobGet(d *deps) *cobra.Command {
@@ -19,8 +20,8 @@ func newJobGet(d *deps) *cobra.Command {
 		Use: "get ID", Short: "Show a job: what was asked, where it is, how its attempts went",
 		Args: jobID,
 	}
-	return asking(d, cmd, func(ctx context.Context, client *penstock.Client, args []string, asJSON bool) error {
-		return runJobGet(ctx, d, client, d.stdout, args, asJSON)
+	return clientCommand(d, cmd, func(ctx context.Context, client *penstock.Client, args []string, asJSON bool) error {
+		return runJobGet(ctx, d, client, d.Stdout, args, asJSON)
 	})
 }
 
@@ -34,45 +35,45 @@ func runJobGet(ctx context.Context, d *deps, client *penstock.Client, out io.Wri
 		return err
 	}
 	if asJSON {
-		return writeJSON(out, job)
+		return terminal.WriteJSON(out, job)
 	}
 	return writeJob(out, d, job)
 }
 
 func writeJob(out io.Writer, d *deps, job *penstock.JobInfo) error {
-	now := d.now()
-	var f facts
-	f.add("job", number(job.ID))
-	f.add("queue", text(job.Queue))
-	f.add("name", text(job.Name))
-	f.add("state", state(string(job.State)))
+	now := d.Now()
+	var f terminal.Facts
+	f.Add("job", terminal.Number(job.ID))
+	f.Add("queue", terminal.Text(job.Queue))
+	f.Add("name", terminal.Text(job.Name))
+	f.Add("state", state(string(job.State)))
 	if job.CancelRequested {
-		f.add("cancel", state("cancelling"))
+		f.Add("cancel", state("cancelling"))
 	}
-	f.add("progress", text(progressText(job)))
-	f.add("priority", number(job.Priority))
-	f.add("attempts", text(fmt.Sprintf("%d, %d failed", job.Attempt, job.Failures)))
-	f.add("enqueued", text(ago(job.EnqueuedAt, now)))
+	f.Add("progress", terminal.Text(progressText(job)))
+	f.Add("priority", terminal.Number(job.Priority))
+	f.Add("attempts", terminal.Text(fmt.Sprintf("%d, %d failed", job.Attempt, job.Failures)))
+	f.Add("enqueued", terminal.Text(terminal.Ago(job.EnqueuedAt, now)))
 	label, when := whenText(job, now)
-	f.add(label, text(when))
+	f.Add(label, terminal.Text(when))
 	if job.ExpiresAt != nil && job.FinishedAt == nil {
-		f.add("expires", text(ago(*job.ExpiresAt, now)))
+		f.Add("expires", terminal.Text(terminal.Ago(*job.ExpiresAt, now)))
 	}
-	f.add("tags", text(strings.Join(job.Tags, ", ")))
+	f.Add("tags", terminal.Text(strings.Join(job.Tags, ", ")))
 	if job.State == penstock.DeadState {
-		f.add("entry", text(fmt.Sprintf("dlq_%d_%d", job.ID, job.Attempt)))
+		f.Add("entry", terminal.Text(fmt.Sprintf("dlq_%d_%d", job.ID, job.Attempt)))
 	}
 	if job.OriginID != 0 {
-		f.add("redriven", text(fmt.Sprintf("from job %d, generation %d", job.OriginID, job.Generation)))
+		f.Add("redriven", terminal.Text(fmt.Sprintf("from job %d, generation %d", job.OriginID, job.Generation)))
 	}
 	if job.RedrivenAs != 0 {
-		f.add("redriven", text(fmt.Sprintf("as job %d", job.RedrivenAs)))
+		f.Add("redriven", terminal.Text(fmt.Sprintf("as job %d", job.RedrivenAs)))
 	}
 	if len(job.Descendants) > 1 {
-		f.add("descendants", text(joinIDs(job.Descendants)))
+		f.Add("descendants", terminal.Text(joinIDs(job.Descendants)))
 	}
-	f.add("data", text(compact(job.Data)))
-	if err := f.write(out, d.screen, ""); err != nil || len(job.Attempts) == 0 {
+	f.Add("data", terminal.Text(compact(job.Data)))
+	if err := f.Write(out, d.Screen, ""); err != nil || len(job.Attempts) == 0 {
 		return err
 	}
 	fmt.Fprintln(out)
@@ -83,11 +84,11 @@ func writeJob(out io.Writer, d *deps, job *penstock.JobInfo) error {
 func whenText(job *penstock.JobInfo, now time.Time) (label, when string) {
 	switch {
 	case job.FinishedAt != nil:
-		return "finished", ago(*job.FinishedAt, now)
+		return "finished", terminal.Ago(*job.FinishedAt, now)
 	case job.ClaimedAt != nil:
-		return "running", "for " + span(max(now.Sub(*job.ClaimedAt), 0))
+		return "running", "for " + terminal.Span(max(now.Sub(*job.ClaimedAt), 0))
 	}
-	return "due", ago(job.RunAt, now)
+	return "due", terminal.Ago(job.RunAt, now)
 }
 
 func progressText(job *penstock.JobInfo) string {
@@ -110,26 +111,26 @@ func joinIDs(ids []int64) string {
 }
 
 func writeAttempts(out io.Writer, d *deps, attempts []penstock.AttemptInfo) error {
-	list := table{heads: []string{"ATTEMPT", "OUTCOME", "ENDED", "WAITED", "RAN", "WORKER", "SAID"}}
+	list := terminal.Table{Heads: []string{"ATTEMPT", "OUTCOME", "ENDED", "WAITED", "RAN", "WORKER", "SAID"}}
 	for _, a := range attempts {
 		waited, ran, by := "", "", ""
 		if a.Wait != nil && a.Ran != nil {
-			waited, ran = span(max(time.Duration(*a.Wait), 0)), span(max(time.Duration(*a.Ran), 0))
+			waited, ran = terminal.Span(max(time.Duration(*a.Wait), 0)), terminal.Span(max(time.Duration(*a.Ran), 0))
 		}
 		if a.WorkerID != 0 {
 			by = strconv.FormatInt(a.WorkerID, 10)
 		}
-		list.add(number(a.Attempt), state(a.Outcome), dimmed(ago(a.FinishedAt, d.now())), text(waited), text(ran),
-			text(by), text(saidText(a)))
+		list.Add(terminal.Number(a.Attempt), state(a.Outcome), terminal.Dimmed(terminal.Ago(a.FinishedAt, d.Now())), terminal.Text(waited), terminal.Text(ran),
+			terminal.Text(by), terminal.Text(saidText(a)))
 	}
-	if err := list.write(out, d.screen); err != nil {
+	if err := list.Write(out, d.Screen); err != nil {
 		return err
 	}
 	for _, a := range slices.Backward(attempts) {
 		if a.Detail == "" {
 			continue
 		}
-		_, err := fmt.Fprintf(out, "\n%s\n%s\n", d.screen.paint(faint, fmt.Sprintf("What attempt %d left:", a.Attempt)), plainLines(a.Detail))
+		_, err := fmt.Fprintf(out, "\n%s\n%s\n", d.Screen.Paint(terminal.Faint, fmt.Sprintf("What attempt %d left:", a.Attempt)), terminal.PlainLines(a.Detail))
 		return err
 	}
 	return nil
@@ -164,21 +165,21 @@ func newJobList(d *deps) *cobra.Command {
 		if err := f.checkState(cmd, jobStates); err != nil {
 			return err
 		}
-		return p.begin(cmd, d.now())
+		return p.begin(cmd, d.Now())
 	}
-	return asking(d, cmd, func(ctx context.Context, client *penstock.Client, _ []string, asJSON bool) error {
+	return clientCommand(d, cmd, func(ctx context.Context, client *penstock.Client, _ []string, asJSON bool) error {
 		page, err := client.Jobs(ctx, penstock.JobQuery{Filter: f.filter(p.asked), Limit: p.limit, Cursor: p.cursor})
 		if err != nil {
 			return err
 		}
 		page.Next = p.next(page.Next, f.since, f.until)
-		return writeJobs(d.stdout, d, page, f.queue == "", asJSON)
+		return writeJobs(d.Stdout, d, page, f.queue == "", asJSON)
 	})
 }
 
 func writeJobs(out io.Writer, d *deps, page penstock.Page[penstock.JobInfo], several, asJSON bool) error {
 	if asJSON {
-		return writeJSON(out, struct {
+		return terminal.WriteJSON(out, struct {
 			Jobs []penstock.JobInfo `json:"jobs"`
 			Next string             `json:"next,omitempty"`
 		}{page.Items, page.Next})
@@ -187,26 +188,26 @@ func writeJobs(out io.Writer, d *deps, page penstock.Page[penstock.JobInfo], sev
 		_, err := fmt.Fprintln(out, "No job matches.")
 		return err
 	}
-	if err := jobTable(d, page.Items, several).write(out, d.screen); err != nil {
+	if err := jobTable(d, page.Items, several).Write(out, d.Screen); err != nil {
 		return err
 	}
 	return writeNext(out, len(page.Items), page.Next)
 }
 
 // jobTable lists jobs; with the queue's column when they are of several.
-func jobTable(d *deps, jobs []penstock.JobInfo, several bool) *table {
-	list := &table{heads: []string{"JOB", "NAME", "STATE", "WHEN", "PRIORITY", "DATA"}}
+func jobTable(d *deps, jobs []penstock.JobInfo, several bool) *terminal.Table {
+	list := &terminal.Table{Heads: []string{"JOB", "NAME", "STATE", "WHEN", "PRIORITY", "DATA"}}
 	if several {
-		list.heads = slices.Insert(list.heads, 1, "QUEUE")
+		list.Heads = slices.Insert(list.Heads, 1, "QUEUE")
 	}
 	for i := range jobs {
 		j := &jobs[i]
-		_, when := whenText(j, d.now())
-		row := []cell{number(j.ID), text(j.Name), state(string(j.State)), dimmed(when), number(j.Priority), text(compact(j.Data))}
+		_, when := whenText(j, d.Now())
+		row := []terminal.Cell{terminal.Number(j.ID), terminal.Text(j.Name), state(string(j.State)), terminal.Dimmed(when), terminal.Number(j.Priority), terminal.Text(compact(j.Data))}
 		if several {
-			row = slices.Insert(row, 1, text(j.Queue))
+			row = slices.Insert(row, 1, terminal.Text(j.Queue))
 		}
-		list.add(row...)
+		list.Add(row...)
 	}
 	return list
 }

@@ -7,6 +7,8 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/penstock/penstock"
+	"github.com/penstock/penstock/internal/command"
+	"github.com/penstock/penstock/internal/terminal"
 )
 
 // Jobs that wait, in an order that misses none: what falls due meanwhile is met later.
@@ -58,7 +60,7 @@ func newJobReprioritize(d *deps) *cobra.Command {
 		argument: func() string { return to },
 	}, func() error {
 		if !cmd.Flags().Changed("priority") {
-			return usagef("job reprioritize: say the priority: --priority low, normal, high, critical, or a weight from 1 to 100")
+			return command.Usagef("job reprioritize: say the priority: --priority low, normal, high, critical, or a weight from 1 to 100")
 		}
 		return nil
 	})
@@ -78,22 +80,22 @@ func newJobReschedule(d *deps) *cobra.Command {
 	return changing(d, cmd, change{
 		action: penstock.ActionReschedule, states: waitingStates, would: "reschedule %s", did: "rescheduled",
 		one: func(ctx context.Context, client *penstock.Client, id int64) (string, any, error) {
-			return moved("is due "+ago(at, d.now()), func(ctx context.Context, client *penstock.Client, id int64) (bool, error) {
+			return moved("is due "+terminal.Ago(at, d.Now()), func(ctx context.Context, client *penstock.Client, id int64) (bool, error) {
 				return client.Reschedule(ctx, id, at)
 			})(ctx, client, id)
 		},
 		argument: func() string { return rfc3339(at) },
 	}, func() (err error) {
 		if cmd.Flags().Changed("run-at") == cmd.Flags().Changed("delay") {
-			return usagef("job reschedule: say when: --run-at or --delay, one of them")
+			return command.Usagef("job reschedule: say when: --run-at or --delay, one of them")
 		}
-		at = d.now().Add(time.Duration(delay))
+		at = d.Now().Add(time.Duration(delay))
 		if delay < 0 {
-			return usagef("job reschedule: --delay must be 0 or more, got %s", time.Duration(delay))
+			return command.Usagef("job reschedule: --delay must be 0 or more, got %s", time.Duration(delay))
 		}
 		if runAt != "" {
 			if at, err = time.Parse(time.RFC3339, runAt); err != nil {
-				return usagef("job reschedule: --run-at must be a time such as 2026-01-31T12:00:00Z, got %q", runAt)
+				return command.Usagef("job reschedule: --run-at must be a time such as 2026-01-31T12:00:00Z, got %q", runAt)
 			}
 		}
 		return nil

@@ -9,16 +9,18 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/penstock/penstock"
+	"github.com/penstock/penstock/internal/command"
+	"github.com/penstock/penstock/internal/terminal"
 )
 
 func newLevel(d *deps) *cobra.Command {
-	return group("level", "See and change the names of priority weights", newLevelList(d), newLevelSet(d), newLevelRemove(d))
+	return command.Group("level", "See and change the names of priority weights", newLevelList(d), newLevelSet(d), newLevelRemove(d))
 }
 
 func newLevelList(d *deps) *cobra.Command {
 	cmd := &cobra.Command{Use: "list", Short: "List the levels by their weight", Args: cobra.NoArgs}
-	return asking(d, cmd, func(ctx context.Context, client *penstock.Client, _ []string, asJSON bool) error {
-		return runLevelList(ctx, d, client, d.stdout, asJSON)
+	return clientCommand(d, cmd, func(ctx context.Context, client *penstock.Client, _ []string, asJSON bool) error {
+		return runLevelList(ctx, d, client, d.Stdout, asJSON)
 	})
 }
 
@@ -28,15 +30,15 @@ func runLevelList(ctx context.Context, d *deps, client *penstock.Client, out io.
 		return err
 	}
 	if asJSON {
-		return writeJSON(out, struct {
+		return terminal.WriteJSON(out, struct {
 			Levels []penstock.PriorityLevel `json:"levels"`
 		}{levels})
 	}
-	list := table{heads: []string{"WEIGHT", "LEVEL"}}
+	list := terminal.Table{Heads: []string{"WEIGHT", "LEVEL"}}
 	for _, l := range levels {
-		list.add(number(l.Weight), text(l.Level))
+		list.Add(terminal.Number(l.Weight), terminal.Text(l.Level))
 	}
-	return list.write(out, d.screen)
+	return list.Write(out, d.Screen)
 }
 
 func newLevelSet(d *deps) *cobra.Command {
@@ -48,36 +50,36 @@ func newLevelSet(d *deps) *cobra.Command {
 	cmd.PreRunE = func(_ *cobra.Command, args []string) (err error) {
 		weight, err = strconv.Atoi(args[1])
 		if err != nil || weight < 1 || weight > 100 {
-			return usagef("level set: WEIGHT must be 1 to 100, got %q", args[1])
+			return command.Usagef("level set: WEIGHT must be 1 to 100, got %q", args[1])
 		}
 		return nil
 	}
-	return asking(d, cmd, func(ctx context.Context, client *penstock.Client, args []string, asJSON bool) error {
+	return clientCommand(d, cmd, func(ctx context.Context, client *penstock.Client, args []string, asJSON bool) error {
 		if err := client.Priorities.SetLevel(ctx, penstock.PriorityLevel{Level: args[0], Weight: weight}); err != nil {
 			return err
 		}
-		return runLevelList(ctx, d, client, d.stdout, asJSON)
+		return runLevelList(ctx, d, client, d.Stdout, asJSON)
 	})
 }
 
 func newLevelRemove(d *deps) *cobra.Command {
 	cmd := &cobra.Command{Use: "remove LEVEL", Short: "Take a level away that no rule uses", Args: cobra.ExactArgs(1)}
-	return asking(d, cmd, func(ctx context.Context, client *penstock.Client, args []string, asJSON bool) error {
+	return clientCommand(d, cmd, func(ctx context.Context, client *penstock.Client, args []string, asJSON bool) error {
 		if err := client.Priorities.SetLevel(ctx, penstock.PriorityLevel{Level: args[0]}); err != nil {
 			return err
 		}
-		return runLevelList(ctx, d, client, d.stdout, asJSON)
+		return runLevelList(ctx, d, client, d.Stdout, asJSON)
 	})
 }
 
 func newTag(d *deps) *cobra.Command {
-	return group("tag", "See and change how tags shift a job's priority", newTagList(d), newTagSet(d), newTagRemove(d))
+	return command.Group("tag", "See and change how tags shift a job's priority", newTagList(d), newTagSet(d), newTagRemove(d))
 }
 
 func newTagList(d *deps) *cobra.Command {
 	cmd := &cobra.Command{Use: "list", Short: "List the tags that shift a weight", Args: cobra.NoArgs}
-	return asking(d, cmd, func(ctx context.Context, client *penstock.Client, _ []string, asJSON bool) error {
-		return runTagList(ctx, d, client, d.stdout, asJSON)
+	return clientCommand(d, cmd, func(ctx context.Context, client *penstock.Client, _ []string, asJSON bool) error {
+		return runTagList(ctx, d, client, d.Stdout, asJSON)
 	})
 }
 
@@ -87,15 +89,15 @@ func runTagList(ctx context.Context, d *deps, client *penstock.Client, out io.Wr
 		return err
 	}
 	if asJSON {
-		return writeJSON(out, struct {
+		return terminal.WriteJSON(out, struct {
 			Tags []penstock.PriorityTag `json:"tags"`
 		}{tags})
 	}
-	list := table{heads: []string{"SHIFT", "TAG"}}
+	list := terminal.Table{Heads: []string{"SHIFT", "TAG"}}
 	for _, t := range tags {
-		list.add(cell{text: fmt.Sprintf("%+d", t.Shift), right: true}, text(t.Tag))
+		list.Add(terminal.Cell{Text: fmt.Sprintf("%+d", t.Shift), Right: true}, terminal.Text(t.Tag))
 	}
-	return list.write(out, d.screen)
+	return list.Write(out, d.Screen)
 }
 
 func newTagSet(d *deps) *cobra.Command {
@@ -108,24 +110,24 @@ func newTagSet(d *deps) *cobra.Command {
 	cmd.PreRunE = func(_ *cobra.Command, args []string) (err error) {
 		shift, err = strconv.Atoi(args[1])
 		if err != nil || shift == 0 || shift < -99 || shift > 99 {
-			return usagef("tag set: SHIFT must be -99 to 99 and not 0, got %q", args[1])
+			return command.Usagef("tag set: SHIFT must be -99 to 99 and not 0, got %q", args[1])
 		}
 		return nil
 	}
-	return asking(d, cmd, func(ctx context.Context, client *penstock.Client, args []string, asJSON bool) error {
+	return clientCommand(d, cmd, func(ctx context.Context, client *penstock.Client, args []string, asJSON bool) error {
 		if err := client.Priorities.SetTag(ctx, penstock.PriorityTag{Tag: args[0], Shift: shift}); err != nil {
 			return err
 		}
-		return runTagList(ctx, d, client, d.stdout, asJSON)
+		return runTagList(ctx, d, client, d.Stdout, asJSON)
 	})
 }
 
 func newTagRemove(d *deps) *cobra.Command {
 	cmd := &cobra.Command{Use: "remove TAG", Short: "Let a tag shift nothing any more", Args: cobra.ExactArgs(1)}
-	return asking(d, cmd, func(ctx context.Context, client *penstock.Client, args []string, asJSON bool) error {
+	return clientCommand(d, cmd, func(ctx context.Context, client *penstock.Client, args []string, asJSON bool) error {
 		if err := client.Priorities.SetTag(ctx, penstock.PriorityTag{Tag: args[0]}); err != nil {
 			return err
 		}
-		return runTagList(ctx, d, client, d.stdout, asJSON)
+		return runTagList(ctx, d, client, d.Stdout, asJSON)
 	})
 }

@@ -4,40 +4,17 @@ import (
 	"bytes"
 	"context"
 	"io"
-	"os"
-	"path/filepath"
 	"strings"
 	"testing"
 	"time"
 
 	"github.com/stretchr/testify/require"
 
-	"github.com/penstock/penstock/internal/testkit"
+	"github.com/penstock/penstock/internal/command"
+	"github.com/penstock/penstock/internal/command/commandtest"
 )
 
-// TestMain is penstock itself when the test binary is called by that name, so that
-// tests run the real process.
-func TestMain(m *testing.M) {
-	if filepath.Base(os.Args[0]) == "penstock" {
-		main()
-		return
-	}
-	testkit.Main(m)
-}
-
-// quickExit keeps the race detector, in GORACE, from waiting a second at the end of
-// every process; what it has seen it has printed by then.
-const quickExit = "atexit_sleep_ms=0"
-
-// programDir makes a directory with penstock in it, for PATH.
-func programDir(t *testing.T) string {
-	t.Helper()
-	self, err := os.Executable()
-	require.NoError(t, err)
-	dir := t.TempDir()
-	require.NoError(t, os.Symlink(self, filepath.Join(dir, "penstock")))
-	return dir
-}
+func TestMain(m *testing.M) { commandtest.Main(m, "penstock", main) }
 
 // outcome is what a command line led to.
 type outcome struct {
@@ -45,14 +22,14 @@ type outcome struct {
 	stdout, stderr string
 }
 
-// command runs a command line in this process, as main would.
-func command(t *testing.T, environ []string, stdin string, args ...string) outcome {
+// call runs a command line in this process, as main would.
+func call(t *testing.T, environ []string, stdin string, args ...string) outcome {
 	t.Helper()
 	var stdout, stderr bytes.Buffer
-	d := &deps{
-		stdin: strings.NewReader(stdin), stdout: &stdout, stderr: &stderr, environ: environ, program: "penstock",
-		now: time.Now, interrupts: newInterrupts(),
-	}
+	d := &deps{&command.Process{
+		Stdin: strings.NewReader(stdin), Stdout: &stdout, Stderr: &stderr, Environ: environ, Program: "penstock",
+		Now: time.Now, Interrupts: command.NewInterrupts(),
+	}}
 	code := run(context.Background(), d, args)
 	return outcome{code, stdout.String(), stderr.String()}
 }
@@ -141,8 +118,8 @@ func TestWrongCallsAreUsageErrors(t *testing.T) {
 		{"a pause of nothing", []string{"queue", "pause", ""}, "an argument is empty"},
 	} {
 		t.Run(c.name, func(t *testing.T) {
-			got := command(t, nil, "", c.args...)
-			require.Equal(t, exitUsage, got.code, got.stderr)
+			got := call(t, nil, "", c.args...)
+			require.Equal(t, command.ExitUsage, got.code, got.stderr)
 			require.Contains(t, got.stderr, "penstock: ")
 			require.Contains(t, got.stderr, c.says)
 			require.Empty(t, got.stdout)
@@ -161,8 +138,8 @@ func TestWithoutADatabaseCommandsSayHowToGetOne(t *testing.T) {
 		{"nobody listens", []string{"DATABASE_URL=postgres://u:s3cret@127.0.0.1:1/db"}, "Check that PostgreSQL runs there"},
 	} {
 		t.Run(c.name, func(t *testing.T) {
-			got := command(t, c.environ, "", "enqueue", "q", "n")
-			require.Equal(t, exitFailed, got.code)
+			got := call(t, c.environ, "", "enqueue", "q", "n")
+			require.Equal(t, command.ExitFailed, got.code)
 			require.Contains(t, got.stderr, c.says)
 			require.NotContains(t, got.stderr, "s3cret")
 		})
@@ -171,8 +148,8 @@ func TestWithoutADatabaseCommandsSayHowToGetOne(t *testing.T) {
 
 func TestHelpAndVersionNeedNoDatabase(t *testing.T) {
 	for _, args := range [][]string{{}, {"--help"}, {"work", "--help"}, {"job"}, {"dlq"}, {"queue"}, {"dlq", "redrive", "--help"}, {"policy"}, {"rule"}, {"level"}, {"tag"}, {"breaker"}, {"task"}, {"health", "--help"}, {"migrate"}, {"version"}, {"version", "--json"}, {"completion", "bash"}, {"migrate", "sql"}} {
-		got := command(t, []string{"DATABASE_URL=not a url"}, "", args...)
-		require.Equal(t, exitDone, got.code, got.stderr)
+		got := call(t, []string{"DATABASE_URL=not a url"}, "", args...)
+		require.Equal(t, command.ExitDone, got.code, got.stderr)
 		require.NotEmpty(t, got.stdout)
 		require.Empty(t, got.stderr)
 	}

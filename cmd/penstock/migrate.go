@@ -10,12 +10,14 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/penstock/penstock/internal/command"
 	"github.com/penstock/penstock/internal/config"
 	"github.com/penstock/penstock/internal/postgres"
+	"github.com/penstock/penstock/internal/terminal"
 )
 
 func newMigrate(d *deps) *cobra.Command {
-	return group("migrate", "Bring the database's schema to another version, or show its version",
+	return command.Group("migrate", "Bring the database's schema to another version, or show its version",
 		newMigrateUp(d), newMigrateDown(d), newMigrateFunctions(d), newMigrateStatus(d), newMigrateVersion(d), newMigrateSQL(d))
 }
 
@@ -24,11 +26,11 @@ func migrating(d *deps, use, short string, run func(context.Context, postgres.Mi
 	cmd := &cobra.Command{Use: use, Short: short, Args: cobra.NoArgs}
 	config.Bind(cmd.Flags(), config.DatabaseURL, config.DataDir)
 	cmd.RunE = func(cmd *cobra.Command, _ []string) error {
-		cfg, err := d.load(cmd)
+		cfg, err := d.Load(cmd)
 		if err != nil {
 			return err
 		}
-		pool, err := connectUnchecked(cmd.Context(), cfg)
+		pool, err := command.ConnectUnchecked(cmd.Context(), cfg)
 		if err != nil {
 			return err
 		}
@@ -40,7 +42,7 @@ func migrating(d *deps, use, short string, run func(context.Context, postgres.Mi
 
 func newMigrateUp(d *deps) *cobra.Command {
 	return migrating(d, "up", "Apply every migration that is missing; safe to run by many at once",
-		func(ctx context.Context, m postgres.Migrator) error { return runMigrateUp(ctx, m, d.stdout) })
+		func(ctx context.Context, m postgres.Migrator) error { return runMigrateUp(ctx, m, d.Stdout) })
 }
 
 func runMigrateUp(ctx context.Context, m postgres.Migrator, out io.Writer) error {
@@ -66,7 +68,7 @@ func newMigrateDown(d *deps) *cobra.Command {
 	var yes bool
 	cmd := migrating(d, "down", "Take migrations back, and destroy what their tables hold",
 		func(ctx context.Context, m postgres.Migrator) error {
-			return runMigrateDown(ctx, m, d.stdout, to, yes)
+			return runMigrateDown(ctx, m, d.Stdout, to, yes)
 		})
 	cmd.Flags().Int64Var(&to, "to", -1, "the version to go back to; 0 removes everything (default: one version back)")
 	cmd.Flags().BoolVar(&yes, "yes", false, "yes, destroy the data")
@@ -83,14 +85,14 @@ func runMigrateDown(ctx context.Context, m postgres.Migrator, out io.Writer, to 
 		to = max(version-1, 0)
 	}
 	if to < 0 || to > version {
-		return usagef("migrate down: --to must be 0 to %d, where the schema is, got %d", version, to)
+		return command.Usagef("migrate down: --to must be 0 to %d, where the schema is, got %d", version, to)
 	}
 	if to == version {
 		_, err = fmt.Fprintf(out, "The schema is at version %d; nothing to take back.\n", version)
 		return err
 	}
 	if !yes {
-		return usagef("migrate down: going from version %d to %d drops tables and the jobs in them: add --yes to do it", version, to)
+		return command.Usagef("migrate down: going from version %d to %d drops tables and the jobs in them: add --yes to do it", version, to)
 	}
 	undone, err := m.Down(ctx, to)
 	if err != nil {
@@ -106,7 +108,7 @@ func newMigrateStatus(d *deps) *cobra.Command {
 	var asJSON bool
 	cmd := migrating(d, "status", "List every migration, and the functions that are not as this program has them",
 		func(ctx context.Context, m postgres.Migrator) error {
-			return runMigrateStatus(ctx, d, m, d.stdout, asJSON)
+			return runMigrateStatus(ctx, d, m, d.Stdout, asJSON)
 		})
 	cmd.Flags().BoolVar(&asJSON, "json", false, "print JSON")
 	return cmd
@@ -143,35 +145,35 @@ func runMigrateStatus(ctx context.Context, d *deps, m postgres.Migrator, out io.
 		return err
 	}
 	report := migrateReport{make([]migrationLine, len(all)), make([]functionLine, len(objects))}
-	list := table{heads: []string{"VERSION", "NAME", "STATE", "APPLIED"}}
+	list := terminal.Table{Heads: []string{"VERSION", "NAME", "STATE", "APPLIED"}}
 	for i, s := range all {
 		line := migrationLine{s.Version, strings.TrimSuffix(s.Name, ".sql"), "pending", s.AppliedAt}
 		when := ""
 		if s.AppliedAt != nil {
-			line.State, when = "applied", ago(*s.AppliedAt, d.now())
+			line.State, when = "applied", terminal.Ago(*s.AppliedAt, d.Now())
 		}
 		if s.Name == "" {
 			line.State = "unknown"
 		}
 		report.Migrations[i] = line
-		list.add(number(s.Version), text(line.Name), text(line.State), dimmed(when))
+		list.Add(terminal.Number(s.Version), terminal.Text(line.Name), terminal.Text(line.State), terminal.Dimmed(when))
 	}
-	different := table{heads: []string{"FUNCTION", "STATE", "FILE"}}
+	different := terminal.Table{Heads: []string{"FUNCTION", "STATE", "FILE"}}
 	for i, o := range objects {
 		report.Functions[i] = functionLine{o.Kind, o.Signature, o.File, o.State, o.Stamp}
 		if o.State != postgres.InStep {
-			different.add(text(o.Signature), text(string(o.State)), dimmed(o.File))
+			different.Add(terminal.Text(o.Signature), terminal.Text(string(o.State)), terminal.Dimmed(o.File))
 		}
 	}
 	if asJSON {
-		return writeJSON(out, report)
+		return terminal.WriteJSON(out, report)
 	}
-	if err := list.write(out, d.screen); err != nil {
+	if err := list.Write(out, d.Screen); err != nil {
 		return err
 	}
-	if n := len(different.rows); n > 0 {
+	if n := len(different.Rows); n > 0 {
 		fmt.Fprintf(out, "\n%d of %d functions, types and views are not as this program has them:\n\n", n, len(objects))
-		return different.write(out, d.screen)
+		return different.Write(out, d.Screen)
 	}
 	_, err = fmt.Fprintf(out, "\nAll %d functions, types and views are as this program has them.\n", len(objects))
 	return err
@@ -182,7 +184,7 @@ func newMigrateFunctions(d *deps) *cobra.Command {
 		func(ctx context.Context, m postgres.Migrator) error {
 			changed, err := m.Functions(ctx)
 			if err == nil {
-				_, err = fmt.Fprintf(d.stdout, "%s changed; the functions, types and views are those of this program.\n", counted(changed, "object"))
+				_, err = fmt.Fprintf(d.Stdout, "%s changed; the functions, types and views are those of this program.\n", counted(changed, "object"))
 			}
 			return err
 		})
@@ -198,7 +200,7 @@ func newMigrateVersion(d *deps) *cobra.Command {
 		func(ctx context.Context, m postgres.Migrator) error {
 			version, err := m.Version(ctx)
 			if err == nil {
-				_, err = fmt.Fprintln(d.stdout, version)
+				_, err = fmt.Fprintln(d.Stdout, version)
 			}
 			return err
 		})
@@ -210,7 +212,7 @@ func newMigrateSQL(d *deps) *cobra.Command {
 		Use:   "sql",
 		Short: "Print the migrations as a script for psql, to read or to run by hand",
 		Args:  cobra.NoArgs,
-		RunE:  func(*cobra.Command, []string) error { return runMigrateSQL(d.stdout, from, to) },
+		RunE:  func(*cobra.Command, []string) error { return runMigrateSQL(d.Stdout, from, to) },
 	}
 	cmd.Flags().Int64Var(&from, "from", 0, "the version that the database is at")
 	cmd.Flags().Int64Var(&to, "to", -1, "the version to reach, upwards or downwards (default: the newest)")
@@ -226,7 +228,7 @@ func runMigrateSQL(out io.Writer, from, to int64) error {
 	}
 	script, err := postgres.SQL(from, to)
 	if err != nil {
-		return usageError{error: err}
+		return command.Usage(err)
 	}
 	_, err = io.WriteString(out, script)
 	return err

@@ -10,10 +10,12 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/penstock/penstock"
+	"github.com/penstock/penstock/internal/command"
+	"github.com/penstock/penstock/internal/terminal"
 )
 
 func newPolicy(d *deps) *cobra.Command {
-	cmd := group("policy", "See, change and preview how failing jobs are retried",
+	cmd := command.Group("policy", "See, change and preview how failing jobs are retried",
 		newPolicyList(d), newPolicyGet(d), newPolicySet(d), newPolicyRemove(d), newPolicyPreview(d))
 	cmd.Long = `See, change and preview how failing jobs are retried.
 
@@ -33,8 +35,8 @@ func target(args []string) (queue, name string) {
 
 func newPolicyList(d *deps) *cobra.Command {
 	cmd := &cobra.Command{Use: "list", Short: "List the policies as they are set; - is left to the broader one", Args: cobra.NoArgs}
-	return asking(d, cmd, func(ctx context.Context, client *penstock.Client, _ []string, asJSON bool) error {
-		return runPolicyList(ctx, d, client, d.stdout, asJSON)
+	return clientCommand(d, cmd, func(ctx context.Context, client *penstock.Client, _ []string, asJSON bool) error {
+		return runPolicyList(ctx, d, client, d.Stdout, asJSON)
 	})
 }
 
@@ -44,22 +46,22 @@ func runPolicyList(ctx context.Context, d *deps, client *penstock.Client, out io
 		return err
 	}
 	if asJSON {
-		return writeJSON(out, struct {
+		return terminal.WriteJSON(out, struct {
 			Policies []penstock.Policy `json:"policies"`
 		}{policies})
 	}
-	list := table{heads: []string{"QUEUE", "NAME", "TYPE", "DELAY", "MULTIPLIER", "MAX DELAY", "ATTEMPTS", "JITTER", "RETRYABLE", "NON-RETRYABLE"}}
+	list := terminal.Table{Heads: []string{"QUEUE", "NAME", "TYPE", "DELAY", "MULTIPLIER", "MAX DELAY", "ATTEMPTS", "JITTER", "RETRYABLE", "NON-RETRYABLE"}}
 	for _, p := range policies {
-		row := []cell{text(p.Queue), text(p.Name)}
+		row := []terminal.Cell{terminal.Text(p.Queue), terminal.Text(p.Name)}
 		for _, field := range policyFields(p) {
 			if field.value == "" {
 				field.value = "-"
 			}
-			row = append(row, text(field.value))
+			row = append(row, terminal.Text(field.value))
 		}
-		list.add(row...)
+		list.Add(row...)
 	}
-	return list.write(out, d.screen)
+	return list.Write(out, d.Screen)
 }
 
 type policyField struct{ label, value string }
@@ -82,9 +84,9 @@ func policyFields(p penstock.Policy) []policyField {
 	}
 	return []policyField{
 		{"type", shown(p.Strategy != nil, func() string { return string(*p.Strategy) })},
-		{"delay", shown(p.Delay != nil, func() string { return exact(time.Duration(*p.Delay)) })},
+		{"delay", shown(p.Delay != nil, func() string { return terminal.Exact(time.Duration(*p.Delay)) })},
 		{"multiplier", shown(p.Multiplier != nil, func() string { return fmt.Sprintf("%g", *p.Multiplier) })},
-		{"max delay", shown(p.MaxDelay != nil, func() string { return exact(time.Duration(*p.MaxDelay)) })},
+		{"max delay", shown(p.MaxDelay != nil, func() string { return terminal.Exact(time.Duration(*p.MaxDelay)) })},
 		{"max attempts", shown(p.MaxAttempts != nil, func() string { return fmt.Sprint(*p.MaxAttempts) })},
 		{"jitter", shown(p.Jitter != nil, func() string { return percent(*p.Jitter) })},
 		{"retryable", classes(p.Retryable)},
@@ -97,9 +99,9 @@ func newPolicyGet(d *deps) *cobra.Command {
 		Use: "get QUEUE [NAME]", Short: "Show what failing jobs of a queue and name are retried by",
 		Args: cobra.RangeArgs(1, 2),
 	}
-	return asking(d, cmd, func(ctx context.Context, client *penstock.Client, args []string, asJSON bool) error {
+	return clientCommand(d, cmd, func(ctx context.Context, client *penstock.Client, args []string, asJSON bool) error {
 		queue, name := target(args)
-		return runPolicyGet(ctx, d, client, d.stdout, queue, name, asJSON)
+		return runPolicyGet(ctx, d, client, d.Stdout, queue, name, asJSON)
 	})
 }
 
@@ -109,15 +111,15 @@ func runPolicyGet(ctx context.Context, d *deps, client *penstock.Client, out io.
 		return err
 	}
 	if asJSON {
-		return writeJSON(out, p)
+		return terminal.WriteJSON(out, p)
 	}
-	var f facts
-	f.add("queue", text(p.Queue))
-	f.add("name", text(p.Name))
+	var f terminal.Facts
+	f.Add("queue", terminal.Text(p.Queue))
+	f.Add("name", terminal.Text(p.Name))
 	for _, field := range policyFields(p) {
-		f.add(field.label, text(field.value))
+		f.Add(field.label, terminal.Text(field.value))
 	}
-	return f.write(out, d.screen, "")
+	return f.Write(out, d.Screen, "")
 }
 
 func newPolicyPreview(d *deps) *cobra.Command {
@@ -136,9 +138,9 @@ func newPolicyPreview(d *deps) *cobra.Command {
 		}
 		return err
 	}
-	return asking(d, cmd, func(ctx context.Context, client *penstock.Client, args []string, asJSON bool) error {
+	return clientCommand(d, cmd, func(ctx context.Context, client *penstock.Client, args []string, asJSON bool) error {
 		queue, name := target(args)
-		return runPolicyPreview(ctx, d, client, d.stdout, queue, name, own, asJSON)
+		return runPolicyPreview(ctx, d, client, d.Stdout, queue, name, own, asJSON)
 	})
 }
 
@@ -152,21 +154,21 @@ func runPolicyPreview(ctx context.Context, d *deps, client *penstock.Client, out
 		return err
 	}
 	if asJSON {
-		return writeJSON(out, struct {
+		return terminal.WriteJSON(out, struct {
 			Policy   penstock.Policy         `json:"policy"`
 			Schedule []penstock.RetryPreview `json:"schedule"`
 		}{p, schedule})
 	}
-	list := table{heads: []string{"FAILURE", "RETRIED AFTER", "WITH JITTER", "IN ALL"}}
+	list := terminal.Table{Heads: []string{"FAILURE", "RETRIED AFTER", "WITH JITTER", "IN ALL"}}
 	for _, r := range schedule {
 		spread := ""
 		if r.Least != r.Most {
 			spread = about(r.Least) + " to " + about(r.Most)
 		}
-		list.add(number(r.Failures), text(about(r.Usual)), dimmed(spread), text(about(r.UsualTotal)))
+		list.Add(terminal.Number(r.Failures), terminal.Text(about(r.Usual)), terminal.Dimmed(spread), terminal.Text(about(r.UsualTotal)))
 	}
 	if len(schedule) > 0 {
-		if err := list.write(out, d.screen); err != nil {
+		if err := list.Write(out, d.Screen); err != nil {
 			return err
 		}
 		fmt.Fprintln(out)
@@ -185,10 +187,10 @@ func about(ms penstock.Milliseconds) string {
 		{100 * time.Hour, time.Hour}, {2 * time.Hour, time.Minute}, {time.Minute, time.Second}, {time.Second, 10 * time.Millisecond},
 	} {
 		if d >= step.from {
-			return exact(d.Round(step.unit))
+			return terminal.Exact(d.Round(step.unit))
 		}
 	}
-	return exact(d.Round(time.Millisecond))
+	return terminal.Exact(d.Round(time.Millisecond))
 }
 
 func percent(share float64) string { return fmt.Sprintf("%.4g%%", share*100) }

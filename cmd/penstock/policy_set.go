@@ -10,6 +10,7 @@ import (
 	"github.com/spf13/pflag"
 
 	"github.com/penstock/penstock"
+	"github.com/penstock/penstock/internal/command"
 )
 
 // policyFlags are the fields of a policy as flags; only those that were given are set.
@@ -46,10 +47,10 @@ func (f *policyFlags) policy(flags *pflag.FlagSet, queue, name string) (p pensto
 	for _, flag := range f.reset {
 		field, known := policyNames[flag]
 		if !known {
-			return p, nil, usagef("policy set: --reset takes %s, got %q", strings.Join(slices.Sorted(maps.Keys(policyNames)), ", "), flag)
+			return p, nil, command.Usagef("policy set: --reset takes %s, got %q", strings.Join(slices.Sorted(maps.Keys(policyNames)), ", "), flag)
 		}
 		if flags.Changed(flag) {
-			return p, nil, usagef("policy set: --%s is both set and reset; leave one out", flag)
+			return p, nil, command.Usagef("policy set: --%s is both set and reset; leave one out", flag)
 		}
 		reset = append(reset, field)
 	}
@@ -83,7 +84,7 @@ func (f *policyFlags) policy(flags *pflag.FlagSet, queue, name string) (p pensto
 		p.NonRetryable = classList(f.nonRetryable)
 	}
 	if !set {
-		return p, nil, usagef("policy set: say what to set, such as --max-attempts 5, or what to --reset")
+		return p, nil, command.Usagef("policy set: say what to set, such as --max-attempts 5, or what to --reset")
 	}
 	return p, reset, nil
 }
@@ -116,11 +117,11 @@ then. Fields that are not given stay. QUEUE '*' is what every queue falls back o
 		p, reset, err = f.policy(cmd.Flags(), queue, name)
 		return err
 	}
-	return asking(d, cmd, func(ctx context.Context, client *penstock.Client, _ []string, asJSON bool) error {
+	return clientCommand(d, cmd, func(ctx context.Context, client *penstock.Client, _ []string, asJSON bool) error {
 		if err := client.Policies.Set(ctx, p, reset...); err != nil {
 			return err
 		}
-		return runPolicyGet(ctx, d, client, d.stdout, p.Queue, p.Name, asJSON)
+		return runPolicyGet(ctx, d, client, d.Stdout, p.Queue, p.Name, asJSON)
 	})
 }
 
@@ -129,11 +130,11 @@ func newPolicyRemove(d *deps) *cobra.Command {
 		Use: "remove QUEUE [NAME]", Short: "Take a policy away, and show the broader one that holds then",
 		Args: cobra.RangeArgs(1, 2),
 	}
-	return asking(d, cmd, func(ctx context.Context, client *penstock.Client, args []string, asJSON bool) error {
+	return clientCommand(d, cmd, func(ctx context.Context, client *penstock.Client, args []string, asJSON bool) error {
 		queue, name := target(args)
 		if err := client.Policies.Remove(ctx, queue, name); err != nil {
 			return err
 		}
-		return runPolicyGet(ctx, d, client, d.stdout, queue, name, asJSON)
+		return runPolicyGet(ctx, d, client, d.Stdout, queue, name, asJSON)
 	})
 }

@@ -8,10 +8,12 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/penstock/penstock"
+	"github.com/penstock/penstock/internal/command"
+	"github.com/penstock/penstock/internal/terminal"
 )
 
 func newQueue(d *deps) *cobra.Command {
-	return group("queue", "List queues, look at one, change, pause or resume it", newQueueList(d), newQueueShow(d),
+	return command.Group("queue", "List queues, look at one, change, pause or resume it", newQueueList(d), newQueueShow(d),
 		newQueueSet(d), newQueuePause(d), newQueueResume(d))
 }
 
@@ -20,8 +22,8 @@ func newQueueShow(d *deps) *cobra.Command {
 		Use: "show QUEUE", Short: "Show a queue's jobs by state and priority, its settings and its breakers",
 		Args: cobra.ExactArgs(1),
 	}
-	return asking(d, cmd, func(ctx context.Context, client *penstock.Client, args []string, asJSON bool) error {
-		return runQueueShow(ctx, d, client, d.stdout, args[0], asJSON)
+	return clientCommand(d, cmd, func(ctx context.Context, client *penstock.Client, args []string, asJSON bool) error {
+		return runQueueShow(ctx, d, client, d.Stdout, args[0], asJSON)
 	})
 }
 
@@ -50,30 +52,30 @@ func runQueueShow(ctx context.Context, d *deps, client *penstock.Client, out io.
 		return err
 	}
 	if asJSON {
-		return writeJSON(out, r)
+		return terminal.WriteJSON(out, r)
 	}
-	var f facts
-	f.add("queue", text(r.Queue))
+	var f terminal.Facts
+	f.Add("queue", terminal.Text(r.Queue))
 	if r.Paused {
-		f.add("state", cell{text: "paused", colour: yellow})
+		f.Add("state", terminal.Cell{Text: "paused", Colour: terminal.Yellow})
 	}
-	f.add("waiting", number(r.Counts.Waiting))
-	f.add("scheduled", number(r.Counts.Scheduled))
-	f.add("retrying", number(r.Counts.Retrying))
-	f.add("running", number(r.Counts.Running))
-	f.add("dead", number(r.Counts.Dead))
-	f.add("default priority", number(r.DefaultPriority))
-	f.add("aging", text(aging(r.Aging)))
-	if err := f.write(out, d.screen, ""); err != nil {
+	f.Add("waiting", terminal.Number(r.Counts.Waiting))
+	f.Add("scheduled", terminal.Number(r.Counts.Scheduled))
+	f.Add("retrying", terminal.Number(r.Counts.Retrying))
+	f.Add("running", terminal.Number(r.Counts.Running))
+	f.Add("dead", terminal.Number(r.Counts.Dead))
+	f.Add("default priority", terminal.Number(r.DefaultPriority))
+	f.Add("aging", terminal.Text(aging(r.Aging)))
+	if err := f.Write(out, d.Screen, ""); err != nil {
 		return err
 	}
 	if len(r.Priorities) > 0 {
-		list := table{heads: []string{"WEIGHT", "LEVEL", "WAITING", "SCHEDULED", "RUNNING"}}
+		list := terminal.Table{Heads: []string{"WEIGHT", "LEVEL", "WAITING", "SCHEDULED", "RUNNING"}}
 		for _, p := range r.Priorities {
-			list.add(number(p.Weight), text(p.Level), number(p.Waiting), number(p.Scheduled), number(p.Running))
+			list.Add(terminal.Number(p.Weight), terminal.Text(p.Level), terminal.Number(p.Waiting), terminal.Number(p.Scheduled), terminal.Number(p.Running))
 		}
 		fmt.Fprintln(out)
-		if err := list.write(out, d.screen); err != nil {
+		if err := list.Write(out, d.Screen); err != nil {
 			return err
 		}
 	}
@@ -116,14 +118,14 @@ seconds of it, however many there are.`,
 		}
 		change.DefaultPriority = penstock.Priority(priority)
 		if change == (penstock.QueueChange{}) {
-			return usagef("queue set: say what to set: --aging or --default-priority")
+			return command.Usagef("queue set: say what to set: --aging or --default-priority")
 		}
 		return nil
 	}
-	return asking(d, cmd, func(ctx context.Context, client *penstock.Client, args []string, asJSON bool) error {
+	return clientCommand(d, cmd, func(ctx context.Context, client *penstock.Client, args []string, asJSON bool) error {
 		if err := client.Queues.Set(ctx, args[0], change); err != nil {
 			return err
 		}
-		return runQueueShow(ctx, d, client, d.stdout, args[0], asJSON)
+		return runQueueShow(ctx, d, client, d.Stdout, args[0], asJSON)
 	})
 }

@@ -8,6 +8,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/penstock/penstock"
+	"github.com/penstock/penstock/internal/terminal"
 )
 
 func newQueueList(d *deps) *cobra.Command {
@@ -15,8 +16,8 @@ func newQueueList(d *deps) *cobra.Command {
 		Use: "list", Short: "List the queues that hold jobs or have settings, with how many are in each state",
 		Args: cobra.NoArgs,
 	}
-	return asking(d, cmd, func(ctx context.Context, client *penstock.Client, _ []string, asJSON bool) error {
-		return runQueueList(ctx, d, client, d.stdout, asJSON)
+	return clientCommand(d, cmd, func(ctx context.Context, client *penstock.Client, _ []string, asJSON bool) error {
+		return runQueueList(ctx, d, client, d.Stdout, asJSON)
 	})
 }
 
@@ -32,7 +33,7 @@ func runQueueList(ctx context.Context, d *deps, client *penstock.Client, out io.
 		return err
 	}
 	lines := make([]queueLine, len(queues))
-	list := table{heads: []string{"QUEUE", "WAITING", "SCHEDULED", "RETRYING", "RUNNING", "DEAD", "STATE"}}
+	list := terminal.Table{Heads: []string{"QUEUE", "WAITING", "SCHEDULED", "RETRYING", "RUNNING", "DEAD", "STATE"}}
 	for i, q := range queues {
 		c := q.Counts
 		lines[i] = queueLine{c, q.Paused}
@@ -40,14 +41,14 @@ func runQueueList(ctx context.Context, d *deps, client *penstock.Client, out io.
 		if q.Paused {
 			how = "paused"
 		}
-		dead := grouped(c.Dead)
+		dead := terminal.Grouped(c.Dead)
 		if c.Dead > 0 {
-			dead.colour = red
+			dead.Colour = terminal.Red
 		}
-		list.add(text(c.Queue), grouped(c.Waiting), grouped(c.Scheduled), grouped(c.Retrying), grouped(c.Running), dead, state(how))
+		list.Add(terminal.Text(c.Queue), terminal.Grouped(c.Waiting), terminal.Grouped(c.Scheduled), terminal.Grouped(c.Retrying), terminal.Grouped(c.Running), dead, state(how))
 	}
 	if asJSON {
-		return writeJSON(out, struct {
+		return terminal.WriteJSON(out, struct {
 			Queues []queueLine `json:"queues"`
 		}{lines})
 	}
@@ -55,7 +56,7 @@ func runQueueList(ctx context.Context, d *deps, client *penstock.Client, out io.
 		_, err := fmt.Fprintln(out, "No job waits, runs or is dead, and no queue has settings of its own.")
 		return err
 	}
-	return list.write(out, d.screen)
+	return list.Write(out, d.Screen)
 }
 
 func newQueuePause(d *deps) *cobra.Command {
@@ -63,11 +64,11 @@ func newQueuePause(d *deps) *cobra.Command {
 		Use: "pause QUEUE", Short: "Stop handing out a queue's jobs; running ones finish, enqueue goes on",
 		Args: queueArgs(1, 1), ValidArgsFunction: inOrder(d.queueNames),
 	}
-	return asking(d, cmd, func(ctx context.Context, client *penstock.Client, args []string, asJSON bool) error {
+	return clientCommand(d, cmd, func(ctx context.Context, client *penstock.Client, args []string, asJSON bool) error {
 		if err := client.Queues.Pause(ctx, args[0]); err != nil {
 			return err
 		}
-		return writePaused(ctx, client, d.stdout, args[0], asJSON)
+		return writePaused(ctx, client, d.Stdout, args[0], asJSON)
 	})
 }
 
@@ -76,11 +77,11 @@ func newQueueResume(d *deps) *cobra.Command {
 		Use: "resume QUEUE", Short: "Hand out a paused queue's jobs again",
 		Args: queueArgs(1, 1), ValidArgsFunction: inOrder(d.queueNames),
 	}
-	return asking(d, cmd, func(ctx context.Context, client *penstock.Client, args []string, asJSON bool) error {
+	return clientCommand(d, cmd, func(ctx context.Context, client *penstock.Client, args []string, asJSON bool) error {
 		if err := client.Queues.Resume(ctx, args[0]); err != nil {
 			return err
 		}
-		return writePaused(ctx, client, d.stdout, args[0], asJSON)
+		return writePaused(ctx, client, d.Stdout, args[0], asJSON)
 	})
 }
 
@@ -99,14 +100,14 @@ func writePaused(ctx context.Context, client *penstock.Client, out io.Writer, qu
 		line.QueueCounts = counts[0]
 	}
 	if asJSON {
-		return writeJSON(out, line)
+		return terminal.WriteJSON(out, line)
 	}
-	due := plural(line.Waiting, "waiting job")
+	due := terminal.Plural(line.Waiting, "waiting job")
 	if line.Paused {
-		_, err = fmt.Fprintf(out, "Queue %s is paused: %s, %s to finish; enqueue goes on.\n", plain(queue), due,
-			plural(line.Running, "running job"))
+		_, err = fmt.Fprintf(out, "Queue %s is paused: %s, %s to finish; enqueue goes on.\n", terminal.Plain(queue), due,
+			terminal.Plural(line.Running, "running job"))
 		return err
 	}
-	_, err = fmt.Fprintf(out, "Queue %s hands out jobs: %s.\n", plain(queue), due)
+	_, err = fmt.Fprintf(out, "Queue %s hands out jobs: %s.\n", terminal.Plain(queue), due)
 	return err
 }

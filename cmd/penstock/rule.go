@@ -13,10 +13,12 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/penstock/penstock"
+	"github.com/penstock/penstock/internal/command"
+	"github.com/penstock/penstock/internal/terminal"
 )
 
 func newRule(d *deps) *cobra.Command {
-	cmd := group("rule", "See, change and test what decides a job's priority",
+	cmd := command.Group("rule", "See, change and test what decides a job's priority",
 		newRuleList(d), newRuleSet(d), newRuleRemove(d), newRuleTest(d))
 	cmd.Long = `See, change and test what decides the priority of jobs that state none.
 
@@ -31,8 +33,8 @@ $ago_1h and $ago_1d, which compare with times in the data: with those written as
 
 func newRuleList(d *deps) *cobra.Command {
 	cmd := &cobra.Command{Use: "list [QUEUE]", Short: "List the rules in their order", Args: cobra.MaximumNArgs(1)}
-	return asking(d, cmd, func(ctx context.Context, client *penstock.Client, args []string, asJSON bool) error {
-		return runRuleList(ctx, d, client, d.stdout, strings.Join(args, ""), asJSON)
+	return clientCommand(d, cmd, func(ctx context.Context, client *penstock.Client, args []string, asJSON bool) error {
+		return runRuleList(ctx, d, client, d.Stdout, strings.Join(args, ""), asJSON)
 	})
 }
 
@@ -42,7 +44,7 @@ func runRuleList(ctx context.Context, d *deps, client *penstock.Client, out io.W
 		return err
 	}
 	if asJSON {
-		return writeJSON(out, struct {
+		return terminal.WriteJSON(out, struct {
 			Rules []penstock.PriorityRule `json:"rules"`
 		}{rules})
 	}
@@ -50,19 +52,19 @@ func runRuleList(ctx context.Context, d *deps, client *penstock.Client, out io.W
 		_, err := fmt.Fprintln(out, "There are no rules.")
 		return err
 	}
-	list := table{heads: []string{"QUEUE", "POSITION", "PRIORITY", "CONDITION"}}
+	list := terminal.Table{Heads: []string{"QUEUE", "POSITION", "PRIORITY", "CONDITION"}}
 	for _, r := range rules {
-		list.add(text(r.Queue), cell{text: strconv.Itoa(r.Position), right: true}, text(string(r.Priority)), text(r.Condition))
+		list.Add(terminal.Text(r.Queue), terminal.Cell{Text: strconv.Itoa(r.Position), Right: true}, terminal.Text(string(r.Priority)), terminal.Text(r.Condition))
 	}
-	if err := list.write(out, d.screen); err != nil {
+	if err := list.Write(out, d.Screen); err != nil {
 		return err
 	}
 	for _, r := range rules {
 		if r.Error == "" {
 			continue
 		}
-		where := fmt.Sprintf("Rule %d of %s was passed over %s:", r.Position, plain(r.Queue), ago(*r.ErrorSeen, d.now()))
-		if _, err := fmt.Fprintf(out, "\n%s %s\n", d.screen.paint(red, where), plain(r.Error)); err != nil {
+		where := fmt.Sprintf("Rule %d of %s was passed over %s:", r.Position, terminal.Plain(r.Queue), terminal.Ago(*r.ErrorSeen, d.Now()))
+		if _, err := fmt.Fprintf(out, "\n%s %s\n", d.Screen.Paint(terminal.Red, where), terminal.Plain(r.Error)); err != nil {
 			return err
 		}
 	}
@@ -73,7 +75,7 @@ func runRuleList(ctx context.Context, d *deps, client *penstock.Client, out io.W
 func place(args []string) (queue string, position int, err error) {
 	position, err = strconv.Atoi(args[1])
 	if err != nil || position < 1 || position > 1000 {
-		return "", 0, usagef("rule: POSITION must be 1 to 1000, got %q", args[1])
+		return "", 0, command.Usagef("rule: POSITION must be 1 to 1000, got %q", args[1])
 	}
 	return args[0], position, nil
 }
@@ -91,12 +93,12 @@ func newRuleSet(d *deps) *cobra.Command {
 		queue, position, err = place(args)
 		return err
 	}
-	return asking(d, cmd, func(ctx context.Context, client *penstock.Client, args []string, asJSON bool) error {
+	return clientCommand(d, cmd, func(ctx context.Context, client *penstock.Client, args []string, asJSON bool) error {
 		rule := penstock.PriorityRule{Queue: queue, Position: position, Condition: args[2], Priority: penstock.Priority(args[3])}
 		if err := client.Priorities.SetRule(ctx, rule); err != nil {
 			return err
 		}
-		return runRuleList(ctx, d, client, d.stdout, queue, asJSON)
+		return runRuleList(ctx, d, client, d.Stdout, queue, asJSON)
 	})
 }
 
@@ -108,11 +110,11 @@ func newRuleRemove(d *deps) *cobra.Command {
 		queue, position, err = place(args)
 		return err
 	}
-	return asking(d, cmd, func(ctx context.Context, client *penstock.Client, _ []string, asJSON bool) error {
+	return clientCommand(d, cmd, func(ctx context.Context, client *penstock.Client, _ []string, asJSON bool) error {
 		if err := client.Priorities.RemoveRule(ctx, queue, position); err != nil {
 			return err
 		}
-		return runRuleList(ctx, d, client, d.stdout, queue, asJSON)
+		return runRuleList(ctx, d, client, d.Stdout, queue, asJSON)
 	})
 }
 
@@ -126,11 +128,11 @@ func newRuleTest(d *deps) *cobra.Command {
 	cmd.Flags().StringArrayVar(&tags, "tag", nil, "a tag of the job; may be repeated")
 	var data json.RawMessage
 	cmd.PreRunE = func(_ *cobra.Command, args []string) (err error) {
-		data, err = readData(d.stdin, args[1], "rule test: DATA")
+		data, err = readData(d.Stdin, args[1], "rule test: DATA")
 		return err
 	}
-	return asking(d, cmd, func(ctx context.Context, client *penstock.Client, args []string, asJSON bool) error {
-		return runRuleTest(ctx, d, client, d.stdout, args[0], data, tags, asJSON)
+	return clientCommand(d, cmd, func(ctx context.Context, client *penstock.Client, args []string, asJSON bool) error {
+		return runRuleTest(ctx, d, client, d.Stdout, args[0], data, tags, asJSON)
 	})
 }
 
@@ -140,7 +142,7 @@ func runRuleTest(ctx context.Context, d *deps, client *penstock.Client, out io.W
 		return err
 	}
 	if asJSON {
-		return writeJSON(out, decision)
+		return terminal.WriteJSON(out, decision)
 	}
 	rules, err := client.Priorities.Rules(ctx, queue)
 	if err != nil {
@@ -150,27 +152,27 @@ func runRuleTest(ctx context.Context, d *deps, client *penstock.Client, out io.W
 	if err != nil {
 		return err
 	}
-	var f facts
-	f.add("rule", text("none holds; the queue's default decides"))
+	var f terminal.Facts
+	f.Add("rule", terminal.Text("none holds; the queue's default decides"))
 	for _, r := range rules {
 		if r.Position == decision.Rule {
-			f.rows = nil
-			f.add("rule", text(fmt.Sprintf("%d: %s", r.Position, r.Condition)))
-			f.add("priority", text(string(r.Priority)))
+			f.Rows = nil
+			f.Add("rule", terminal.Text(fmt.Sprintf("%d: %s", r.Position, r.Condition)))
+			f.Add("priority", terminal.Text(string(r.Priority)))
 		}
 	}
-	f.add("base", text(strconv.Itoa(decision.Base)))
+	f.Add("base", terminal.Text(strconv.Itoa(decision.Base)))
 	var shifting []string
 	for _, s := range shifts {
 		if slices.Contains(decision.Tags, s.Tag) {
 			shifting = append(shifting, fmt.Sprintf("%s %+d", s.Tag, s.Shift))
 		}
 	}
-	f.add("tags", text(strings.Join(shifting, ", ")))
-	f.add("weight", text(strconv.Itoa(decision.Weight)))
-	f.add("level", text(decision.Level))
+	f.Add("tags", terminal.Text(strings.Join(shifting, ", ")))
+	f.Add("weight", terminal.Text(strconv.Itoa(decision.Weight)))
+	f.Add("level", terminal.Text(decision.Level))
 	for _, position := range slices.Sorted(maps.Keys(decision.Errors)) {
-		f.add("passed over", cell{text: plain(fmt.Sprintf("rule %d: %s", position, decision.Errors[position])), colour: red})
+		f.Add("passed over", terminal.Cell{Text: terminal.Plain(fmt.Sprintf("rule %d: %s", position, decision.Errors[position])), Colour: terminal.Red})
 	}
-	return f.write(out, d.screen, "")
+	return f.Write(out, d.Screen, "")
 }

@@ -5,13 +5,13 @@ import (
 	"fmt"
 	"io"
 	"slices"
-	"strconv"
 	"strings"
 	"time"
 
 	"github.com/spf13/cobra"
 
 	"github.com/penstock/penstock"
+	"github.com/penstock/penstock/internal/terminal"
 )
 
 func newStats(d *deps) *cobra.Command {
@@ -30,11 +30,11 @@ to claim, in which a job that is due now counts with its age.`,
 		Args: queueArgs(0, 1), ValidArgsFunction: inOrder(d.queueNames),
 	}
 	cmd.Flags().Var(&window, "window", "how far to look back, 1m to 731d")
-	return asking(d, cmd, func(ctx context.Context, client *penstock.Client, args []string, asJSON bool) error {
+	return clientCommand(d, cmd, func(ctx context.Context, client *penstock.Client, args []string, asJSON bool) error {
 		if len(args) == 1 {
-			return runQueueStats(ctx, d, client, d.stdout, args[0], time.Duration(window), asJSON)
+			return runQueueStats(ctx, d, client, d.Stdout, args[0], time.Duration(window), asJSON)
 		}
-		return runStats(ctx, d, client, d.stdout, time.Duration(window), asJSON)
+		return runStats(ctx, d, client, d.Stdout, time.Duration(window), asJSON)
 	})
 }
 
@@ -44,29 +44,29 @@ func runStats(ctx context.Context, d *deps, client *penstock.Client, out io.Writ
 		return err
 	}
 	if asJSON {
-		return writeJSON(out, all)
+		return terminal.WriteJSON(out, all)
 	}
 	if len(all.Queues) == 0 {
-		_, err := fmt.Fprintf(out, "Nothing is in any queue, and nothing happened in the last %s.\n", exact(window))
+		_, err := fmt.Fprintf(out, "Nothing is in any queue, and nothing happened in the last %s.\n", terminal.Exact(window))
 		return err
 	}
-	list := table{heads: []string{"QUEUE", "WAITING", "RUNNING", "DEAD", "DONE/S", "SUCCESS", "RUN", "WAIT", "OLDEST"}}
+	list := terminal.Table{Heads: []string{"QUEUE", "WAITING", "RUNNING", "DEAD", "DONE/S", "SUCCESS", "RUN", "WAIT", "OLDEST"}}
 	for _, q := range all.Queues {
-		list.add(statsRow(text(q.Queue), q.Metrics)...)
+		list.Add(statsRow(terminal.Text(q.Queue), q.Metrics)...)
 	}
 	if len(all.Queues) > 1 {
-		list.add(statsRow(dimmed("all"), all.Total)...)
+		list.Add(statsRow(terminal.Dimmed("all"), all.Total)...)
 	}
-	if err := list.write(out, d.screen); err != nil {
+	if err := list.Write(out, d.Screen); err != nil {
 		return err
 	}
-	_, err = fmt.Fprintf(out, "\n%s\n", d.screen.paint(faint, "Rates and times are of the last "+exact(window)+"; penstock stats QUEUE shows one queue."))
+	_, err = fmt.Fprintf(out, "\n%s\n", d.Screen.Paint(terminal.Faint, "Rates and times are of the last "+terminal.Exact(window)+"; penstock stats QUEUE shows one queue."))
 	return err
 }
 
-func statsRow(name cell, m penstock.Metrics) []cell {
-	return []cell{
-		name, grouped(m.Waiting + m.Retrying), grouped(m.Running), deadCell(m.Dead), rate(m.Throughput), shareCell(m.SuccessRate),
+func statsRow(name terminal.Cell, m penstock.Metrics) []terminal.Cell {
+	return []terminal.Cell{
+		name, terminal.Grouped(m.Waiting + m.Retrying), terminal.Grouped(m.Running), deadCell(m.Dead), rate(m.Throughput), shareCell(m.SuccessRate),
 		brief(m.AverageProcessingTime), brief(m.AverageWaitTime), oldest(m),
 	}
 }
@@ -91,58 +91,58 @@ func runQueueStats(ctx context.Context, d *deps, client *penstock.Client, out io
 		return err
 	}
 	if asJSON {
-		return writeJSON(out, s)
+		return terminal.WriteJSON(out, s)
 	}
 	return writeQueueStats(out, d, s, window, step)
 }
 
 func writeQueueStats(out io.Writer, d *deps, s queueStats, window time.Duration, step penstock.Step) error {
 	m := s.Metrics
-	var now facts
-	now.add("queue", text(s.Queue))
-	now.add("waiting", text(strings.Join(slices.DeleteFunc([]string{
-		thousands(m.Waiting), also(m.Retrying, "to be retried"), also(m.Scheduled, "scheduled"), oldestText(m),
+	var now terminal.Facts
+	now.Add("queue", terminal.Text(s.Queue))
+	now.Add("waiting", terminal.Text(strings.Join(slices.DeleteFunc([]string{
+		terminal.Thousands(m.Waiting), also(m.Retrying, "to be retried"), also(m.Scheduled, "scheduled"), oldestText(m),
 	}, func(part string) bool { return part == "" }), ", ")))
-	now.add("running", text(runningText(m)))
-	now.add("dead", cell{text: thousands(m.Dead), colour: deadCell(m.Dead).colour})
-	if err := now.write(out, d.screen, ""); err != nil {
+	now.Add("running", terminal.Text(runningText(m)))
+	now.Add("dead", terminal.Cell{Text: terminal.Thousands(m.Dead), Colour: deadCell(m.Dead).Colour})
+	if err := now.Write(out, d.Screen, ""); err != nil {
 		return err
 	}
 
-	fmt.Fprintf(out, "\n%s\n", d.screen.paint(bold, "LAST "+strings.ToUpper(exact(window))))
-	var past facts
-	past.add("enqueued", text(fmt.Sprintf("%s, %s/s", thousands(m.Enqueued), rate(m.ArrivalRate).text)))
-	past.add("completed", text(fmt.Sprintf("%s, %s/s", thousands(m.Completed), rate(m.Throughput).text)))
-	failures := thousands(m.Failed)
+	fmt.Fprintf(out, "\n%s\n", d.Screen.Paint(terminal.Bold, "LAST "+strings.ToUpper(terminal.Exact(window))))
+	var past terminal.Facts
+	past.Add("enqueued", terminal.Text(fmt.Sprintf("%s, %s/s", terminal.Thousands(m.Enqueued), rate(m.ArrivalRate).Text)))
+	past.Add("completed", terminal.Text(fmt.Sprintf("%s, %s/s", terminal.Thousands(m.Completed), rate(m.Throughput).Text)))
+	failures := terminal.Thousands(m.Failed)
 	if m.SuccessRate != nil {
-		failures += ", " + shareCell(m.SuccessRate).text + " of attempts succeeded"
+		failures += ", " + shareCell(m.SuccessRate).Text + " of attempts succeeded"
 	}
-	past.add("failed", text(failures))
-	past.add("otherwise", text(otherEnds(m)))
-	past.add("drained", text(drainText(m)))
+	past.Add("failed", terminal.Text(failures))
+	past.Add("otherwise", terminal.Text(otherEnds(m)))
+	past.Add("drained", terminal.Text(drainText(m)))
 	if m.Capacity != nil {
-		past.add("capacity", text(rate(*m.Capacity).text+"/s by "+plural(m.Slots, "slot")))
+		past.Add("capacity", terminal.Text(rate(*m.Capacity).Text+"/s by "+terminal.Plural(m.Slots, "slot")))
 	}
-	if err := past.write(out, d.screen, ""); err != nil {
+	if err := past.Write(out, d.Screen, ""); err != nil {
 		return err
 	}
 
 	p := s.Performance
-	list := table{heads: []string{"TIME", "JOBS", "AVERAGE", "MEDIAN", "P95", "P99", "MIN", "MAX"}}
+	list := terminal.Table{Heads: []string{"TIME", "JOBS", "AVERAGE", "MEDIAN", "P95", "P99", "MIN", "MAX"}}
 	for _, row := range []struct {
 		name string
 		l    penstock.Latency
 	}{{"processing", p.ProcessingTime}, {"wait", p.WaitTime}, {"total", p.TotalTime}} {
 		if row.l.Count > 0 {
-			list.add(key(row.name), grouped(row.l.Count), brief(row.l.Average), brief(row.l.Median), brief(row.l.P95),
+			list.Add(terminal.Key(row.name), terminal.Grouped(row.l.Count), brief(row.l.Average), brief(row.l.Median), brief(row.l.P95),
 				brief(row.l.P99), brief(row.l.Min), brief(row.l.Max))
 		}
 	}
 	if err := writeBelow(out, d, list); err != nil {
 		return err
 	}
-	if p.Error > 0 && len(list.rows) > 0 {
-		fmt.Fprintln(out, d.screen.paint(faint, "Percentiles are within 1%."))
+	if p.Error > 0 && len(list.Rows) > 0 {
+		fmt.Fprintln(out, d.Screen.Paint(terminal.Faint, "Percentiles are within 1%."))
 	}
 	return writeSparkline(out, d, s.History, step, s.At)
 }
@@ -151,21 +151,21 @@ func also(n int64, what string) string {
 	if n == 0 {
 		return ""
 	}
-	return thousands(n) + " " + what
+	return terminal.Thousands(n) + " " + what
 }
 
 func oldestText(m penstock.Metrics) string {
 	if m.OldestWaitingAge == 0 {
 		return ""
 	}
-	return "the oldest for " + brief(&m.OldestWaitingAge).text
+	return "the oldest for " + brief(&m.OldestWaitingAge).Text
 }
 
 func runningText(m penstock.Metrics) string {
 	if m.Slots == 0 {
-		return thousands(m.Running) + ", no live worker"
+		return terminal.Thousands(m.Running) + ", no live worker"
 	}
-	return fmt.Sprintf("%s, %s of %s in use", thousands(m.Running), shareCell(m.Utilisation).text, plural(m.Slots, "slot"))
+	return fmt.Sprintf("%s, %s of %s in use", terminal.Thousands(m.Running), shareCell(m.Utilisation).Text, terminal.Plural(m.Slots, "slot"))
 }
 
 func otherEnds(m penstock.Metrics) string {
@@ -175,7 +175,7 @@ func otherEnds(m penstock.Metrics) string {
 		word string
 	}{{m.Lost, "lost"}, {m.Snoozed, "snoozed"}, {m.Released, "released"}, {m.Cancelled, "cancelled"}, {m.Expired, "expired"}, {m.Died, "laid in the DLQ"}} {
 		if end.n > 0 {
-			parts = append(parts, thousands(end.n)+" "+end.word)
+			parts = append(parts, terminal.Thousands(end.n)+" "+end.word)
 		}
 	}
 	return strings.Join(parts, ", ")
@@ -188,86 +188,20 @@ func drainText(m penstock.Metrics) string {
 	case *m.TimeToDrain == 0:
 		return "nothing is due"
 	}
-	return "in " + brief(m.TimeToDrain).text + " at these rates"
+	return "in " + brief(m.TimeToDrain).Text + " at these rates"
 }
 
-func oldest(m penstock.Metrics) cell {
+func oldest(m penstock.Metrics) terminal.Cell {
 	if m.OldestWaitingAge == 0 {
-		return cell{text: "-", right: true, colour: faint}
+		return terminal.Cell{Text: "-", Right: true, Colour: terminal.Faint}
 	}
 	return brief(&m.OldestWaitingAge)
 }
 
-func deadCell(n int64) cell {
-	c := grouped(n)
+func deadCell(n int64) terminal.Cell {
+	c := terminal.Grouped(n)
 	if n > 0 {
-		c.colour = red
+		c.Colour = terminal.Red
 	}
 	return c
 }
-
-// rate is a number per second with three digits that count.
-func rate(perSecond float64) cell {
-	switch {
-	case perSecond >= 1000:
-		return grouped(int64(perSecond + 0.5))
-	case perSecond == 0:
-		return cell{text: "0", right: true}
-	case perSecond < 0.01:
-		return cell{text: "<0.01", right: true}
-	}
-	return cell{text: strconv.FormatFloat(perSecond, 'f', decimals(perSecond), 64), right: true}
-}
-
-// decimals is how many leave a number three digits that count, two at most.
-func decimals(f float64) int {
-	switch {
-	case f >= 99.95:
-		return 0
-	case f >= 9.995:
-		return 1
-	}
-	return 2
-}
-
-// shareCell is a share; only all of it is 100%, only none 0%. A dash where there is none.
-func shareCell(share *float64) cell {
-	if share == nil {
-		return cell{text: "-", right: true, colour: faint}
-	}
-	c := cell{right: true}
-	switch p := *share * 100; {
-	case p == 100 || p == 0:
-		c.text = fmt.Sprintf("%.0f%%", p)
-	case p >= 99.9 || p < 0.1:
-		c.text = fmt.Sprintf("%.2f%%", min(max(p, 0.01), 99.99))
-	default:
-		c.text = fmt.Sprintf("%.1f%%", p)
-	}
-	return c
-}
-
-// brief is a duration with three digits that count: 412 µs, 12.3 ms, 1.23 s, 3.2 m.
-func brief(d *penstock.Milliseconds) cell {
-	if d == nil {
-		return cell{text: "-", right: true, colour: faint}
-	}
-	c := cell{right: true}
-	switch t := time.Duration(*d); {
-	case t < time.Millisecond:
-		c.text = fmt.Sprintf("%d µs", t.Microseconds())
-	case t < time.Second:
-		c.text = digits(t.Seconds()*1000) + " ms"
-	case t < time.Minute:
-		c.text = digits(t.Seconds()) + " s"
-	case t < time.Hour:
-		c.text = digits(t.Minutes()) + " m"
-	case t < 48*time.Hour:
-		c.text = digits(t.Hours()) + " h"
-	default:
-		c.text = digits(t.Hours()/24) + " d"
-	}
-	return c
-}
-
-func digits(f float64) string { return strconv.FormatFloat(f, 'f', decimals(f), 64) }

@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/penstock/penstock"
+	"github.com/penstock/penstock/internal/terminal"
 )
 
 const (
@@ -45,8 +46,8 @@ func writeSparkline(out io.Writer, d *deps, history []penstock.Sample, step pens
 		return nil
 	}
 	line, most := sparkline(history, stepSize(step), now)
-	_, err := fmt.Fprintf(out, "\n%s  %s\n%s\n", d.screen.paint(faint, "completed by the "+string(step)),
-		d.screen.paint(faint, "at most "+thousands(most)), d.screen.paint(cyan, line))
+	_, err := fmt.Fprintf(out, "\n%s  %s\n%s\n", d.Screen.Paint(terminal.Faint, "completed by the "+string(step)),
+		d.Screen.Paint(terminal.Faint, "at most "+terminal.Thousands(most)), d.Screen.Paint(terminal.Cyan, line))
 	return err
 }
 

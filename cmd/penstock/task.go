@@ -14,10 +14,12 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/penstock/penstock"
+	"github.com/penstock/penstock/internal/command"
+	"github.com/penstock/penstock/internal/terminal"
 )
 
 func newTask(d *deps) *cobra.Command {
-	cmd := group("task", "List scheduled tasks, look at one, run, pause or change it", newTaskList(d), newTaskShow(d),
+	cmd := command.Group("task", "List scheduled tasks, look at one, run, pause or change it", newTaskList(d), newTaskShow(d),
 		newTaskRun(d), newTaskPause(d), newTaskResume(d), newTaskSet(d))
 	cmd.Long = `List scheduled tasks, look at one, run, pause or change it.
 
@@ -28,22 +30,22 @@ run one, and only one of them does. A task that fails is tried again with growin
 
 func newTaskList(d *deps) *cobra.Command {
 	cmd := &cobra.Command{Use: "list", Short: "List the scheduled tasks and how their last runs went", Args: cobra.NoArgs}
-	return asking(d, cmd, func(ctx context.Context, client *penstock.Client, _ []string, asJSON bool) error {
+	return clientCommand(d, cmd, func(ctx context.Context, client *penstock.Client, _ []string, asJSON bool) error {
 		tasks, err := client.Tasks.List(ctx)
 		if err != nil {
 			return err
 		}
 		if asJSON {
-			return writeJSON(d.stdout, struct {
+			return terminal.WriteJSON(d.Stdout, struct {
 				Tasks []penstock.Task `json:"tasks"`
 			}{tasks})
 		}
-		list := table{heads: []string{"TASK", "SCHEDULE", "NEXT", "LAST", "TOOK", "RESULT"}}
+		list := terminal.Table{Heads: []string{"TASK", "SCHEDULE", "NEXT", "LAST", "TOOK", "RESULT"}}
 		for _, t := range tasks {
-			list.add(key(t.Name), text(scheduleText(t)), nextText(t, d.now()), dimmed(momentText(t.FinishedAt, d.now())),
-				text(tookText(t.Duration)), resultCell(t.Outcome, t.Result, t.Error, t.ConsecutiveFailures))
+			list.Add(terminal.Key(t.Name), terminal.Text(scheduleText(t)), nextText(t, d.Now()), terminal.Dimmed(momentText(t.FinishedAt, d.Now())),
+				terminal.Text(tookText(t.Duration)), resultCell(t.Outcome, t.Result, t.Error, t.ConsecutiveFailures))
 		}
-		return list.write(d.stdout, d.screen)
+		return list.Write(d.Stdout, d.Screen)
 	})
 }
 
@@ -55,54 +57,54 @@ func scheduleText(t penstock.Task) string {
 }
 
 // nextText is what a task does now or next.
-func nextText(t penstock.Task, now time.Time) cell {
+func nextText(t penstock.Task, now time.Time) terminal.Cell {
 	switch {
 	case t.Running:
 		return state("running")
 	case t.AskedAt != nil:
-		return cell{text: "asked for", colour: cyan}
+		return terminal.Cell{Text: "asked for", Colour: terminal.Cyan}
 	case t.Paused:
 		return state("paused")
 	case t.NextRunAt == nil:
-		return text("")
+		return terminal.Text("")
 	case t.NextRunAt.Before(now):
-		return text("due " + ago(*t.NextRunAt, now))
+		return terminal.Text("due " + terminal.Ago(*t.NextRunAt, now))
 	}
-	return text(ago(*t.NextRunAt, now))
+	return terminal.Text(terminal.Ago(*t.NextRunAt, now))
 }
 
 func momentText(at *time.Time, now time.Time) string {
 	if at == nil {
 		return ""
 	}
-	return ago(*at, now)
+	return terminal.Ago(*at, now)
 }
 
 func tookText(d *penstock.Milliseconds) string {
 	if d == nil {
 		return ""
 	}
-	return span(time.Duration(*d))
+	return terminal.Span(time.Duration(*d))
 }
 
 // resultCell is how a run went, on one line.
-func resultCell(outcome penstock.TaskOutcome, result json.RawMessage, failure string, inARow int) cell {
+func resultCell(outcome penstock.TaskOutcome, result json.RawMessage, failure string, inARow int) terminal.Cell {
 	switch outcome {
 	case penstock.TaskCompleted:
 		if failure == "" {
-			return text(countsText(result))
+			return terminal.Text(countsText(result))
 		}
 	case penstock.TaskReleased:
-		return text("released: its process stopped")
+		return terminal.Text("released: its process stopped")
 	case "":
 		if failure == "" {
-			return dimmed("never run")
+			return terminal.Dimmed("never run")
 		}
 	}
 	if inARow > 1 {
 		failure = fmt.Sprintf("failed %d times: %s", inARow, failure)
 	}
-	return cell{text: plain(failure), colour: red}
+	return terminal.Cell{Text: terminal.Plain(failure), Colour: terminal.Red}
 }
 
 // countsText is what a run did: "purged 3"; what it did none of is left out.
@@ -128,7 +130,7 @@ func newTaskShow(d *deps) *cobra.Command {
 		Use: "show TASK", Short: "Show a scheduled task, its settings and its last runs",
 		Args: cobra.ExactArgs(1), ValidArgsFunction: inOrder(d.taskNames),
 	}
-	return asking(d, cmd, func(ctx context.Context, client *penstock.Client, args []string, asJSON bool) error {
+	return clientCommand(d, cmd, func(ctx context.Context, client *penstock.Client, args []string, asJSON bool) error {
 		return runTaskShow(ctx, d, client, args[0], asJSON)
 	})
 }
@@ -146,49 +148,49 @@ func runTaskShow(ctx context.Context, d *deps, client *penstock.Client, name str
 		return err
 	}
 	if asJSON {
-		return writeJSON(d.stdout, struct {
+		return terminal.WriteJSON(d.Stdout, struct {
 			penstock.Task
 			LastRuns []penstock.TaskRun `json:"lastRuns"`
 		}{t, runs.Items})
 	}
-	if err := writeTask(d.stdout, d, t); err != nil || len(runs.Items) == 0 {
+	if err := writeTask(d.Stdout, d, t); err != nil || len(runs.Items) == 0 {
 		return err
 	}
-	fmt.Fprintln(d.stdout)
-	list := table{heads: []string{"STARTED", "TOOK", "OUTCOME", "BY", "RESULT"}}
+	fmt.Fprintln(d.Stdout)
+	list := terminal.Table{Heads: []string{"STARTED", "TOOK", "OUTCOME", "BY", "RESULT"}}
 	for _, r := range runs.Items {
-		list.add(dimmed(ago(r.StartedAt, d.now())), text(tookText(&r.Duration)), state(string(r.Outcome)), text(r.Runner),
+		list.Add(terminal.Dimmed(terminal.Ago(r.StartedAt, d.Now())), terminal.Text(tookText(&r.Duration)), state(string(r.Outcome)), terminal.Text(r.Runner),
 			resultCell(r.Outcome, r.Result, r.Error, 1))
 	}
-	return list.write(d.stdout, d.screen)
+	return list.Write(d.Stdout, d.Screen)
 }
 
 func writeTask(out io.Writer, d *deps, t penstock.Task) error {
-	var f facts
-	f.add("task", text(t.Name))
-	f.add("does", text(t.Description))
-	f.add("schedule", text(t.Schedule))
-	f.add("time zone", text(t.TimeZone))
+	var f terminal.Facts
+	f.Add("task", terminal.Text(t.Name))
+	f.Add("does", terminal.Text(t.Description))
+	f.Add("schedule", terminal.Text(t.Schedule))
+	f.Add("time zone", terminal.Text(t.TimeZone))
 	for _, name := range slices.Sorted(maps.Keys(t.Limits)) {
 		l := t.Limits[name]
-		f.add(name, text(fmt.Sprintf("%s (%s to %s)", settingText(t.Settings[name], l.Unit), settingText(l.Least, l.Unit), settingText(l.Most, l.Unit))))
+		f.Add(name, terminal.Text(fmt.Sprintf("%s (%s to %s)", settingText(t.Settings[name], l.Unit), settingText(l.Least, l.Unit), settingText(l.Most, l.Unit))))
 	}
-	f.add("next", nextText(t, d.now()))
-	f.add("last succeeded", text(momentText(t.SucceededAt, d.now())))
-	f.add("runs", text(fmt.Sprintf("%s, %s failed", thousands(t.Runs), thousands(t.Failures))))
+	f.Add("next", nextText(t, d.Now()))
+	f.Add("last succeeded", terminal.Text(momentText(t.SucceededAt, d.Now())))
+	f.Add("runs", terminal.Text(fmt.Sprintf("%s, %s failed", terminal.Thousands(t.Runs), terminal.Thousands(t.Failures))))
 	if t.ConsecutiveFailures > 0 {
-		f.add("failing", cell{text: plural(t.ConsecutiveFailures, "time") + " in a row", colour: red})
+		f.Add("failing", terminal.Cell{Text: terminal.Plural(t.ConsecutiveFailures, "time") + " in a row", Colour: terminal.Red})
 	}
-	return f.write(out, d.screen, "")
+	return f.Write(out, d.Screen, "")
 }
 
 // settingText is a setting as --setting takes it.
 func settingText(n int64, unit string) string {
 	switch unit {
 	case "ms":
-		return exact(time.Duration(n) * time.Millisecond)
+		return terminal.Exact(time.Duration(n) * time.Millisecond)
 	case "":
-		return thousands(n)
+		return terminal.Thousands(n)
 	}
 	return fmt.Sprintf("%d %s", n, unit)
 }
@@ -197,7 +199,7 @@ func (d *deps) taskNames(cmd *cobra.Command, args []string, begun string) ([]cob
 	return d.fromDatabase(func(ctx context.Context, client *penstock.Client, _ []string) (names []cobra.Completion, err error) {
 		tasks, err := client.Tasks.List(ctx)
 		for _, t := range tasks {
-			names = append(names, cobra.CompletionWithDesc(plain(t.Name), plain(t.Description)))
+			names = append(names, cobra.CompletionWithDesc(terminal.Plain(t.Name), terminal.Plain(t.Description)))
 		}
 		return names, err
 	})(cmd, args, begun)
@@ -217,7 +219,7 @@ runs it; its schedule stays as it is. The exit code is 1 when the run failed.`,
 	}
 	cmd.Flags().BoolVar(&detach, "detach", false, "do not wait")
 	cmd.Flags().Var(&timeout, "timeout", "stop waiting after this long (default: never); the run goes on")
-	return asking(d, cmd, func(ctx context.Context, client *penstock.Client, args []string, asJSON bool) error {
+	return clientCommand(d, cmd, func(ctx context.Context, client *penstock.Client, args []string, asJSON bool) error {
 		askedAt, err := client.Tasks.Run(ctx, args[0])
 		if err != nil || detach {
 			return err
@@ -228,7 +230,7 @@ runs it; its schedule stays as it is. The exit code is 1 when the run failed.`,
 			defer cancel()
 		}
 		hint := time.AfterFunc(taskHint, func() {
-			fmt.Fprintln(d.stderr, "Still waiting: `penstock task show "+plain(args[0])+"` tells whether a server or worker has begun.")
+			fmt.Fprintln(d.Stderr, "Still waiting: `penstock task show "+terminal.Plain(args[0])+"` tells whether a server or worker has begun.")
 		})
 		defer hint.Stop()
 		r, err := client.Tasks.Wait(ctx, args[0], askedAt)
@@ -236,9 +238,9 @@ runs it; its schedule stays as it is. The exit code is 1 when the run failed.`,
 			return err
 		}
 		if asJSON {
-			err = writeJSON(d.stdout, r)
+			err = terminal.WriteJSON(d.Stdout, r)
 		} else if r.Outcome == penstock.TaskCompleted {
-			_, err = fmt.Fprintf(d.stdout, "Task %s completed in %s: %s.\n", plain(r.Task), tookText(&r.Duration), countsText(r.Result))
+			_, err = fmt.Fprintf(d.Stdout, "Task %s completed in %s: %s.\n", terminal.Plain(r.Task), tookText(&r.Duration), countsText(r.Result))
 		}
 		if err == nil && r.Outcome != penstock.TaskCompleted {
 			err = fmt.Errorf("task %s failed: %s", r.Task, r.Error)

@@ -9,6 +9,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/penstock/penstock"
+	"github.com/penstock/penstock/internal/command"
 )
 
 func newTaskPause(d *deps) *cobra.Command {
@@ -23,7 +24,7 @@ func newTaskSteer(d *deps, word, short string, steer func(penstock.TaskClient, c
 	cmd := &cobra.Command{
 		Use: word + " TASK", Short: short, Args: cobra.ExactArgs(1), ValidArgsFunction: inOrder(d.taskNames),
 	}
-	return asking(d, cmd, func(ctx context.Context, client *penstock.Client, args []string, asJSON bool) error {
+	return clientCommand(d, cmd, func(ctx context.Context, client *penstock.Client, args []string, asJSON bool) error {
 		if err := steer(client.Tasks, ctx, args[0]); err != nil {
 			return err
 		}
@@ -53,11 +54,11 @@ time only, unless the schedule is of every hour.`,
 	flags.StringArrayVar(&settings, "setting", nil, "NAME=VALUE, a number or a duration such as 7d; may be repeated")
 	cmd.PreRunE = func(*cobra.Command, []string) error {
 		if change.Schedule == "" && change.TimeZone == "" && len(settings) == 0 {
-			return usagef("task set: say what to set: --schedule, --time-zone or --setting")
+			return command.Usagef("task set: say what to set: --schedule, --time-zone or --setting")
 		}
 		return nil
 	}
-	return asking(d, cmd, func(ctx context.Context, client *penstock.Client, args []string, asJSON bool) error {
+	return clientCommand(d, cmd, func(ctx context.Context, client *penstock.Client, args []string, asJSON bool) error {
 		if len(settings) > 0 {
 			t, err := client.Tasks.Get(ctx, args[0])
 			if err != nil {
@@ -80,7 +81,7 @@ func readSettings(pairs []string, limits map[string]penstock.TaskLimit) (map[str
 	for _, pair := range pairs {
 		name, value, ok := strings.Cut(pair, "=")
 		if !ok {
-			return nil, usagef("task set: --setting must be NAME=VALUE, got %q", pair)
+			return nil, command.Usagef("task set: --setting must be NAME=VALUE, got %q", pair)
 		}
 		if n, err := strconv.ParseInt(value, 10, 64); err == nil {
 			read[name] = n
@@ -88,7 +89,7 @@ func readSettings(pairs []string, limits map[string]penstock.TaskLimit) (map[str
 		}
 		var w wait
 		if err := w.Set(value); err != nil || limits[name].Unit != "ms" && limits[name].Unit != "days" {
-			return nil, usagef("task set: --setting %s must be a number or a duration, got %q", name, value)
+			return nil, command.Usagef("task set: --setting %s must be a number or a duration, got %q", name, value)
 		}
 		if limits[name].Unit == "days" {
 			read[name] = int64(time.Duration(w) / (24 * time.Hour))

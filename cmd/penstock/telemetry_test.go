@@ -13,6 +13,7 @@ import (
 	collector "go.opentelemetry.io/proto/otlp/collector/trace/v1"
 	"google.golang.org/protobuf/proto"
 
+	"github.com/penstock/penstock/internal/command"
 	"github.com/penstock/penstock/internal/testkit"
 )
 
@@ -57,9 +58,9 @@ func TestAWorkerAnswersScrapesAndExportsItsTraces(t *testing.T) {
 	p := start(t, []string{
 		"DATABASE_URL=" + db.URL, "OTEL_EXPORTER_OTLP_ENDPOINT=" + collectorURL, "OTEL_BSP_SCHEDULE_DELAY=50",
 	}, "work", "--log-format", "json", "--queue", "mail", "--admin-listen", "127.0.0.1:0", "--", "true")
-	admin := "http://" + p.await(t, `"metrics and profiles","listen":"([^"]+)"`)[1]
+	admin := "http://" + p.Await(t, `"metrics and profiles","listen":"([^"]+)"`)[1]
 	require.Contains(t, get(t, admin+"/metrics"), "penstock_samples_up 1\n")
-	require.Zero(t, command(t, []string{"DATABASE_URL=" + db.URL}, "", "enqueue", "mail", "welcome").code)
+	require.Zero(t, call(t, []string{"DATABASE_URL=" + db.URL}, "", "enqueue", "mail", "welcome").code)
 
 	seen := map[string]bool{}
 	for !seen["claim mail"] || !seen["attempt mail"] || !seen["finish mail"] {
@@ -77,8 +78,8 @@ func TestAWorkerAnswersScrapesAndExportsItsTraces(t *testing.T) {
 	} {
 		require.True(t, strings.Contains(text, line+"\n"), line)
 	}
-	p.signal(t, syscall.SIGTERM)
-	require.Equal(t, exitDone, p.exit(t))
+	p.Signal(t, syscall.SIGTERM)
+	require.Equal(t, command.ExitDone, p.Exit(t))
 }
 
 func TestAServerAnswersScrapesAndTracesRequests(t *testing.T) {
@@ -88,7 +89,7 @@ func TestAServerAnswersScrapesAndTracesRequests(t *testing.T) {
 	p := start(t, []string{
 		"DATABASE_URL=" + db.URL, "OTEL_EXPORTER_OTLP_ENDPOINT=" + collectorURL, "OTEL_BSP_SCHEDULE_DELAY=50",
 	}, "serve", "--log-format", "json", "--listen", "127.0.0.1:0", "--admin-listen", "127.0.0.1:0")
-	server := p.await(t, `"serving".*"listen":"([^"]+)","admin":"([^"]+)"`)
+	server := p.Await(t, `"serving".*"listen":"([^"]+)","admin":"([^"]+)"`)
 	require.Contains(t, get(t, server[2]+"/metrics"), "penstock_samples_up 1\n")
 	response, err := http.Get(server[1] + "/nowhere")
 	require.NoError(t, err)
@@ -99,13 +100,13 @@ func TestAServerAnswersScrapesAndTracesRequests(t *testing.T) {
 	case <-time.After(time.Minute):
 		require.FailNow(t, "no span of the request arrived")
 	}
-	p.signal(t, syscall.SIGTERM)
-	require.Equal(t, exitDone, p.exit(t))
+	p.Signal(t, syscall.SIGTERM)
+	require.Equal(t, command.ExitDone, p.Exit(t))
 }
 
 func TestATraceExporterThatIsNotThereIsAUsageError(t *testing.T) {
 	db := testkit.New(t)
-	got := command(t, []string{"DATABASE_URL=" + db.URL, "OTEL_TRACES_EXPORTER=zipkin"}, "", "work", "--queue", "q", "--drain", "--", "true")
-	require.Equal(t, exitUsage, got.code)
+	got := call(t, []string{"DATABASE_URL=" + db.URL, "OTEL_TRACES_EXPORTER=zipkin"}, "", "work", "--queue", "q", "--drain", "--", "true")
+	require.Equal(t, command.ExitUsage, got.code)
 	require.Contains(t, got.stderr, "OTEL_TRACES_EXPORTER")
 }

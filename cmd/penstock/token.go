@@ -10,10 +10,12 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/penstock/penstock"
+	"github.com/penstock/penstock/internal/command"
+	"github.com/penstock/penstock/internal/terminal"
 )
 
 func newToken(d *deps) *cobra.Command {
-	return group("token", "Make, list, rotate and revoke tokens of the HTTP API",
+	return command.Group("token", "Make, list, rotate and revoke tokens of the HTTP API",
 		newTokenCreate(d), newTokenList(d), newTokenRotate(d), newTokenRevoke(d))
 }
 
@@ -41,7 +43,7 @@ and nothing else.
 	cmd.Flags().Var(&expires, "expires-in", "how long it lives, a minute to 10 years; for ever without it")
 	completeFlag(cmd, "role", fixed("reader", "producer", "worker", "operator", "admin"))
 	completeFlag(cmd, "queue", d.queueNames)
-	return asking(d, cmd, func(ctx context.Context, client *penstock.Client, args []string, asJSON bool) error {
+	return clientCommand(d, cmd, func(ctx context.Context, client *penstock.Client, args []string, asJSON bool) error {
 		token.Name, token.Role, token.ExpiresIn = args[0], penstock.TokenRole(role), time.Duration(expires)
 		issued, err := client.Tokens.Create(ctx, token)
 		if err != nil {
@@ -63,14 +65,14 @@ func showToken(ctx context.Context, d *deps, client *penstock.Client, issued pen
 		return err
 	}
 	if asJSON {
-		return writeJSON(d.stdout, struct {
+		return terminal.WriteJSON(d.Stdout, struct {
 			penstock.Token
 			Secret string `json:"token"`
 		}{token, issued.Text})
 	}
-	fmt.Fprintf(d.stderr, "%s is %s %s.%s\nIt is shown this once; send it as the header Authorization: Bearer TOKEN\n\n",
-		d.errScreen.paint(bold, plain(token.Name)), article(string(token.Role)), scope(token), more)
-	_, err = fmt.Fprintln(d.stdout, issued.Text)
+	fmt.Fprintf(d.Stderr, "%s is %s %s.%s\nIt is shown this once; send it as the header Authorization: Bearer TOKEN\n\n",
+		d.ErrScreen.Paint(terminal.Bold, terminal.Plain(token.Name)), article(string(token.Role)), scope(token), more)
+	_, err = fmt.Fprintln(d.Stdout, issued.Text)
 	return err
 }
 
@@ -85,7 +87,7 @@ func article(role string) string {
 func scope(t penstock.Token) string {
 	where := "of every queue"
 	if len(t.Queues) > 0 {
-		where = "of " + plain(strings.Join(t.Queues, ", "))
+		where = "of " + terminal.Plain(strings.Join(t.Queues, ", "))
 	}
 	if t.ExpiresAt != nil {
 		where += " until " + t.ExpiresAt.Format(time.RFC3339)
@@ -105,18 +107,18 @@ func pickToken(tokens []penstock.Token, named string) (penstock.Token, error) {
 
 func newTokenList(d *deps) *cobra.Command {
 	cmd := &cobra.Command{Use: "list", Short: "List the tokens, the newest first; their secrets nobody knows", Args: cobra.NoArgs}
-	return asking(d, cmd, func(ctx context.Context, client *penstock.Client, _ []string, asJSON bool) error {
+	return clientCommand(d, cmd, func(ctx context.Context, client *penstock.Client, _ []string, asJSON bool) error {
 		all, err := client.Tokens.List(ctx)
 		if err != nil {
 			return err
 		}
-		return writeTokens(d.stdout, d.screen, all.Tokens, all.Now, asJSON)
+		return writeTokens(d.Stdout, d.Screen, all.Tokens, all.Now, asJSON)
 	})
 }
 
-func writeTokens(out io.Writer, s screen, tokens []penstock.Token, now time.Time, asJSON bool) error {
+func writeTokens(out io.Writer, s terminal.Screen, tokens []penstock.Token, now time.Time, asJSON bool) error {
 	if asJSON {
-		return writeJSON(out, struct {
+		return terminal.WriteJSON(out, struct {
 			Tokens []penstock.Token `json:"tokens"`
 		}{tokens})
 	}
@@ -124,33 +126,33 @@ func writeTokens(out io.Writer, s screen, tokens []penstock.Token, now time.Time
 		_, err := fmt.Fprintln(out, "There are no tokens. `penstock token create NAME --role admin` makes the first.")
 		return err
 	}
-	list := table{heads: []string{"NAME", "ID", "ROLE", "STATE", "LAST USED", "QUEUES"}}
+	list := terminal.Table{Heads: []string{"NAME", "ID", "ROLE", "STATE", "LAST USED", "QUEUES"}}
 	for _, t := range tokens {
 		used := "never"
 		if t.LastUsedAt != nil {
-			used = ago(*t.LastUsedAt, now)
+			used = terminal.Ago(*t.LastUsedAt, now)
 		}
 		queues := "every queue"
 		if len(t.Queues) > 0 {
 			queues = strings.Join(t.Queues, ", ")
 		}
-		list.add(text(t.Name), key(t.ID), text(string(t.Role)), tokenState(t, now), dimmed(used), text(queues))
+		list.Add(terminal.Text(t.Name), terminal.Key(t.ID), terminal.Text(string(t.Role)), tokenState(t, now), terminal.Dimmed(used), terminal.Text(queues))
 	}
-	return list.write(out, s)
+	return list.Write(out, s)
 }
 
-func tokenState(t penstock.Token, now time.Time) cell {
+func tokenState(t penstock.Token, now time.Time) terminal.Cell {
 	switch {
 	case t.RevokedAt != nil:
-		return cell{text: "revoked " + ago(*t.RevokedAt, now), colour: faint}
+		return terminal.Cell{Text: "revoked " + terminal.Ago(*t.RevokedAt, now), Colour: terminal.Faint}
 	case t.ExpiresAt != nil && !now.Before(*t.ExpiresAt):
-		return cell{text: "expired " + ago(*t.ExpiresAt, now), colour: red}
+		return terminal.Cell{Text: "expired " + terminal.Ago(*t.ExpiresAt, now), Colour: terminal.Red}
 	case t.OldSecretUntil != nil && now.Before(*t.OldSecretUntil):
-		return cell{text: "rotating, two secrets for " + exact(t.OldSecretUntil.Sub(now).Round(time.Minute)), colour: yellow}
+		return terminal.Cell{Text: "rotating, two secrets for " + terminal.Exact(t.OldSecretUntil.Sub(now).Round(time.Minute)), Colour: terminal.Yellow}
 	case t.ExpiresAt != nil:
-		return cell{text: "live for " + exact(t.ExpiresAt.Sub(now).Round(time.Minute)), colour: green}
+		return terminal.Cell{Text: "live for " + terminal.Exact(t.ExpiresAt.Sub(now).Round(time.Minute)), Colour: terminal.Green}
 	}
-	return cell{text: "live", colour: green}
+	return terminal.Cell{Text: "live", Colour: terminal.Green}
 }
 
 func newTokenRotate(d *deps) *cobra.Command {
@@ -161,7 +163,7 @@ func newTokenRotate(d *deps) *cobra.Command {
 		Args:    cobra.ExactArgs(1), ValidArgsFunction: inOrder(d.tokenNames),
 	}
 	cmd.Flags().Var(&overlap, "overlap", "how long the old secret works, up to 90 days")
-	return asking(d, cmd, func(ctx context.Context, client *penstock.Client, args []string, asJSON bool) error {
+	return clientCommand(d, cmd, func(ctx context.Context, client *penstock.Client, args []string, asJSON bool) error {
 		all, err := client.Tokens.List(ctx)
 		if err != nil {
 			return err
@@ -176,7 +178,7 @@ func newTokenRotate(d *deps) *cobra.Command {
 		}
 		more := " The old secret works no more."
 		if overlap > 0 {
-			more = fmt.Sprintf(" The old secret works for %s more.", exact(time.Duration(overlap)))
+			more = fmt.Sprintf(" The old secret works for %s more.", terminal.Exact(time.Duration(overlap)))
 		}
 		return showToken(ctx, d, client, issued, asJSON, more)
 	})
@@ -188,7 +190,7 @@ func newTokenRevoke(d *deps) *cobra.Command {
 		Args: cobra.ExactArgs(1), ValidArgsFunction: inOrder(d.tokenNames),
 	}
 	yes := cmd.Flags().Bool("yes", false, "do not ask")
-	return asking(d, cmd, func(ctx context.Context, client *penstock.Client, args []string, asJSON bool) error {
+	return clientCommand(d, cmd, func(ctx context.Context, client *penstock.Client, args []string, asJSON bool) error {
 		all, err := client.Tokens.List(ctx)
 		if err != nil {
 			return err
@@ -197,19 +199,19 @@ func newTokenRevoke(d *deps) *cobra.Command {
 		if err != nil {
 			return err
 		}
-		if err := sure(ctx, d, cmd, *yes, fmt.Sprintf("revoke %s, %s %s", plain(token.Name), article(string(token.Role)), scope(token))); err != nil {
+		if err := confirm(ctx, d, cmd, *yes, fmt.Sprintf("revoke %s, %s %s", terminal.Plain(token.Name), article(string(token.Role)), scope(token))); err != nil {
 			return err
 		}
 		if err := client.Tokens.Revoke(ctx, token.ID); err != nil {
 			return err
 		}
 		if asJSON {
-			return writeJSON(d.stdout, struct {
+			return terminal.WriteJSON(d.Stdout, struct {
 				ID      string `json:"id"`
 				Revoked bool   `json:"revoked"`
 			}{token.ID, true})
 		}
-		_, err = fmt.Fprintf(d.stdout, "%s is revoked; within 5 s no server takes it.\n", plain(token.Name))
+		_, err = fmt.Fprintf(d.Stdout, "%s is revoked; within 5 s no server takes it.\n", terminal.Plain(token.Name))
 		return err
 	})
 }
@@ -219,7 +221,7 @@ func (d *deps) tokenNames(cmd *cobra.Command, args []string, begun string) ([]co
 		all, err := client.Tokens.List(ctx)
 		for _, t := range all.Tokens {
 			if t.RevokedAt == nil {
-				names = append(names, cobra.CompletionWithDesc(plain(t.Name), string(t.Role)+" "+scope(t)))
+				names = append(names, cobra.CompletionWithDesc(terminal.Plain(t.Name), string(t.Role)+" "+scope(t)))
 			}
 		}
 		return names, err

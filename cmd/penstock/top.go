@@ -7,7 +7,9 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/penstock/penstock"
+	"github.com/penstock/penstock/internal/command"
 	"github.com/penstock/penstock/internal/config"
+	"github.com/penstock/penstock/internal/terminal"
 	"github.com/penstock/penstock/internal/top"
 )
 
@@ -27,13 +29,13 @@ It needs a terminal of at least 80 by 24. Programs ask "penstock queue list --js
 	config.Bind(cmd.Flags(), config.DatabaseURL, config.DataDir)
 	cmd.Flags().Var(&every, "every", "how long to wait between reads (default: 2s)")
 	cmd.RunE = func(cmd *cobra.Command, _ []string) error {
-		if !d.asks || !d.screen.terminal {
-			return usagef(`top: this is not a terminal; programs ask "penstock queue list --json"`)
+		if !d.Asks || !d.Screen.Terminal {
+			return command.Usagef(`top: this is not a terminal; programs ask "penstock queue list --json"`)
 		}
 		if every != 0 && time.Duration(every) < 100*time.Millisecond {
-			return usagef("top: --every must be at least 100ms, got %s", every.String())
+			return command.Usagef("top: --every must be at least 100ms, got %s", every.String())
 		}
-		cfg, err := d.load(cmd)
+		cfg, err := d.Load(cmd)
 		if err != nil {
 			return err
 		}
@@ -43,7 +45,7 @@ It needs a terminal of at least 80 by 24. Programs ask "penstock queue list --js
 }
 
 func runTop(ctx context.Context, d *deps, cfg config.Config, every time.Duration) error {
-	pool, err := connect(ctx, cfg)
+	pool, err := command.Connect(ctx, cfg)
 	if err != nil {
 		return err
 	}
@@ -54,7 +56,7 @@ func runTop(ctx context.Context, d *deps, cfg config.Config, every time.Duration
 	}
 	at := pool.Config().ConnConfig
 	return top.Run(ctx, top.Options{
-		Client: client.As(clip(plain(d.variable("USER")), 128)), Where: at.Host + "/" + at.Database,
-		Every: every, In: d.stdin, Out: d.stdout, Environ: d.environ,
+		Client: client.As(terminal.Clip(terminal.Plain(d.Variable("USER")), 128)), Where: at.Host + "/" + at.Database,
+		Every: every, In: d.Stdin, Out: d.Stdout, Environ: d.Environ,
 	})
 }

@@ -21,7 +21,7 @@ of the running server's private PostgreSQL.`,
 	}
 	config.Bind(cmd.Flags(), config.DatabaseURL, config.DataDir)
 	cmd.RunE = func(cmd *cobra.Command, _ []string) error {
-		cfg, err := d.load(cmd)
+		cfg, err := d.Load(cmd)
 		if err != nil {
 			return err
 		}
@@ -31,7 +31,7 @@ of the running server's private PostgreSQL.`,
 				return err
 			}
 		}
-		_, err = fmt.Fprintln(d.stdout, url)
+		_, err = fmt.Fprintln(d.Stdout, url)
 		return err
 	}
 	return cmd

@@ -10,6 +10,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/penstock/penstock"
+	"github.com/penstock/penstock/internal/terminal"
 )
 
 func newVerify(d *deps) *cobra.Command {
@@ -24,20 +25,20 @@ seconds per million jobs; while it reads, vacuum can remove nothing.
 Exit code 0: everything adds up; 1: something does not, and it says what to do.`,
 		Args: cobra.NoArgs,
 	}
-	return asking(d, cmd, func(ctx context.Context, client *penstock.Client, _ []string, asJSON bool) error {
-		shown := newProgress(d, 0)
+	return clientCommand(d, cmd, func(ctx context.Context, client *penstock.Client, _ []string, asJSON bool) error {
+		shown := terminal.NewProgress(d.Stderr, d.ErrScreen, d.Now, 0)
 		v, err := client.Verify(ctx, func(done, total int64) {
-			shown.total = max(total, done) // an estimate
+			shown.Total = max(total, done) // an estimate
 			if total == 0 {
-				shown.total = 0
+				shown.Total = 0
 			}
-			shown.show(done, "verified", "")
+			shown.Show(done, "verified", "")
 		})
-		shown.clear()
+		shown.Clear()
 		if err != nil {
 			return err
 		}
-		return writeVerification(d, d.stdout, v, asJSON)
+		return writeVerification(d, d.Stdout, v, asJSON)
 	})
 }
 
@@ -48,26 +49,26 @@ func writeVerification(d *deps, out io.Writer, v penstock.Verification, asJSON b
 		verdict = fmt.Errorf("verify: %d of %d checks found what does not add up", len(findings), len(v.Checks))
 	}
 	if asJSON {
-		if err := writeJSON(out, v); err != nil {
+		if err := terminal.WriteJSON(out, v); err != nil {
 			return err
 		}
 		return verdict
 	}
 	if verdict == nil {
 		_, err := fmt.Fprintf(out, "Everything adds up: %s, each in exactly one place; %d checks over one snapshot, of %s.\n",
-			plural(v.Jobs, "job"), len(v.Checks), v.TakenAt.Format(time.RFC3339))
+			terminal.Plural(v.Jobs, "job"), len(v.Checks), v.TakenAt.Format(time.RFC3339))
 		return err
 	}
 	var b strings.Builder
 	for _, f := range findings {
-		fmt.Fprintf(&b, "%s  %s of %s checked\n", d.screen.paint(red, f.Code), thousands(f.Found), thousands(f.Checked))
-		fmt.Fprintf(&b, "  %s\n", wrap(plain(f.Meaning), d.screen.width, 2))
+		fmt.Fprintf(&b, "%s  %s of %s checked\n", d.Screen.Paint(terminal.Red, f.Code), terminal.Thousands(f.Found), terminal.Thousands(f.Checked))
+		fmt.Fprintf(&b, "  %s\n", terminal.Wrap(terminal.Plain(f.Meaning), d.Screen.Width, 2))
 		more := ""
 		if f.Found > int64(len(f.Examples)) {
 			more = " …"
 		}
-		fmt.Fprintf(&b, "  %s %s%s\n", d.screen.paint(faint, "such as"), plain(strings.Join(f.Examples, ", ")), more)
-		fmt.Fprintf(&b, "  %s %s\n\n", d.screen.paint(faint, "to do"), wrap(plain(f.Remedy), d.screen.width-6, 2))
+		fmt.Fprintf(&b, "  %s %s%s\n", d.Screen.Paint(terminal.Faint, "such as"), terminal.Plain(strings.Join(f.Examples, ", ")), more)
+		fmt.Fprintf(&b, "  %s %s\n\n", d.Screen.Paint(terminal.Faint, "to do"), terminal.Wrap(terminal.Plain(f.Remedy), d.Screen.Width-6, 2))
 	}
 	if _, err := io.WriteString(out, b.String()); err != nil {
 		return err

@@ -8,11 +8,10 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/penstock/penstock/internal/command"
 	"github.com/penstock/penstock/internal/postgres"
+	"github.com/penstock/penstock/internal/terminal"
 )
-
-// release is set by the linker: -ldflags "-X main.release=v1.2.3".
-var release string
 
 type versionInfo struct {
 	Version string `json:"version"`
@@ -22,25 +21,13 @@ type versionInfo struct {
 	Schema  int64  `json:"schema"` // the newest migration this binary has
 }
 
-// buildVersion is the linker's word, else the module version that `go install` knows,
-// else "devel".
-func buildVersion() string {
-	if release != "" {
-		return release
-	}
-	if info, ok := debug.ReadBuildInfo(); ok && info.Main.Version != "" && info.Main.Version != "(devel)" {
-		return info.Main.Version
-	}
-	return "devel"
-}
-
 func newVersion(d *deps) *cobra.Command {
 	var asJSON bool
 	cmd := &cobra.Command{
 		Use:   "version",
 		Short: "Print the version of this binary and the schema it brings",
 		Args:  cobra.NoArgs,
-		RunE:  func(*cobra.Command, []string) error { return runVersion(d.stdout, asJSON) },
+		RunE:  func(*cobra.Command, []string) error { return runVersion(d.Stdout, asJSON) },
 	}
 	cmd.Flags().BoolVar(&asJSON, "json", false, "print JSON")
 	return cmd
@@ -52,7 +39,7 @@ func runVersion(out io.Writer, asJSON bool) error {
 		return err
 	}
 	v := versionInfo{
-		Version: buildVersion(), Go: runtime.Version(), System: runtime.GOOS + "/" + runtime.GOARCH, Schema: newest,
+		Version: command.Version(), Go: runtime.Version(), System: runtime.GOOS + "/" + runtime.GOARCH, Schema: newest,
 	}
 	if info, ok := debug.ReadBuildInfo(); ok {
 		for _, s := range info.Settings {
@@ -62,7 +49,7 @@ func runVersion(out io.Writer, asJSON bool) error {
 		}
 	}
 	if asJSON {
-		return writeJSON(out, v)
+		return terminal.WriteJSON(out, v)
 	}
 	_, err = fmt.Fprintf(out, "penstock %s (schema %d, %s, %s)\n", v.Version, v.Schema, v.Go, v.System)
 	return err

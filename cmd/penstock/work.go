@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"errors"
 	"os/exec"
 	"runtime"
 	"strings"
@@ -11,7 +12,9 @@ import (
 	"go.uber.org/zap"
 
 	"github.com/penstock/penstock"
+	"github.com/penstock/penstock/internal/command"
 	"github.com/penstock/penstock/internal/config"
+	"github.com/penstock/penstock/internal/server"
 )
 
 type workFlags struct {
@@ -54,7 +57,7 @@ second signal kills them and exits at once; their jobs run again elsewhere.`,
 		if err := f.check(cmd.ArgsLenAtDash(), args); err != nil {
 			return err
 		}
-		cfg, err := d.load(cmd)
+		cfg, err := d.Load(cmd)
 		if err != nil {
 			return err
 		}
@@ -67,39 +70,42 @@ second signal kills them and exits at once; their jobs run again elsewhere.`,
 func (f *workFlags) check(dash int, args []string) error {
 	switch {
 	case len(f.queues) == 0:
-		return usagef("work: name a queue to work: --queue QUEUE")
+		return command.Usagef("work: name a queue to work: --queue QUEUE")
 	case dash != 0 || len(args) == 0:
-		return usagef("work: put the command last, after --, such as: penstock work --queue mail -- ./send.sh")
+		return command.Usagef("work: put the command last, after --, such as: penstock work --queue mail -- ./send.sh")
 	case f.concurrency < 1 || f.concurrency > 10_000:
-		return usagef("work: --concurrency must be 1 to 10000, got %d", f.concurrency)
+		return command.Usagef("work: --concurrency must be 1 to 10000, got %d", f.concurrency)
 	case f.timeout < 0:
-		return usagef("work: --timeout must be positive, got %s", f.timeout.String())
+		return command.Usagef("work: --timeout must be positive, got %s", f.timeout.String())
 	}
 	for _, q := range f.queues {
 		if q == "" {
-			return usagef("work: --queue was given without a name")
+			return command.Usagef("work: --queue was given without a name")
 		}
 	}
 	return nil
 }
 
-func runWork(ctx context.Context, d *deps, cfg config.Config, f workFlags, command []string) error {
-	path, err := exec.LookPath(command[0])
+func runWork(ctx context.Context, d *deps, cfg config.Config, f workFlags, argv []string) error {
+	path, err := exec.LookPath(argv[0])
 	if err != nil {
-		return usagef("work: %w: name a program on PATH, or a file as ./program", err)
+		return command.Usagef("work: %w: name a program on PATH, or a file as ./program", err)
 	}
-	log := newLogger(d, cfg)
-	pool, err := connect(ctx, cfg)
+	log := d.Logger(cfg)
+	pool, err := command.Connect(ctx, cfg)
 	if err != nil {
 		return err
 	}
 	defer pool.Close()
-	telling, err := newTelemetry(ctx, d, log)
+	reports, err := server.NewTelemetry(ctx, d.Variable, log, command.Version())
+	if wrong, ok := errors.AsType[server.SettingsError](err); ok {
+		return command.Usage(wrong)
+	}
 	if err != nil {
 		return err
 	}
-	defer telling.close()
-	client, err := telling.client(pool, log)
+	defer reports.Close()
+	client, err := reports.Client(pool, log)
 	if err != nil {
 		return err
 	}
@@ -108,31 +114,31 @@ func runWork(ctx context.Context, d *deps, cfg config.Config, f workFlags, comma
 		queues[q] = penstock.QueueConfig{Concurrency: f.concurrency, Timeout: time.Duration(f.timeout)}
 	}
 	worker, err := penstock.NewWorker(client, penstock.WorkerConfig{
-		Queues: queues, StopWhenDrained: f.drain, Version: buildVersion(), Middleware: telling.middleware(),
+		Queues: queues, StopWhenDrained: f.drain, Version: command.Version(), Middleware: reports.Middleware(),
 	})
 	if err != nil {
 		return err
 	}
 
 	if cfg.AdminListen != "" {
-		stop, err := serveAdmin(ctx, cfg.AdminListen, telling, client, pool)
+		stop, err := server.ServeAdmin(ctx, cfg.AdminListen, reports, client, pool)
 		if err != nil {
 			return err
 		}
 		defer stop()
-		telling.metrics.WatchWorker(worker)
+		reports.Metrics.WatchWorker(worker)
 	}
 
-	commands := newCommands(path, command, d.environ, log)
+	commands := newCommands(path, argv, d.Environ, log)
 	defer commands.close()
-	d.interrupts.exiting(commands.killAll)
-	d.interrupts.stopped(func() {
+	d.Interrupts.Exiting(commands.killAll)
+	d.Interrupts.Stopped(func() {
 		log.Info("draining: running commands go on to their end, a second signal kills them")
 	})
 	for queue := range queues {
 		penstock.Handle(worker, queue, penstock.AnyName, commands.handle)
 	}
-	log.Info("working", zap.String("queues", strings.Join(f.queues, ",")), zap.String("command", command[0]),
+	log.Info("working", zap.String("queues", strings.Join(f.queues, ",")), zap.String("command", argv[0]),
 		zap.Int("concurrency", f.concurrency), zap.Bool("drain", f.drain))
 	return worker.Run(ctx)
 }

@@ -53,7 +53,7 @@ func TestViolationsAreFoundAndExplained(t *testing.T) {
 		},
 		{
 			"what serves tests does not ship", "cmd/penstock/main.go", file("main", Module+"/internal/testkit"),
-			"cmd/penstock/main.go:2: cmd/penstock may not import internal/testkit: the command line joins all that ships, and what serves tests does not ship.",
+			"cmd/penstock/main.go:2: cmd/penstock may not import internal/testkit: the command line joins all that ships; what serves tests and the lab does not ship.",
 		},
 		{
 			"another system's file is held to the rules too", "internal/postgres/p_plan9.go", file("postgres", Module),

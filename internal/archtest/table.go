@@ -96,8 +96,28 @@ var Table = []Row{
 		"a handler translates and calls the library; SQL and policy are not its business",
 	},
 	{
+		[]string{"internal/terminal"},
+		nil,
+		"it writes for people whatever it is given, and knows no job",
+	},
+	{
+		[]string{"internal/command"},
+		[]string{Root, "internal/config", "internal/postgres", "internal/terminal"},
+		"it is what every program of ours has from its process, before it does anything",
+	},
+	{
+		[]string{"internal/command/commandtest"},
+		[]string{"internal/testkit"},
+		"it runs the programs of other packages in their tests",
+	},
+	{
+		[]string{"internal/server"},
+		[]string{Root, "internal/config", "internal/httpapi", "internal/maintain", "internal/metrics", "internal/postgres", "internal/remote", "internal/terminal", "penstockotel"},
+		"it joins what a server runs; flags and printing are the commands' business",
+	},
+	{
 		[]string{"internal/lab/demo", "internal/lab/bench", "internal/top"},
-		[]string{Root, "internal/postgres"},
+		[]string{Root, "internal/postgres", "internal/terminal"},
 		"it uses the library as any application would",
 	},
 	{
@@ -201,14 +221,17 @@ var Table = []Row{
 		"it writes what is generated from the schema, and uses nothing that stands on it",
 	},
 	{[]string{"cmd/penstock"}, []string{
-		Root, "db", "migrations", "internal/httpapi", "internal/httpapi/openapi", "internal/lab/bench", "internal/bull", "internal/config",
-		"internal/lab/demo", "internal/doctor", "internal/grants", "internal/lab/failpoint", "internal/maintain", "internal/metrics", "internal/postgres",
-		"internal/lab/proof", "internal/remote", "internal/top", "penstockotel",
-	}, "the command line joins all that ships, and what serves tests does not ship"},
+		Root, "db", "migrations", "internal/bull", "internal/command", "internal/config", "internal/doctor", "internal/grants", "internal/httpapi/openapi",
+		"internal/postgres", "internal/server", "internal/terminal", "internal/top",
+	}, "the command line joins all that ships; what serves tests and the lab does not ship"},
+	{[]string{"cmd/penstock-lab"}, []string{
+		"internal/command", "internal/config", "internal/lab/bench", "internal/lab/demo", "internal/lab/failpoint", "internal/lab/mutate",
+		"internal/lab/proof", "internal/server", "internal/terminal",
+	}, "it gives those who judge the product what the lab has, and adds nothing of its own"},
 }
 
 // ForTests lists what the tests of any package may import beside what the package may.
-var ForTests = []string{"internal/testkit", "internal/postgres", "internal/documents", "migrations"}
+var ForTests = []string{"internal/command/commandtest", "internal/testkit", "internal/postgres", "internal/documents", "migrations"}
 
 // Fence keeps a library inside a few packages, their tests included.
 type Fence struct {
@@ -221,17 +244,17 @@ type Fence struct {
 var Fences = []Fence{
 	{
 		"github.com/labstack/echo",
-		[]string{"internal/httpapi", "internal/httpapi/openapi", "internal/tests/http", "cmd/penstock"},
+		[]string{"internal/httpapi", "internal/httpapi/openapi", "internal/tests/http", "internal/server"},
 		"the library must not bring a web framework into its user's program",
 	},
 	{
 		"github.com/prometheus",
-		[]string{"internal/metrics", "cmd/penstock"},
+		[]string{"internal/metrics"},
 		"the library tells its hooks, and metrics are one listener among others",
 	},
 	{
 		"go.opentelemetry.io/otel/exporters",
-		[]string{"internal/metrics", "cmd/penstock"},
+		[]string{"internal/metrics"},
 		"where telemetry goes is the program's choice, not the library's",
 	},
 	{

@@ -25,8 +25,6 @@ const (
 	DataDir     = "data-dir"
 	LogLevel    = "log-level"
 	LogFormat   = "log-format"
-	Demo        = "demo"
-	DemoSource  = "demo-source"
 )
 
 // Config is every setting of the command line, validated. Settings that the command
@@ -64,9 +62,4 @@ type Config struct {
 
 	// LogFormat is auto, console or json; auto is console on a terminal, else json.
 	LogFormat string `flag:"log-format" env:"PENSTOCK_LOG_FORMAT" envDefault:"auto" type:"format" usage:"console, json, or auto: console on a terminal" want:"auto, console or json"`
-
-	// Demo makes serve index a Go source tree as jobs; DemoSource is that tree, and
-	// empty means GOROOT's.
-	Demo       bool   `flag:"demo" env:"PENSTOCK_DEMO" envDefault:"false" type:"bool" usage:"index a tree of Go sources as jobs" want:"true or false"`
-	DemoSource string `flag:"demo-source" env:"PENSTOCK_DEMO_SOURCE" type:"dir" usage:"the tree that the demo indexes; GOROOT's when empty" want:"a directory's path"`
 }

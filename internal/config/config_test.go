@@ -38,19 +38,20 @@ func TestDefaultsPassTheirOwnChecks(t *testing.T) {
 }
 
 func TestFlagsWinOverVariablesAndVariablesOverDefaults(t *testing.T) {
-	environ := []string{"PENSTOCK_LISTEN=:9000", "PENSTOCK_LOG_LEVEL=debug", "PENSTOCK_DEMO=true", "DATABASE_URL=postgres://env/db"}
-	c, err := load(t, environ, []string{"--listen", "[::1]:0", "--demo=false"})
+	environ := []string{"PENSTOCK_LISTEN=:9000", "PENSTOCK_LOG_LEVEL=debug", "PENSTOCK_MAINTENANCE=true", "DATABASE_URL=postgres://env/db"}
+	c, err := load(t, environ, []string{"--listen", "[::1]:0", "--maintenance=false"})
 	require.NoError(t, err)
 	require.Equal(t, "[::1]:0", c.Listen)
 	require.Equal(t, "debug", c.LogLevel)
-	require.False(t, c.Demo)
+	require.False(t, c.Maintenance)
 	require.Equal(t, "postgres://env/db", c.DatabaseURL.Reveal())
 }
 
 func TestAnEmptyVariableCountsAsUnset(t *testing.T) {
-	c, err := load(t, []string{"PENSTOCK_LISTEN=", "PENSTOCK_DEMO="}, nil)
+	c, err := load(t, []string{"PENSTOCK_LISTEN=", "PENSTOCK_MAINTENANCE="}, nil)
 	require.NoError(t, err)
 	require.Equal(t, "127.0.0.1:8080", c.Listen)
+	require.True(t, c.Maintenance)
 }
 
 func TestAnEmptyFlagOverridesTheVariable(t *testing.T) {
@@ -59,11 +60,11 @@ func TestAnEmptyFlagOverridesTheVariable(t *testing.T) {
 	require.Empty(t, c.DatabaseURL)
 }
 
-func TestDemoNeedsNoValue(t *testing.T) {
-	c, err := load(t, nil, []string{"--demo", "--demo-source", "/src"})
+func TestASwitchNeedsNoValue(t *testing.T) {
+	c, err := load(t, []string{"PENSTOCK_MAINTENANCE=false"}, []string{"--maintenance", "--data-dir", "/data"})
 	require.NoError(t, err)
-	require.True(t, c.Demo)
-	require.Equal(t, "/src", c.DemoSource)
+	require.True(t, c.Maintenance)
+	require.Equal(t, "/data", c.DataDir)
 }
 
 func TestACommandSeesOnlyWhatItBinds(t *testing.T) {
@@ -104,7 +105,7 @@ func TestARefusedSettingNamesFlagVariableAndWhatIsAllowed(t *testing.T) {
 		{"a drain has an end", Announce, "PENSTOCK_ANNOUNCE_DRAIN", "1h", "0s to 1m"},
 		{"a level has a name", LogLevel, "PENSTOCK_LOG_LEVEL", "verbose", "debug, info, warn or error"},
 		{"a format has a name", LogFormat, "PENSTOCK_LOG_FORMAT", "xml", "auto, console or json"},
-		{"a switch is true or false", Demo, "PENSTOCK_DEMO", "perhaps", "true or false"},
+		{"a switch is true or false", Maintenance, "PENSTOCK_MAINTENANCE", "perhaps", "true or false"},
 		{"a path has no NUL", DataDir, "PENSTOCK_DATA_DIR", "/var\x00/lib", "a directory's path"},
 	} {
 		t.Run(c.name, func(t *testing.T) {
@@ -122,10 +123,10 @@ func TestARefusedSettingNamesFlagVariableAndWhatIsAllowed(t *testing.T) {
 }
 
 func TestEveryRefusedSettingIsNamedAtOnce(t *testing.T) {
-	_, err := load(t, nil, []string{"--listen=x", "--log-format=x", "--demo=x"})
+	_, err := load(t, nil, []string{"--listen=x", "--log-format=x", "--api=x"})
 	require.ErrorContains(t, err, "--listen")
 	require.ErrorContains(t, err, "--log-format")
-	require.ErrorContains(t, err, "--demo")
+	require.ErrorContains(t, err, "--api")
 }
 
 func TestARefusedConnectionStringIsNotRepeated(t *testing.T) {

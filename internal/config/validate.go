@@ -23,7 +23,6 @@ var checks = map[string]func(Config) bool{
 	DataDir:     func(c Config) bool { return isPath(c.DataDir) },
 	LogLevel:    func(c Config) bool { return slices.Contains([]string{"debug", "info", "warn", "error"}, c.LogLevel) },
 	LogFormat:   func(c Config) bool { return slices.Contains([]string{"auto", "console", "json"}, c.LogFormat) },
-	DemoSource:  func(c Config) bool { return isPath(c.DemoSource) },
 }
 
 // validate checks the settings that were given; defaults are right by construction.

@@ -125,11 +125,11 @@ func (b *bench) serveHTTP(ctx context.Context) (*httpServer, error) {
 	s := &httpServer{address: address, token: token.Text, ended: make(chan error, 1)}
 	s.process = exec.Command(program, "serve", "--listen", address, "--token-rate", "1000000", "--max-depth", "0",
 		"--log-format", "json", "--log-level", "error")
-	s.process.Args[0] = "penstock" // whatever file it is in
+	s.process.Args[0] = "penstock-lab" // whatever file it is in
 	s.process.Env = append(os.Environ(), "DATABASE_URL="+database)
 	s.process.Stderr = os.Stderr
 	if err := s.process.Start(); err != nil {
-		return nil, fmt.Errorf("start penstock serve: %w", err)
+		return nil, fmt.Errorf("start a server: %w", err)
 	}
 	go func() { s.ended <- s.process.Wait() }()
 	return s, s.await(ctx)
@@ -161,11 +161,11 @@ func (s *httpServer) await(ctx context.Context) error {
 		select {
 		case ended := <-s.ended:
 			s.ended <- ended
-			return fmt.Errorf("penstock serve ended: %w", ended)
+			return fmt.Errorf("the server ended: %w", ended)
 		default:
 		}
 		if !time.Now().Before(deadline) || !waitUntil(ctx, time.Now().Add(20*time.Millisecond)) {
-			return errors.Join(fmt.Errorf("penstock serve is not ready: %w", err), s.stop())
+			return errors.Join(fmt.Errorf("the server is not ready: %w", err), s.stop())
 		}
 	}
 }

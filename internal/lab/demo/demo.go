@@ -1,4 +1,4 @@
-// Package demo is what `penstock serve --demo` runs: an application that indexes a tree
+// Package demo is what `penstock-lab demo` runs: an application that indexes a tree
 // of Go sources, by default that of the Go installation, with one job per file and one
 // job per package. It shows on real input what a queue is for. It owns the schema
 // penstock_demo.
@@ -32,7 +32,7 @@ type Options struct {
 	Width  func() int // width of the terminal in cells, read at every redraw; 0: unknown; nil: out is no terminal
 
 	// How to spell the commands that the report suggests.
-	Command     string // this program; empty: penstock
+	Command     string // the command line; empty: penstock
 	Setup       string // a shell line to run first, such as an export; empty: none
 	BaseURL     string // where it serves HTTP, http://127.0.0.1:8080; empty: no curl
 	DatabaseURL string // for psql; empty: no psql
@@ -54,7 +54,7 @@ type demo struct {
 // the remaining jobs of earlier runs, and leaves their dead jobs alone.
 //
 // When ctx ends, Run lets the running jobs finish, prints how many are left, and
-// returns nil. Errors: there is no tree (names --demo-source), the tables cannot be
+// returns nil. Errors: there is no tree (names --source), the tables cannot be
 // created, or Postgres failed outside the jobs.
 func Run(ctx context.Context, pool *pgxpool.Pool, client *penstock.Client, opts Options, out io.Writer) error {
 	if opts.Command == "" {

@@ -210,5 +210,5 @@ func TestWithoutATreeTheErrorNamesTheFlag(t *testing.T) {
 	t.Parallel()
 	s := newStage(t)
 	err := Run(t.Context(), s.Pool, s.client, Options{Source: t.TempDir()}, t.Output())
-	require.ErrorContains(t, err, "--demo-source")
+	require.ErrorContains(t, err, "--source")
 }

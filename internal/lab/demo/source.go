@@ -40,14 +40,14 @@ func findSource(ctx context.Context, given string) (string, error) {
 		root = build.Default.GOROOT
 	}
 	if root == "" {
-		return "", errors.New("there is no Go installation to index: name a directory of Go files with --demo-source")
+		return "", errors.New("there is no Go installation to index: name a directory of Go files with --source")
 	}
 	info, err := os.Stat(root)
 	if err != nil {
-		return "", fmt.Errorf("%w: name a directory of Go files with --demo-source", err)
+		return "", fmt.Errorf("%w: name a directory of Go files with --source", err)
 	}
 	if !info.IsDir() {
-		return "", fmt.Errorf("%s is not a directory: name one with Go files with --demo-source", root)
+		return "", fmt.Errorf("%s is not a directory: name one with Go files with --source", root)
 	}
 	return root, nil
 }
@@ -61,7 +61,7 @@ func scan(root string) ([]folder, error) {
 		return nil, fmt.Errorf("list %s: %w", root, err)
 	}
 	if len(s.folders) == 0 {
-		return nil, fmt.Errorf("%s holds no .go file: name a directory of Go files with --demo-source", root)
+		return nil, fmt.Errorf("%s holds no .go file: name a directory of Go files with --source", root)
 	}
 	return s.folders, nil
 }

@@ -60,12 +60,12 @@ func TestASourceThatCannotBeIndexedNamesTheFlag(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			_, err := findSource(context.Background(), given)
 			require.ErrorContains(t, err, given)
-			require.ErrorContains(t, err, "--demo-source")
+			require.ErrorContains(t, err, "--source")
 		})
 	}
 	_, err := scan(root)
 	require.ErrorContains(t, err, root+" holds no .go file")
-	require.ErrorContains(t, err, "--demo-source")
+	require.ErrorContains(t, err, "--source")
 }
 
 func TestTheSourceIsGoItselfUnlessGiven(t *testing.T) {

@@ -1,5 +1,5 @@
 // Enqueues jobs in bulk, works them off, and enqueues a tenth in a transaction each, with
-// graphile-worker, for `penstock bench compare`.
+// graphile-worker, for `penstock-lab bench compare`.
 //
 // Usage: node main.mjs URL JOBS PAYLOAD_BYTES. The database is empty; the answer is one
 // line of JSON on standard output.
