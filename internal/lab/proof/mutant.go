@@ -59,7 +59,7 @@ var Mutants = []Mutant{
 	},
 	{
 		Name: "completion retry", Nemesis: "crash", File: "worker_flush.go",
-		Guard:   "pause(ctx, jitter(min(20*time.Millisecond<<min(tries, 6), time.Second)))",
+		Guard:   "wait.For(ctx, wait.Jitter(min(20*time.Millisecond<<min(tries, 6), time.Second)))",
 		Instead: "q.answered(ends)\n\t\treturn",
 	},
 	{Name: "poll fallback", File: "worker_fetch.go", Guard: "fallbackPoll   = time.Second", Instead: "fallbackPoll   = time.Hour"},
