@@ -8,7 +8,7 @@ import (
 	"github.com/penstock/penstock/internal/httpapi/openapi"
 )
 
-// ListBreakers tells a queue's breakers and where they stand.
+// ListBreakers lists a queue's breakers and their states.
 func (h *handlers) ListBreakers(ctx context.Context, r openapi.ListBreakersRequestObject) (openapi.ListBreakersResponseObject, error) {
 	report, err := h.client(ctx).Breakers.List(ctx, r.QueueName)
 	return openapi.ListBreakers200JSONResponse{Items: orEmpty(report.Settings), States: report.States}, err

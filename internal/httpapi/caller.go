@@ -44,7 +44,7 @@ type caller struct {
 	recheck func(context.Context) error
 }
 
-// anyone is who asks a server that has no tokens yet, over loopback.
+// anyone is the caller over loopback while the server has no tokens.
 var anyone = &caller{role: admin, covers: func(string) bool { return true }, everywhere: true}
 
 // authorize checks the caller's role for the operation, and its queues for the one in

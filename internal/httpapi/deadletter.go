@@ -25,7 +25,7 @@ func (h *handlers) ListDeadJobs(ctx context.Context, r openapi.ListDeadJobsReque
 	return openapi.ListDeadJobs200JSONResponse(page), err
 }
 
-// GetDeadJob tells one entry.
+// GetDeadJob returns one entry.
 func (h *handlers) GetDeadJob(ctx context.Context, r openapi.GetDeadJobRequestObject) (openapi.GetDeadJobResponseObject, error) {
 	dead, err := h.client(ctx).DLQ.Get(ctx, r.QueueName, r.DlqItemId)
 	return openapi.GetDeadJob200JSONResponse(dead), err
@@ -69,13 +69,13 @@ func (h *handlers) ReopenError(ctx context.Context, r openapi.ReopenErrorRequest
 	return openapi.ReopenError204Response{}, err
 }
 
-// GetDeadPolicy tells what becomes of a queue's dead jobs.
+// GetDeadPolicy returns what happens to a queue's dead jobs.
 func (h *handlers) GetDeadPolicy(ctx context.Context, r openapi.GetDeadPolicyRequestObject) (openapi.GetDeadPolicyResponseObject, error) {
 	policy, err := h.client(ctx).DLQ.Policy(ctx, r.QueueName)
 	return openapi.GetDeadPolicy200JSONResponse(policy), err
 }
 
-// SetDeadPolicy changes that.
+// SetDeadPolicy changes that policy.
 func (h *handlers) SetDeadPolicy(ctx context.Context, r openapi.SetDeadPolicyRequestObject) (openapi.SetDeadPolicyResponseObject, error) {
 	client, change := h.client(ctx), *r.Body
 	change.Queue = r.QueueName

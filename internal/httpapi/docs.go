@@ -13,7 +13,7 @@ import (
 	"github.com/penstock/penstock/internal/httpapi/openapi"
 )
 
-// docs is Swagger UI, which is part of the binary: the page asks nobody else.
+// docs is Swagger UI, which is part of the binary: the page loads nothing from elsewhere.
 var docs = v5emb.NewHandlerWithConfig(swgui.Config{
 	Title: "Penstock", SwaggerJSON: "/openapi.yaml", BasePath: "/docs/",
 	SettingsUI: map[string]string{"docExpansion": `"list"`, "tryItOutEnabled": "false", "displayOperationId": "true"},

@@ -9,19 +9,21 @@ import (
 	"github.com/penstock/penstock/internal/httpapi/openapi"
 )
 
-// GetHealth tells what is wrong with a queue.
+// GetHealth returns a queue's health.
 func (h *handlers) GetHealth(ctx context.Context, r openapi.GetHealthRequestObject) (openapi.GetHealthResponseObject, error) {
 	health, err := h.client(ctx).Health.Queue(ctx, r.QueueName)
 	return openapi.GetHealth200JSONResponse(health), err
 }
 
-// GetAllHealth tells what is wrong at all, which needs a caller who may see every queue.
-func (h *handlers) GetAllHealth(ctx context.Context, _ openapi.GetAllHealthRequestObject) (openapi.GetAllHealthResponseObject, error) {
+// GetAllHealth returns the health of all queues; the caller must cover every queue.
+func (h *handlers) GetAllHealth(ctx context.Context, r openapi.GetAllHealthRequestObject) (openapi.GetAllHealthResponseObject, error) {
 	if err := mayAsk(ctx, ""); err != nil {
 		return nil, err
 	}
 	all, err := h.client(ctx).Health.All(ctx)
-	return openapi.GetAllHealth200JSONResponse(all), err
+	page := openapi.HealthPage{HealthOverview: all}
+	page.Queues, page.Next = queuePage(all.Queues, func(q penstock.Health) string { return q.Queue }, r.Params.Limit, r.Params.Cursor)
+	return openapi.GetAllHealth200JSONResponse(page), err
 }
 
 // ListHealthReports lists the reports that are kept.
@@ -30,13 +32,13 @@ func (h *handlers) ListHealthReports(ctx context.Context, r openapi.ListHealthRe
 	return openapi.ListHealthReports200JSONResponse(page), err
 }
 
-// GetHealthThresholds tells what a queue is held against.
+// GetHealthThresholds returns a queue's thresholds.
 func (h *handlers) GetHealthThresholds(ctx context.Context, r openapi.GetHealthThresholdsRequestObject) (openapi.GetHealthThresholdsResponseObject, error) {
 	thresholds, err := h.client(ctx).Health.Thresholds(ctx, r.QueueName)
 	return openapi.GetHealthThresholds200JSONResponse(thresholds), err
 }
 
-// SetHealthThresholds changes that.
+// SetHealthThresholds changes a queue's thresholds.
 func (h *handlers) SetHealthThresholds(ctx context.Context, r openapi.SetHealthThresholdsRequestObject) (openapi.SetHealthThresholdsResponseObject, error) {
 	client, change := h.client(ctx), map[string]*float64{}
 	for field, threshold := range *r.Body {

@@ -83,7 +83,7 @@ func withinBulkLimit(ctx context.Context, do func(context.Context) (int64, error
 	return done, false, err
 }
 
-// GetJob tells all of a job.
+// GetJob returns all that is kept of a job.
 func (h *handlers) GetJob(ctx context.Context, r openapi.GetJobRequestObject) (openapi.GetJobResponseObject, error) {
 	job, err := h.client(ctx).Job(ctx, r.JobId)
 	if err == nil {
@@ -95,7 +95,7 @@ func (h *handlers) GetJob(ctx context.Context, r openapi.GetJobRequestObject) (o
 	return openapi.GetJob200JSONResponse(*job), nil
 }
 
-// ExplainJob tells why a job does not run.
+// ExplainJob returns why a job does not run.
 func (h *handlers) ExplainJob(ctx context.Context, r openapi.ExplainJobRequestObject) (openapi.ExplainJobResponseObject, error) {
 	explanation, err := h.client(ctx).Explain(ctx, r.JobId)
 	if err == nil {
@@ -166,7 +166,7 @@ func (h *handlers) RunJobNow(ctx context.Context, r openapi.RunJobNowRequestObje
 	return openapi.RunJobNow200JSONResponse(job), err
 }
 
-// DeadLetterJob lays a waiting job in the dead letter queue.
+// DeadLetterJob moves a waiting job to the dead letter queue.
 func (h *handlers) DeadLetterJob(ctx context.Context, r openapi.DeadLetterJobRequestObject) (openapi.DeadLetterJobResponseObject, error) {
 	message := ""
 	if r.Body != nil {

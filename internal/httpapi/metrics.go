@@ -18,22 +18,24 @@ func window(ms int64) time.Duration {
 	return time.Duration(ms) * time.Millisecond
 }
 
-// GetMetrics tells how a queue does.
+// GetMetrics returns a queue's figures.
 func (h *handlers) GetMetrics(ctx context.Context, r openapi.GetMetricsRequestObject) (openapi.GetMetricsResponseObject, error) {
 	metrics, err := h.client(ctx).Metrics.Queue(ctx, r.QueueName, window(r.Params.Window))
 	return openapi.GetMetrics200JSONResponse(metrics), err
 }
 
-// GetAllMetrics tells how all queues do, which needs a caller who may see them all.
+// GetAllMetrics returns all queues' figures; the caller must cover every queue.
 func (h *handlers) GetAllMetrics(ctx context.Context, r openapi.GetAllMetricsRequestObject) (openapi.GetAllMetricsResponseObject, error) {
 	if err := mayAsk(ctx, ""); err != nil {
 		return nil, err
 	}
 	metrics, err := h.client(ctx).Metrics.All(ctx, window(r.Params.Window))
-	return openapi.GetAllMetrics200JSONResponse(metrics), err
+	page := openapi.MetricsPage{AllMetrics: metrics}
+	page.Queues, page.Next = queuePage(metrics.Queues, func(q penstock.QueueMetrics) string { return q.Queue }, r.Params.Limit, r.Params.Cursor)
+	return openapi.GetAllMetrics200JSONResponse(page), err
 }
 
-// GetPerformance tells how long attempts took.
+// GetPerformance returns how long attempts took.
 func (h *handlers) GetPerformance(ctx context.Context, r openapi.GetPerformanceRequestObject) (openapi.GetPerformanceResponseObject, error) {
 	q := penstock.PerformanceQuery{Queue: r.QueueName, Name: r.Params.Name, From: r.Params.From, To: r.Params.To}
 	if r.Params.Window != 0 || q.From.IsZero() {

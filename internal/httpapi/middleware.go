@@ -78,8 +78,8 @@ func accessLog(log *zap.Logger) echo.MiddlewareFunc {
 	}
 }
 
-// secure tells browsers to make nothing of an answer but what it says it is. A page
-// that is meant for them loosens what it needs.
+// secure sets headers that keep browsers from running or embedding an answer. A page for
+// browsers relaxes what it needs.
 func secure(next echo.HandlerFunc) echo.HandlerFunc {
 	return func(c echo.Context) error {
 		header := c.Response().Header()

@@ -17,13 +17,13 @@ func (h *handlers) ListPolicies(ctx context.Context, _ openapi.ListPoliciesReque
 	return openapi.ListPolicies200JSONResponse{Items: orEmpty(policies)}, err
 }
 
-// GetPolicy tells the policy in force.
+// GetPolicy returns the effective policy.
 func (h *handlers) GetPolicy(ctx context.Context, r openapi.GetPolicyRequestObject) (openapi.GetPolicyResponseObject, error) {
 	policy, err := h.client(ctx).Policies.Get(ctx, r.QueueName, r.JobName, ownRetry(openapi.PreviewPolicyParams(r.Params)))
 	return openapi.GetPolicy200JSONResponse(policy), err
 }
 
-// PreviewPolicy tells the waits of a job that keeps failing.
+// PreviewPolicy returns the delays of a job that keeps failing.
 func (h *handlers) PreviewPolicy(ctx context.Context, r openapi.PreviewPolicyRequestObject) (openapi.PreviewPolicyResponseObject, error) {
 	schedule, err := h.client(ctx).Policies.Preview(ctx, r.QueueName, r.JobName, ownRetry(r.Params))
 	return openapi.PreviewPolicy200JSONResponse{Items: orEmpty(schedule)}, err
@@ -56,7 +56,7 @@ func (h *handlers) SetPolicy(ctx context.Context, r openapi.SetPolicyRequestObje
 	return openapi.SetPolicy200JSONResponse(policy), err
 }
 
-// RemovePolicy takes a policy away.
+// RemovePolicy removes a policy.
 func (h *handlers) RemovePolicy(ctx context.Context, r openapi.RemovePolicyRequestObject) (openapi.RemovePolicyResponseObject, error) {
 	err := h.client(ctx).Policies.Remove(ctx, r.QueueName, r.JobName)
 	return openapi.RemovePolicy204Response{}, err

@@ -28,13 +28,13 @@ func (h *handlers) SetPriorityRule(ctx context.Context, r openapi.SetPriorityRul
 	return openapi.SetPriorityRule200JSONResponse(rule), err
 }
 
-// RemovePriorityRule takes a rule away.
+// RemovePriorityRule removes a rule.
 func (h *handlers) RemovePriorityRule(ctx context.Context, r openapi.RemovePriorityRuleRequestObject) (openapi.RemovePriorityRuleResponseObject, error) {
 	err := h.client(ctx).Priorities.RemoveRule(ctx, r.QueueName, r.Position)
 	return openapi.RemovePriorityRule204Response{}, err
 }
 
-// DecidePriority tells what a job would get.
+// DecidePriority returns the priority that a job would get.
 func (h *handlers) DecidePriority(ctx context.Context, r openapi.DecidePriorityRequestObject) (openapi.DecidePriorityResponseObject, error) {
 	var data any // nil is {}
 	if r.Body.Data != nil {
@@ -60,7 +60,7 @@ func (h *handlers) SetPriorityLevel(ctx context.Context, r openapi.SetPriorityLe
 	return openapi.SetPriorityLevel200JSONResponse(level), err
 }
 
-// RemovePriorityLevel takes a name away.
+// RemovePriorityLevel removes a name.
 func (h *handlers) RemovePriorityLevel(ctx context.Context, r openapi.RemovePriorityLevelRequestObject) (openapi.RemovePriorityLevelResponseObject, error) {
 	if err := mayAsk(ctx, ""); err != nil { // every queue has it
 		return nil, err
@@ -85,7 +85,7 @@ func (h *handlers) SetPriorityTag(ctx context.Context, r openapi.SetPriorityTagR
 	return openapi.SetPriorityTag200JSONResponse(tag), err
 }
 
-// RemovePriorityTag makes a tag mean nothing.
+// RemovePriorityTag removes a tag's shift.
 func (h *handlers) RemovePriorityTag(ctx context.Context, r openapi.RemovePriorityTagRequestObject) (openapi.RemovePriorityTagResponseObject, error) {
 	if err := mayAsk(ctx, ""); err != nil { // every queue has it
 		return nil, err

@@ -24,7 +24,7 @@ import (
 	"github.com/penstock/penstock/internal/replies"
 )
 
-// errNotReady: Postgres or its schema cannot serve requests now. Ask again later.
+// errNotReady: Postgres or its schema cannot serve requests now.
 var errNotReady = errors.New("not ready")
 
 // answer is what a kind of error looks like from outside.
@@ -49,7 +49,7 @@ var overLimit = answer{
 	detail: "The database did not finish in time. Narrow the request, or repeat it when the server has less to do.",
 }
 
-// locked answers when somebody else's transaction holds a row for too long.
+// locked answers when another transaction holds a row for too long.
 var locked = answer{
 	status: http.StatusConflict, code: "locked", title: "Locked", retryAfter: 1,
 	detail: "Another transaction holds what this request needs. Nothing was changed; repeat it in a moment.",
@@ -85,7 +85,7 @@ var answers = []struct {
 	}},
 	{errForeignHost, answer{
 		status: http.StatusForbidden, code: "forbidden_host", title: "Forbidden host",
-		detail: "Until there is a token, ask by a loopback address or as localhost.",
+		detail: "Until the first token exists, send requests to a loopback address or to localhost.",
 	}},
 	{errProxied, answer{
 		status: http.StatusUnauthorized, code: "unauthorized", title: "Unauthorized",
@@ -97,11 +97,11 @@ var answers = []struct {
 	}},
 	{errRate, answer{
 		status: http.StatusTooManyRequests, code: "rate_limited", title: "Too many requests", retryAfter: 1,
-		detail: "The token's requests come faster than it may send them.",
+		detail: "The token sends more requests per second than it may.",
 	}},
 	{errDeep, answer{
 		status: http.StatusTooManyRequests, code: "queue_full", title: "Queue full", retryAfter: 1,
-		detail: "As many jobs wait in the queue as this server lets it hold. Nothing was enqueued.",
+		detail: "The queue holds as many waiting jobs as this server allows. Nothing was enqueued.",
 	}},
 	{errStaleTokens, away},
 	{errTooLarge, answer{
@@ -118,7 +118,7 @@ var answers = []struct {
 	}},
 	{errBusy, answer{
 		status: http.StatusServiceUnavailable, code: "busy", title: "Busy", retryAfter: 1,
-		detail: "Too many large bodies are on their way at once. Nothing was changed.",
+		detail: "Too many large bodies are being read at once. Nothing was changed.",
 	}},
 	{penstock.ErrJobNotFound, answer{
 		status: http.StatusNotFound, code: "job_not_found", title: "Job not found",
@@ -146,11 +146,7 @@ var answers = []struct {
 	}},
 	{replies.ErrKeyReused, answer{
 		status: http.StatusUnprocessableEntity, code: "idempotency_key_reused", title: "Idempotency key reused",
-		detail: "This Idempotency-Key came before with another request; take a new one.",
-	}},
-	{penstock.ErrTaskNotFound, answer{
-		status: http.StatusNotFound, code: "task_not_found", title: "Task not found",
-		detail: "There is no scheduled task of that name.",
+		detail: "This Idempotency-Key was used for another request. Use a new one.",
 	}},
 	{penstock.ErrLeaseLost, answer{
 		status: http.StatusConflict, code: "lease_lost", title: "Lease lost",
@@ -158,7 +154,7 @@ var answers = []struct {
 	}},
 	{penstock.ErrWorkerGone, answer{
 		status: http.StatusGone, code: "worker_gone", title: "Worker gone",
-		detail: "The worker was buried while it was silent; its jobs went to others. Register anew.",
+		detail: "The worker sent no heartbeat for too long and was removed; its jobs went to others. Register again.",
 	}},
 	{penstock.ErrConflict, answer{
 		status: http.StatusConflict, code: "conflict", title: "Conflict",
@@ -166,8 +162,8 @@ var answers = []struct {
 	}},
 	{penstock.ErrOutcomeUnknown, answer{
 		status: http.StatusGatewayTimeout, code: "outcome_unknown", title: "Outcome unknown",
-		detail: "The database broke off before its answer: the request may have had its effect. " +
-			"Repeated with an Idempotency-Key it has it once.",
+		detail: "The connection to the database broke before its answer: the request may have had its effect. " +
+			"With an Idempotency-Key a repeat has the effect once.",
 	}},
 }
 
@@ -233,7 +229,7 @@ func conflictIn(err error) string {
 }
 
 // postgresAway reports whether the database could not be used, as opposed to having
-// refused the statement: nobody answered, or what answered starts, stops, stands by, has
+// refused the statement: it did not answer, or it starts, stops, is a standby, has
 // no room, or gave up on a lock or a time limit.
 func postgresAway(err error) bool {
 	if pg, ok := errors.AsType[*pgconn.PgError](err); ok {
@@ -268,7 +264,7 @@ func problemHandler(log *zap.Logger) echo.HTTPErrorHandler {
 	}
 }
 
-// levelOf keeps Error for what somebody has to look into.
+// levelOf keeps Error for what an operator has to look into.
 func levelOf(found answer, err error) zapcore.Level {
 	if found.status == http.StatusServiceUnavailable || errors.Is(err, context.Canceled) {
 		return zapcore.WarnLevel

@@ -20,13 +20,14 @@ func someQueue(queue string) string {
 }
 
 // ListQueues lists queues.
-func (h *handlers) ListQueues(ctx context.Context, _ openapi.ListQueuesRequestObject) (openapi.ListQueuesResponseObject, error) {
+func (h *handlers) ListQueues(ctx context.Context, r openapi.ListQueuesRequestObject) (openapi.ListQueuesResponseObject, error) {
 	queues, err := h.client(ctx).Queues.List(ctx)
 	queues = slices.DeleteFunc(queues, func(q penstock.QueueInfo) bool { return !sees(ctx, q.Queue) })
-	return openapi.ListQueues200JSONResponse{Items: orEmpty(queues)}, err
+	page, next := queuePage(queues, func(q penstock.QueueInfo) string { return q.Queue }, r.Params.Limit, r.Params.Cursor)
+	return openapi.ListQueues200JSONResponse{Items: page, Next: next}, err
 }
 
-// GetQueue tells a queue's settings and counts.
+// GetQueue returns a queue's settings and counts.
 func (h *handlers) GetQueue(ctx context.Context, r openapi.GetQueueRequestObject) (openapi.GetQueueResponseObject, error) {
 	queue, err := h.client(ctx).Queues.Get(ctx, r.QueueName)
 	return openapi.GetQueue200JSONResponse(queue), err
@@ -53,7 +54,7 @@ func (h *handlers) PauseQueue(ctx context.Context, r openapi.PauseQueueRequestOb
 	return openapi.PauseQueue200JSONResponse(queue), err
 }
 
-// ResumeQueue lets a paused queue go on.
+// ResumeQueue resumes a paused queue.
 func (h *handlers) ResumeQueue(ctx context.Context, r openapi.ResumeQueueRequestObject) (openapi.ResumeQueueResponseObject, error) {
 	client := h.client(ctx)
 	if err := client.Queues.Resume(ctx, r.QueueName); err != nil {

@@ -34,7 +34,7 @@ func (h *handlers) ListRedrives(ctx context.Context, r openapi.ListRedrivesReque
 	return openapi.ListRedrives200JSONResponse{Items: orEmpty(redrives)}, err
 }
 
-// GetRedrive tells how far an operation is.
+// GetRedrive returns an operation and its progress.
 func (h *handlers) GetRedrive(ctx context.Context, r openapi.GetRedriveRequestObject) (openapi.GetRedriveResponseObject, error) {
 	redrive, err := h.redrive(ctx, r.RedriveId)
 	return openapi.GetRedrive200JSONResponse(redrive), err
@@ -46,19 +46,19 @@ func (h *handlers) PauseRedrive(ctx context.Context, r openapi.PauseRedriveReque
 	return openapi.PauseRedrive200JSONResponse(redrive), err
 }
 
-// ResumeRedrive goes on with one.
+// ResumeRedrive resumes an operation.
 func (h *handlers) ResumeRedrive(ctx context.Context, r openapi.ResumeRedriveRequestObject) (openapi.ResumeRedriveResponseObject, error) {
 	redrive, err := h.steered(ctx, r.RedriveId, penstock.DLQClient.ResumeRedrive)
 	return openapi.ResumeRedrive200JSONResponse(redrive), err
 }
 
-// CancelRedrive ends one.
+// CancelRedrive cancels an operation.
 func (h *handlers) CancelRedrive(ctx context.Context, r openapi.CancelRedriveRequestObject) (openapi.CancelRedriveResponseObject, error) {
 	redrive, err := h.steered(ctx, r.RedriveId, penstock.DLQClient.CancelRedrive)
 	return openapi.CancelRedrive200JSONResponse(redrive), err
 }
 
-// steered is the operation after a word to it.
+// steered is the operation after a command to it.
 func (h *handlers) steered(ctx context.Context, id int64, steer func(penstock.DLQClient, context.Context, int64) (string, error)) (penstock.Redrive, error) {
 	if _, err := h.redrive(ctx, id); err != nil {
 		return penstock.Redrive{}, err

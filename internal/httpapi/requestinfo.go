@@ -27,7 +27,7 @@ func requestInfoOf(ctx context.Context) *requestInfo {
 	return x
 }
 
-// client is what a handler calls: the library on behalf of whoever asks, so that the
+// client is what a handler calls: the library on behalf of the caller, so that the
 // audit log names them, and inside the transaction that an Idempotency-Key opened.
 func (h *handlers) client(ctx context.Context) *penstock.Client {
 	if x := requestInfoOf(ctx); x.client != nil {

@@ -80,7 +80,7 @@ func Serve(ctx context.Context, listener net.Listener, handler http.Handler, cfg
 }
 
 func newServer(ctx context.Context, handler http.Handler, cfg ServeConfig, draining <-chan struct{}) *http.Server {
-	// Requests outlive ctx: it tells the server to stop, not them.
+	// Requests outlive ctx: its end stops the server, not them.
 	base := context.WithValue(context.WithoutCancel(ctx), drainingKey{}, draining)
 	server := &http.Server{
 		Handler:           handler,

@@ -13,31 +13,31 @@ func (h *handlers) ListTasks(ctx context.Context, _ openapi.ListTasksRequestObje
 	return openapi.ListTasks200JSONResponse{Items: orEmpty(tasks)}, err
 }
 
-// GetTask tells one.
+// GetTask returns a task.
 func (h *handlers) GetTask(ctx context.Context, r openapi.GetTaskRequestObject) (openapi.GetTaskResponseObject, error) {
 	task, err := h.client(ctx).Tasks.Get(ctx, r.TaskName)
 	return openapi.GetTask200JSONResponse(task), err
 }
 
-// SetTask changes one.
+// SetTask changes a task.
 func (h *handlers) SetTask(ctx context.Context, r openapi.SetTaskRequestObject) (openapi.SetTaskResponseObject, error) {
 	task, err := h.taskAfter(ctx, r.TaskName, func(c *penstock.Client) error { return c.Tasks.Set(ctx, r.TaskName, *r.Body) })
 	return openapi.SetTask200JSONResponse(task), err
 }
 
-// PauseTask keeps one from running.
+// PauseTask pauses a task.
 func (h *handlers) PauseTask(ctx context.Context, r openapi.PauseTaskRequestObject) (openapi.PauseTaskResponseObject, error) {
 	task, err := h.taskAfter(ctx, r.TaskName, func(c *penstock.Client) error { return c.Tasks.Pause(ctx, r.TaskName) })
 	return openapi.PauseTask200JSONResponse(task), err
 }
 
-// ResumeTask lets one run again.
+// ResumeTask resumes a task.
 func (h *handlers) ResumeTask(ctx context.Context, r openapi.ResumeTaskRequestObject) (openapi.ResumeTaskResponseObject, error) {
 	task, err := h.taskAfter(ctx, r.TaskName, func(c *penstock.Client) error { return c.Tasks.Resume(ctx, r.TaskName) })
 	return openapi.ResumeTask200JSONResponse(task), err
 }
 
-// RunTask asks for a run.
+// RunTask requests a run.
 func (h *handlers) RunTask(ctx context.Context, r openapi.RunTaskRequestObject) (openapi.RunTaskResponseObject, error) {
 	task, err := h.taskAfter(ctx, r.TaskName, func(c *penstock.Client) error {
 		_, err := c.Tasks.Run(ctx, r.TaskName)
@@ -46,7 +46,7 @@ func (h *handlers) RunTask(ctx context.Context, r openapi.RunTaskRequestObject) 
 	return openapi.RunTask200JSONResponse(task), err
 }
 
-// ListTaskRuns lists how one went.
+// ListTaskRuns lists a task's runs.
 func (h *handlers) ListTaskRuns(ctx context.Context, r openapi.ListTaskRunsRequestObject) (openapi.ListTaskRunsResponseObject, error) {
 	page, err := h.client(ctx).Tasks.Runs(ctx, penstock.TaskRunQuery{Task: r.TaskName, Limit: r.Params.Limit, Cursor: r.Params.Cursor})
 	return openapi.ListTaskRuns200JSONResponse(page), err

@@ -18,22 +18,23 @@ import (
 
 const (
 	tokenPoll      = 2 * time.Second        // how often tokens are read while requests come
-	tokenLife      = 5 * time.Second        // for so long what was read is believed
-	tokenRetry     = 250 * time.Millisecond // the least between two readings for tokens that fail
+	tokenLife      = 5 * time.Second        // how long what was read is valid
+	tokenRetry     = 250 * time.Millisecond // the least time between two readings for tokens that fail
 	tokenReadLimit = 2 * time.Second        // for a reading
-	tokenNoteEvery = 10 * time.Second       // how often uses are told
+	tokenNoteEvery = 10 * time.Second       // how often uses are written
 )
 
 // errStaleTokens: the tokens could not be read for so long that one may have been
 // revoked since.
 var errStaleTokens = errors.New("tokens could not be read")
 
-// tokenCache has every token in memory, so that a request asks Postgres nothing. It is
-// read again every two seconds while requests come, and what was read is believed for
-// five: so a revocation holds everywhere within five seconds, and while Postgres is away
-// nobody is let in after that. A token that is not in it, or whose secret is wrong, gets
-// one look at Postgres before it is refused, at most four a second for all: what was
-// created or rotated a moment ago works at once, and unknown costs the same as wrong.
+// tokenCache has every token in memory, so that a request does not ask Postgres. It is
+// read every two seconds while requests come, and what was read is valid for five: a
+// revocation holds everywhere within five seconds, and while Postgres does not answer
+// requests are refused after that. For a token that is unknown, or whose secret is
+// wrong, the tokens are read once more before it is refused, at most four times a second
+// for all requests: a new or rotated token works at once, and an unknown one takes as
+// long as a wrong one.
 type tokenCache struct {
 	client *penstock.Client
 	log    *zap.Logger
@@ -58,7 +59,7 @@ type tokenList struct {
 // limiter is what a token sends and when it last did.
 type limiter struct {
 	*rate.Limiter
-	used atomic.Int64 // unix nanoseconds; 0: told to the database
+	used atomic.Int64 // unix nanoseconds; 0: written to the database
 }
 
 func newTokenCache(client *penstock.Client, log *zap.Logger, perSecond int) *tokenCache {
@@ -122,7 +123,7 @@ func (r *tokenCache) keys(ctx context.Context, since time.Time) (*tokenList, err
 	}
 	r.reading.Lock()
 	defer r.reading.Unlock()
-	if k := r.current.Load(); k != nil && k.read.After(since) { // somebody else has read meanwhile
+	if k := r.current.Load(); k != nil && k.read.After(since) { // another request has read them
 		return k, nil
 	}
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), tokenReadLimit)
@@ -160,7 +161,7 @@ func (r *tokenCache) read(ctx context.Context) error {
 	return nil
 }
 
-// arm sees to it that the tokens are read again in a while, if anybody asks for them.
+// arm schedules the next reading of the tokens, unless one is scheduled.
 func (r *tokenCache) arm() {
 	if r.armed.Swap(true) {
 		return
@@ -173,14 +174,14 @@ func (r *tokenCache) arm() {
 			r.log.Warn("tokens could not be read; requests are refused until they can", zap.Error(err))
 			return
 		}
-		if err := r.tellUses(ctx); err != nil {
+		if err := r.noteUses(ctx); err != nil {
 			r.log.Warn("uses of tokens could not be noted", zap.Error(err))
 		}
 	})
 }
 
-// tellUses writes when tokens were last used, now and then.
-func (r *tokenCache) tellUses(ctx context.Context) error {
+// noteUses writes when tokens were last used, every tokenNoteEvery.
+func (r *tokenCache) noteUses(ctx context.Context) error {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	if time.Since(r.noted) < tokenNoteEvery {

@@ -277,7 +277,7 @@ func TestUsesOfATokenAreNoted(t *testing.T) {
 	before := changes()
 	status, _ := ask(t, e, token)
 	require.Equal(t, http.StatusOK, status)
-	require.NoError(t, s.tokens.tellUses(context.Background()))
+	require.NoError(t, s.tokens.noteUses(context.Background()))
 	list, err := client.Tokens.List(t.Context())
 	require.NoError(t, err)
 	require.WithinDuration(t, list.Now, *list.Tokens[0].LastUsedAt, 10*time.Second)

@@ -51,7 +51,7 @@ func (e ReadinessStatus) Valid() bool {
 }
 
 // AllMetrics defines model for AllMetrics.
-type AllMetrics = penstock.AllMetrics
+type AllMetrics = MetricsPage
 
 // AttemptInfo defines model for AttemptInfo.
 type AttemptInfo = penstock.AttemptInfo
@@ -135,7 +135,7 @@ type DeadJobPage = penstock.Page[penstock.DeadJob]
 
 // DeadLetterRequest defines model for DeadLetterRequest.
 type DeadLetterRequest struct {
-	// Message A word about why.
+	// Message Why, in a sentence.
 	Message string `json:"message,omitempty"`
 }
 
@@ -204,7 +204,7 @@ type Health = penstock.Health
 type HealthIssue = penstock.HealthIssue
 
 // HealthOverview defines model for HealthOverview.
-type HealthOverview = penstock.HealthOverview
+type HealthOverview = HealthPage
 
 // HealthReport The health of a queue or of the database at a moment.
 type HealthReport = penstock.HealthReport
@@ -215,7 +215,7 @@ type HealthReportPage = penstock.Page[penstock.HealthReport]
 // HealthStatus The worst issue there is decides.
 type HealthStatus = penstock.HealthStatus
 
-// HealthThresholds What a queue is held against. A share is 0 to 1.
+// HealthThresholds The thresholds of a queue. A share is 0 to 1.
 type HealthThresholds = penstock.HealthThresholds
 
 // HealthThresholdsChange What is left out stays; null leaves it to what holds for every queue.
@@ -495,7 +495,7 @@ type Problem struct {
 	// Title The same for every problem with this code.
 	Title string `json:"title"`
 
-	// Type Always about:blank; code tells problems apart.
+	// Type Always about:blank. Problems differ by their code.
 	Type string `json:"type"`
 }
 
@@ -534,6 +534,9 @@ type QueueInfo = penstock.QueueInfo
 // QueueList defines model for QueueList.
 type QueueList struct {
 	Items []QueueInfo `json:"items"`
+
+	// Next The `cursor` of the next page; absent at the end. A page can be short, even empty, and still have one.
+	Next Next `json:"next,omitempty"`
 }
 
 // QueueMetrics defines model for QueueMetrics.
@@ -652,7 +655,7 @@ type RetryStrategy = penstock.RetryStrategy
 // RetryType How the delay grows. A custom one comes from the handler.
 type RetryType = penstock.Strategy
 
-// Sample What happened in a minute, an hour or a day, and the mean of the state that was seen; null when nobody looked.
+// Sample What happened in a minute, an hour or a day, and the mean of the sampled state; null without a sample.
 type Sample = penstock.Sample
 
 // SampleList defines model for SampleList.
@@ -754,6 +757,9 @@ type Limit = int
 // OfQueue 1 to 128 letters, digits and . _ - : /
 type OfQueue = Name
 
+// QueueLimit defines model for QueueLimit.
+type QueueLimit = int
+
 // QueueName 1 to 128 letters, digits and . _ - : /
 type QueueName = Name
 
@@ -845,6 +851,15 @@ type GetAuditLogParams struct {
 
 	// Limit How many items, at most.
 	Limit Limit `form:"limit,omitempty" json:"limit,omitempty"`
+
+	// Cursor The next of an earlier page of the same request.
+	Cursor Cursor `form:"cursor,omitempty" json:"cursor,omitempty"`
+}
+
+// GetAllHealthParams defines parameters for GetAllHealth.
+type GetAllHealthParams struct {
+	// Limit How many queues, at most.
+	Limit QueueLimit `form:"limit,omitempty" json:"limit,omitempty"`
 
 	// Cursor The next of an earlier page of the same request.
 	Cursor Cursor `form:"cursor,omitempty" json:"cursor,omitempty"`
@@ -977,10 +992,25 @@ type PreviewPolicyParams struct {
 	Jitter   *RetryJitter   `form:"jitter,omitempty" json:"jitter,omitempty"`
 }
 
+// ListQueuesParams defines parameters for ListQueues.
+type ListQueuesParams struct {
+	// Limit How many queues, at most.
+	Limit QueueLimit `form:"limit,omitempty" json:"limit,omitempty"`
+
+	// Cursor The next of an earlier page of the same request.
+	Cursor Cursor `form:"cursor,omitempty" json:"cursor,omitempty"`
+}
+
 // GetAllMetricsParams defines parameters for GetAllMetrics.
 type GetAllMetricsParams struct {
 	// Window Milliseconds up to now, 1 minute to 731 days; an hour by default.
 	Window Window `form:"window,omitempty" json:"window,omitempty"`
+
+	// Limit How many queues, at most.
+	Limit QueueLimit `form:"limit,omitempty" json:"limit,omitempty"`
+
+	// Cursor The next of an earlier page of the same request.
+	Cursor Cursor `form:"cursor,omitempty" json:"cursor,omitempty"`
 }
 
 // DecidePriorityParams defines parameters for DecidePriority.
@@ -1327,7 +1357,7 @@ type ServerInterface interface {
 	GetAuditLog(ctx echo.Context, params GetAuditLogParams) error
 	// GetAllHealth How every queue and the database are
 	// (GET /api/v1/health)
-	GetAllHealth(ctx echo.Context) error
+	GetAllHealth(ctx echo.Context, params GetAllHealthParams) error
 	// ListJobs Jobs that are kept, the newest first
 	// (GET /api/v1/jobs)
 	ListJobs(ctx echo.Context, params ListJobsParams) error
@@ -1343,7 +1373,7 @@ type ServerInterface interface {
 	// CancelJob End a waiting job, ask a running one to stop
 	// (POST /api/v1/jobs/{jobId}/cancel)
 	CancelJob(ctx echo.Context, jobId JobId, params CancelJobParams) error
-	// DeadLetterJob Lay a waiting job in the dead letter queue by hand
+	// DeadLetterJob Move a waiting job to the dead letter queue by hand
 	// (POST /api/v1/jobs/{jobId}/dead-letter)
 	DeadLetterJob(ctx echo.Context, jobId JobId, params DeadLetterJobParams) error
 	// ExplainJob Why a job is not running
@@ -1396,7 +1426,7 @@ type ServerInterface interface {
 	SetPriorityTag(ctx echo.Context, tag Name) error
 	// ListQueues The queues that hold jobs or have settings of their own
 	// (GET /api/v1/queues)
-	ListQueues(ctx echo.Context) error
+	ListQueues(ctx echo.Context, params ListQueuesParams) error
 	// GetAllMetrics How all queues do, together and each
 	// (GET /api/v1/queues/metrics/all)
 	GetAllMetrics(ctx echo.Context, params GetAllMetricsParams) error
@@ -1421,7 +1451,7 @@ type ServerInterface interface {
 	// ListDeadJobs The dead letter queue, the newest first
 	// (GET /api/v1/queues/{queueName}/dlq)
 	ListDeadJobs(ctx echo.Context, queueName AnyQueue, params ListDeadJobsParams) error
-	// CountDeadJobs What a filter finds, for a look before a redrive or a purge
+	// CountDeadJobs Count what a filter finds, before a redrive or a purge
 	// (GET /api/v1/queues/{queueName}/dlq/count)
 	CountDeadJobs(ctx echo.Context, queueName AnyQueue, params CountDeadJobsParams) error
 	// ListErrorGroups Dead jobs grouped by the error they died of, the most frequent first
@@ -1433,7 +1463,7 @@ type ServerInterface interface {
 	// ResolveError Mark an error resolved
 	// (POST /api/v1/queues/{queueName}/dlq/groups/{fingerprint}/resolve)
 	ResolveError(ctx echo.Context, queueName QueueName, fingerprint GroupFingerprint, params ResolveErrorParams) error
-	// GetDeadPolicy What becomes of a queue's dead jobs by themselves
+	// GetDeadPolicy What happens to a queue's dead jobs automatically
 	// (GET /api/v1/queues/{queueName}/dlq/policy)
 	GetDeadPolicy(ctx echo.Context, queueName AnyQueue) error
 	// SetDeadPolicy Change it, for what dies from now on
@@ -1463,7 +1493,7 @@ type ServerInterface interface {
 	// ListHealthReports The reports that are kept of a queue, the newest first
 	// (GET /api/v1/queues/{queueName}/health/reports)
 	ListHealthReports(ctx echo.Context, queueName AnyQueue, params ListHealthReportsParams) error
-	// GetHealthThresholds What a queue's health is held against
+	// GetHealthThresholds The thresholds of a queue's health
 	// (GET /api/v1/queues/{queueName}/health/thresholds)
 	GetHealthThresholds(ctx echo.Context, queueName AnyQueue) error
 	// SetHealthThresholds Change it
@@ -1614,8 +1644,24 @@ func (w *ServerInterfaceWrapper) GetAuditLog(ctx echo.Context) error {
 func (w *ServerInterfaceWrapper) GetAllHealth(ctx echo.Context) error {
 	var err error
 
+	// Parameter object where we will unmarshal all parameters from the context
+	var params GetAllHealthParams
+	// ------------- Optional query parameter "limit" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "limit", ctx.QueryParams(), &params.Limit, runtime.BindQueryParameterOptions{Type: "integer", Format: ""})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter limit: %s", err))
+	}
+
+	// ------------- Optional query parameter "cursor" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "cursor", ctx.QueryParams(), &params.Cursor, runtime.BindQueryParameterOptions{Type: "string", Format: ""})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter cursor: %s", err))
+	}
+
 	// Invoke the callback with all the unmarshaled arguments
-	err = w.Handler.GetAllHealth(ctx)
+	err = w.Handler.GetAllHealth(ctx, params)
 	return err
 }
 
@@ -2299,8 +2345,24 @@ func (w *ServerInterfaceWrapper) SetPriorityTag(ctx echo.Context) error {
 func (w *ServerInterfaceWrapper) ListQueues(ctx echo.Context) error {
 	var err error
 
+	// Parameter object where we will unmarshal all parameters from the context
+	var params ListQueuesParams
+	// ------------- Optional query parameter "limit" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "limit", ctx.QueryParams(), &params.Limit, runtime.BindQueryParameterOptions{Type: "integer", Format: ""})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter limit: %s", err))
+	}
+
+	// ------------- Optional query parameter "cursor" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "cursor", ctx.QueryParams(), &params.Cursor, runtime.BindQueryParameterOptions{Type: "string", Format: ""})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter cursor: %s", err))
+	}
+
 	// Invoke the callback with all the unmarshaled arguments
-	err = w.Handler.ListQueues(ctx)
+	err = w.Handler.ListQueues(ctx, params)
 	return err
 }
 
@@ -2315,6 +2377,20 @@ func (w *ServerInterfaceWrapper) GetAllMetrics(ctx echo.Context) error {
 	err = runtime.BindQueryParameterWithOptions("form", true, false, "window", ctx.QueryParams(), &params.Window, runtime.BindQueryParameterOptions{Type: "integer", Format: "int64"})
 	if err != nil {
 		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter window: %s", err))
+	}
+
+	// ------------- Optional query parameter "limit" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "limit", ctx.QueryParams(), &params.Limit, runtime.BindQueryParameterOptions{Type: "integer", Format: ""})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter limit: %s", err))
+	}
+
+	// ------------- Optional query parameter "cursor" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "cursor", ctx.QueryParams(), &params.Cursor, runtime.BindQueryParameterOptions{Type: "string", Format: ""})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter cursor: %s", err))
 	}
 
 	// Invoke the callback with all the unmarshaled arguments
@@ -4156,6 +4232,7 @@ func (response GetAuditLogdefaultApplicationProblemPlusJSONResponse) VisitGetAud
 }
 
 type GetAllHealthRequestObject struct {
+	Params GetAllHealthParams
 }
 
 type GetAllHealthResponseObject interface {
@@ -5049,6 +5126,7 @@ func (response SetPriorityTagdefaultApplicationProblemPlusJSONResponse) VisitSet
 }
 
 type ListQueuesRequestObject struct {
+	Params ListQueuesParams
 }
 
 type ListQueuesResponseObject interface {
@@ -7370,7 +7448,7 @@ type StrictServerInterface interface {
 	// CancelJob End a waiting job, ask a running one to stop
 	// (POST /api/v1/jobs/{jobId}/cancel)
 	CancelJob(ctx context.Context, request CancelJobRequestObject) (CancelJobResponseObject, error)
-	// DeadLetterJob Lay a waiting job in the dead letter queue by hand
+	// DeadLetterJob Move a waiting job to the dead letter queue by hand
 	// (POST /api/v1/jobs/{jobId}/dead-letter)
 	DeadLetterJob(ctx context.Context, request DeadLetterJobRequestObject) (DeadLetterJobResponseObject, error)
 	// ExplainJob Why a job is not running
@@ -7448,7 +7526,7 @@ type StrictServerInterface interface {
 	// ListDeadJobs The dead letter queue, the newest first
 	// (GET /api/v1/queues/{queueName}/dlq)
 	ListDeadJobs(ctx context.Context, request ListDeadJobsRequestObject) (ListDeadJobsResponseObject, error)
-	// CountDeadJobs What a filter finds, for a look before a redrive or a purge
+	// CountDeadJobs Count what a filter finds, before a redrive or a purge
 	// (GET /api/v1/queues/{queueName}/dlq/count)
 	CountDeadJobs(ctx context.Context, request CountDeadJobsRequestObject) (CountDeadJobsResponseObject, error)
 	// ListErrorGroups Dead jobs grouped by the error they died of, the most frequent first
@@ -7460,7 +7538,7 @@ type StrictServerInterface interface {
 	// ResolveError Mark an error resolved
 	// (POST /api/v1/queues/{queueName}/dlq/groups/{fingerprint}/resolve)
 	ResolveError(ctx context.Context, request ResolveErrorRequestObject) (ResolveErrorResponseObject, error)
-	// GetDeadPolicy What becomes of a queue's dead jobs by themselves
+	// GetDeadPolicy What happens to a queue's dead jobs automatically
 	// (GET /api/v1/queues/{queueName}/dlq/policy)
 	GetDeadPolicy(ctx context.Context, request GetDeadPolicyRequestObject) (GetDeadPolicyResponseObject, error)
 	// SetDeadPolicy Change it, for what dies from now on
@@ -7490,7 +7568,7 @@ type StrictServerInterface interface {
 	// ListHealthReports The reports that are kept of a queue, the newest first
 	// (GET /api/v1/queues/{queueName}/health/reports)
 	ListHealthReports(ctx context.Context, request ListHealthReportsRequestObject) (ListHealthReportsResponseObject, error)
-	// GetHealthThresholds What a queue's health is held against
+	// GetHealthThresholds The thresholds of a queue's health
 	// (GET /api/v1/queues/{queueName}/health/thresholds)
 	GetHealthThresholds(ctx context.Context, request GetHealthThresholdsRequestObject) (GetHealthThresholdsResponseObject, error)
 	// SetHealthThresholds Change it
@@ -7638,8 +7716,10 @@ func (sh *strictHandler) GetAuditLog(ctx echo.Context, params GetAuditLogParams)
 }
 
 // GetAllHealth operation middleware
-func (sh *strictHandler) GetAllHealth(ctx echo.Context) error {
+func (sh *strictHandler) GetAllHealth(ctx echo.Context, params GetAllHealthParams) error {
 	var request GetAllHealthRequestObject
+
+	request.Params = params
 
 	handler := func(ctx echo.Context, request interface{}) (interface{}, error) {
 		return sh.ssi.GetAllHealth(ctx.Request().Context(), request.(GetAllHealthRequestObject))
@@ -8379,8 +8459,10 @@ func (sh *strictHandler) SetPriorityTag(ctx echo.Context, tag Name) error {
 }
 
 // ListQueues operation middleware
-func (sh *strictHandler) ListQueues(ctx echo.Context) error {
+func (sh *strictHandler) ListQueues(ctx echo.Context, params ListQueuesParams) error {
 	var request ListQueuesRequestObject
+
+	request.Params = params
 
 	handler := func(ctx echo.Context, request interface{}) (interface{}, error) {
 		return sh.ssi.ListQueues(ctx.Request().Context(), request.(ListQueuesRequestObject))

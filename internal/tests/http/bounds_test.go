@@ -134,3 +134,32 @@ func TestAProblemSaysWhatIsWrongInTheAPIsWords(t *testing.T) {
 		require.NotContains(t, f.send(t, "GET", list, nil).Body.String(), "null", list)
 	}
 }
+
+func TestListsOfQueuesComeInPages(t *testing.T) {
+	t.Parallel()
+	f := newFixture(t)
+	for _, queue := range []string{"a", "b", "c"} {
+		f.enqueue(t, queue, object{"name": "n"})
+	}
+	for _, c := range []struct{ path, field, name string }{
+		{"/api/v1/queues", "items", "queueName"}, {queues + "metrics/all", "queues", "queueName"}, {"/api/v1/health", "queues", "queueName"},
+	} {
+		var names []string
+		cursor := ""
+		for range 10 {
+			page := get[object](t, f, c.path+"?limit=2"+cursor)
+			items := page[c.field].([]any)
+			require.LessOrEqual(t, len(items), 2)
+			for _, item := range items {
+				names = append(names, item.(object)[c.name].(string))
+			}
+			next, more := page["next"].(string)
+			if !more {
+				break
+			}
+			cursor = "&cursor=" + url.QueryEscape(next)
+		}
+		require.Equal(t, []string{"a", "b", "c"}, names[:3], c.path)
+		require.IsIncreasing(t, names)
+	}
+}
