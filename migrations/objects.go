@@ -58,10 +58,7 @@ func Objects(files fs.FS) ([]Object, error) {
 	return all, nil
 }
 
-var (
-	create    = regexp.MustCompile(`(?m)^CREATE (?:OR REPLACE )?(FUNCTION|TYPE|VIEW) penstock\.(\w+)`)
-	separator = regexp.MustCompile(`\n\n+`)
-)
+var create = regexp.MustCompile(`(?m)^CREATE (?:OR REPLACE )?(FUNCTION|TYPE|VIEW) penstock\.(\w+)`)
 
 // parseFile splits a file at its CREATE statements. Each has a header: the comment lines
 // directly above it.
