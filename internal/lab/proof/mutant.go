@@ -60,7 +60,7 @@ var Mutants = []Mutant{
 	{
 		Name: "completion retry", Nemesis: "crash", File: "worker_flush.go",
 		Guard:   "wait.For(ctx, wait.Jitter(min(20*time.Millisecond<<min(tries, 6), time.Second)))",
-		Instead: "q.answered(ends)\n\t\treturn",
+		Instead: "q.answered(ends)\n\t\treturn nil",
 	},
 	{Name: "poll fallback", File: "worker_fetch.go", Guard: "fallbackPoll   = time.Second", Instead: "fallbackPoll   = time.Hour"},
 }

@@ -1,7 +1,9 @@
 package proof
 
 import (
+	"encoding/json"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"strings"
 	"testing"
@@ -31,6 +33,29 @@ func TestEveryMutantsGuardIsStillThere(t *testing.T) {
 	for _, m := range Mutants {
 		_, err := (&Options{Nemeses: []string{m.Nemesis}}).selectNemeses()
 		require.True(t, err == nil || m.Nemesis == "", m.Name)
+	}
+}
+
+func TestEveryMutantOfTheLibraryCompiles(t *testing.T) {
+	t.Parallel()
+	root, err := filepath.Abs(filepath.Join("..", "..", ".."))
+	require.NoError(t, err)
+	for _, m := range Mutants {
+		if m.File == "" {
+			continue
+		}
+		original := filepath.Join(root, m.File)
+		source, err := os.ReadFile(original)
+		require.NoError(t, err)
+		mutated, overlay := filepath.Join(t.TempDir(), m.File), filepath.Join(t.TempDir(), "overlay.json")
+		require.NoError(t, os.WriteFile(mutated, []byte(strings.Replace(string(source), m.Guard, m.Instead, 1)), 0o600))
+		replace, err := json.Marshal(map[string]map[string]string{"Replace": {original: mutated}})
+		require.NoError(t, err)
+		require.NoError(t, os.WriteFile(overlay, replace, 0o600))
+		build := exec.CommandContext(t.Context(), "go", "build", "-overlay", overlay, ".")
+		build.Dir = root
+		out, err := build.CombinedOutput()
+		require.NoError(t, err, "%s: %s", m.Name, out)
 	}
 }
 
