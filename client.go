@@ -65,7 +65,7 @@ func NewClient(pool *pgxpool.Pool, cfg Config) (*Client, error) {
 		cfg.Logger = slog.New(slog.DiscardHandler)
 	}
 	c := &Client{
-		log: cfg.Logger, hooks: cfg.Hooks.filled(), middleware: cfg.EnqueueMiddleware, wakeups: newLocalWakeups(), watch: &jobWatch{},
+		log: cfg.Logger, hooks: cfg.Hooks.contained(cfg.Logger), middleware: cfg.EnqueueMiddleware, wakeups: newLocalWakeups(), watch: &jobWatch{},
 	}
 	c.group, c.keyed = &enqueueGroup{client: c}, &enqueueGroup{client: c}
 	c.use(&scope{pool: pool, queries: db.New(failpoint.Wrap(pool))})

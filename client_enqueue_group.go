@@ -3,12 +3,13 @@ package penstock
 import (
 	"context"
 	"fmt"
-	"github.com/penstock/penstock/internal/bisect"
-	"github.com/penstock/penstock/internal/pgerror"
 	"math/rand/v2"
 	"runtime"
 	"sync"
 	"time"
+
+	"github.com/penstock/penstock/internal/bisect"
+	"github.com/penstock/penstock/internal/pgerror"
 )
 
 // enqueueGroup lets concurrent Enqueue calls share commits: what arrives while

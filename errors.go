@@ -29,6 +29,9 @@ var (
 	ErrConflict = errors.New("penstock: conflict")
 	// ErrLeaseLost: another worker has the job now, or the attempt has ended. Drop your result.
 	ErrLeaseLost = errors.New("penstock: lease lost")
+	// ErrAlreadyCompleted: the attempt completed before, with a transaction whose reply was
+	// lost. Roll this one back, and do not repeat its effects.
+	ErrAlreadyCompleted = errors.New("penstock: attempt already completed")
 	// ErrWorkerGone: the worker was declared dead while it was silent. It must register again.
 	ErrWorkerGone = errors.New("penstock: worker is not registered")
 	// ErrOutcomeUnknown: the connection broke before the reply, so the enqueue may or
@@ -67,7 +70,7 @@ var known = pgerror.Translator{
 		return &ArgumentError{Argument: argument, Message: message, Job: job}
 	},
 	NotFound: ErrDeadJobNotFound, // the only rows that functions look for by name
-	Conflict: ErrConflict, LeaseLost: ErrLeaseLost, WorkerGone: ErrWorkerGone,
+	Conflict: ErrConflict, LeaseLost: ErrLeaseLost, AlreadyCompleted: ErrAlreadyCompleted, WorkerGone: ErrWorkerGone,
 }
 
 // aboutContent is pgerror.AboutContent, also for errors that are translated.

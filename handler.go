@@ -74,6 +74,9 @@ func Handle[T any](w *Worker, queue, name string, fn func(ctx context.Context, j
 	if !ok {
 		panic(fmt.Sprintf("penstock: Handle(%q, %q): the worker does not serve this queue", queue, name))
 	}
+	if fn == nil {
+		panic(fmt.Sprintf("penstock: Handle(%q, %q): the handler is nil", queue, name))
+	}
 	if name != AnyName && !safetext.ValidName(name) {
 		panic(fmt.Sprintf("penstock: Handle(%q, %q): a name is 1 to 128 of letters, digits and . _ - : /", queue, name))
 	}
@@ -110,17 +113,18 @@ func decoding[T any](fn func(ctx context.Context, job *Job[T]) error) HandlerFun
 // CompleteTx completes the attempt inside the handler's own transaction: the effects and
 // the completion commit together or not at all (P6). The handler then commits and returns
 // nil. If it does not commit, the attempt counts as failed.
-// Errors: ErrLeaseLost, after which the transaction can only be rolled back.
+// Errors: ErrLeaseLost; ErrAlreadyCompleted when the transaction repeats one whose commit
+// was not answered. After both it can only be rolled back.
 func (j *Job[T]) CompleteTx(ctx context.Context, tx pgx.Tx) error {
 	if j.held == nil {
 		return errors.New("penstock: CompleteTx needs the job a handler was given")
 	}
-	j.held.inTx = true
+	j.held.inTx.Store(true)
 	if j.held.trial() {
 		return nil
 	}
 	err := db.New(tx).Complete(ctx, db.CompleteParams{
-		Queue: j.Queue, JobID: j.ID, Attempt: int32(j.Attempt), Result: j.held.result,
+		Queue: j.Queue, JobID: j.ID, Attempt: int32(j.Attempt), Result: j.held.result, ClaimedAt: j.held.lease.ClaimedAt,
 	})
 	return translate("complete job", err)
 }
@@ -176,7 +180,7 @@ func (e *deadError) Error() string { return e.err.Error() }
 func (e *deadError) Unwrap() error { return e.err }
 
 // Dead makes err final: the job moves to the dead letter queue without further retries.
-func Dead(err error) error { return &deadError{err} }
+func Dead(err error) error { return &deadError{orUnspecified(err)} }
 
 type snoozeError struct{ delay time.Duration }
 
@@ -205,7 +209,20 @@ func Snoozed(err error) (time.Duration, bool) {
 
 // RetryIn returns err with a delay of 0 to 366 days that replaces the retry policy's. It
 // counts against max attempts.
-func RetryIn(d time.Duration, err error) error { return &retryInError{max(d, 0), err} }
+func RetryIn(d time.Duration, err error) error { return &retryInError{max(d, 0), orUnspecified(err)} }
+
+// unspecifiedError stands for the nil that Dead or RetryIn was given.
+type unspecifiedError struct{}
+
+func (unspecifiedError) Error() string      { return "no error was given" }
+func (unspecifiedError) ErrorClass() string { return "Unspecified" }
+
+func orUnspecified(err error) error {
+	if err == nil {
+		return unspecifiedError{}
+	}
+	return err
+}
 
 // panicError is a handler that panicked or called runtime.Goexit.
 type panicError struct {

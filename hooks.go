@@ -3,6 +3,7 @@ package penstock
 import (
 	"context"
 	"encoding/json"
+	"log/slog"
 	"time"
 )
 
@@ -165,25 +166,18 @@ func both[E any](first, second func(E)) func(E) {
 	return func(e E) { first(e); second(e) }
 }
 
-// filled is h without nils, so that callers need not check.
-func (h Hooks) filled() Hooks {
+// contained is h without nils, and with the panics of each hook logged (worker_contain.go).
+func (h Hooks) contained(log *slog.Logger) Hooks {
 	return Hooks{
-		Enqueued:  orSilent(h.Enqueued),
-		Claimed:   orSilent(h.Claimed),
-		Started:   orSilent(h.Started),
-		Ended:     orSilent(h.Ended),
-		Flushed:   orSilent(h.Flushed),
-		Woken:     orSilent(h.Woken),
-		Notified:  orSilent(h.Notified),
-		Listening: orSilent(h.Listening),
-		Beaten:    orSilent(h.Beaten),
-		Buried:    orSilent(h.Buried),
+		Enqueued:  containedHook(log, "Enqueued", h.Enqueued),
+		Claimed:   containedHook(log, "Claimed", h.Claimed),
+		Started:   containedHook(log, "Started", h.Started),
+		Ended:     containedHook(log, "Ended", h.Ended),
+		Flushed:   containedHook(log, "Flushed", h.Flushed),
+		Woken:     containedHook(log, "Woken", h.Woken),
+		Notified:  containedHook(log, "Notified", h.Notified),
+		Listening: containedHook(log, "Listening", h.Listening),
+		Beaten:    containedHook(log, "Beaten", h.Beaten),
+		Buried:    containedHook(log, "Buried", h.Buried),
 	}
-}
-
-func orSilent[E any](hook func(E)) func(E) {
-	if hook == nil {
-		return func(E) {}
-	}
-	return hook
 }

@@ -3,9 +3,10 @@ package penstock
 import (
 	"encoding/base64"
 	"encoding/json"
-	"github.com/penstock/penstock/internal/safetext"
 	"hash/fnv"
 	"time"
+
+	"github.com/penstock/penstock/internal/safetext"
 )
 
 // Page is part of a list. Next is where it goes on: the Cursor of the same query;

@@ -25,9 +25,10 @@ type WorkerConfig struct {
 	Queues map[string]QueueConfig
 
 	// ShutdownTimeout is how long Run waits for handlers after its context ended,
-	// before it cancels theirs. 0: 30 s. Jobs whose handlers still do not return
-	// 5 s later are released: another worker may then run them while the old
-	// goroutine still does.
+	// before it cancels theirs. 0: 20 s, which with the 5 s below fits into the 30 s
+	// that Kubernetes waits before it kills; `docker stop` waits only 10 s. Jobs whose
+	// handlers still do not return 5 s later are released: another worker may then run
+	// them while the old goroutine still does.
 	ShutdownTimeout time.Duration
 
 	// StopWhenDrained makes Run return nil once nothing is left to do: no job due
@@ -62,6 +63,7 @@ type Worker struct {
 	flusher  *flusher
 	listener *listen.Listener
 	lease    *leaseholder
+	suspects suspects
 
 	// Made by Run.
 	queries      *db.Queries // for claims and results
@@ -74,6 +76,7 @@ const (
 	defaultLease       = 15 * time.Second
 	defaultConcurrency = 10
 	defaultTimeout     = 5 * time.Minute
+	defaultShutdown    = 20 * time.Second
 	releaseGrace       = 5 * time.Second
 )
 
@@ -91,7 +94,7 @@ func NewWorker(c *Client, cfg WorkerConfig) (*Worker, error) {
 		cfg.Lease = defaultLease
 	}
 	if cfg.ShutdownTimeout == 0 {
-		cfg.ShutdownTimeout = 30 * time.Second
+		cfg.ShutdownTimeout = defaultShutdown
 	}
 	if cfg.Lease < 2*beatEvery || cfg.ShutdownTimeout < 0 {
 		return nil, errors.New("penstock: WorkerConfig.Lease must be at least 2 s, ShutdownTimeout not negative")
@@ -105,6 +108,7 @@ func NewWorker(c *Client, cfg WorkerConfig) (*Worker, error) {
 		}
 	}
 	w := &Worker{client: c, cfg: cfg, log: c.log.With("component", "worker"), hooks: c.hooks, queues: map[string]*servedQueue{}}
+	w.suspects.worker = w
 	w.flusher = newFlusher(w)
 	w.listener = listen.New(listen.Config{
 		Connect: dial.Named(c.pool.Config().ConnConfig, "worker-listen"), Log: w.logger,
@@ -202,12 +206,22 @@ func (w *Worker) Run(ctx context.Context) error {
 	fetching, stop := context.WithCancel(ctx)
 	defer stop()
 	w.stopFetching = stop
+	var announcing sync.WaitGroup
+	announcing.Add(1)
+	announced := context.AfterFunc(ctx, func() {
+		defer announcing.Done()
+		w.lease.announceDrain()
+	})
 	var fetchers sync.WaitGroup
 	for _, q := range w.queues {
 		fetchers.Go(func() { q.fetch(fetching) })
 	}
 	fetchers.Wait()
+	if announced() { // the worker stops by itself
+		announcing.Done()
+	}
 	w.drain(alive)
+	announcing.Wait()
 	return nil
 }
 

@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"sync/atomic"
 	"time"
 
 	"github.com/penstock/penstock/db"
@@ -16,11 +17,20 @@ type execution struct {
 	lease   db.Lease
 	ctx     attemptContext
 	queries *db.Queries // the worker's, for Progress; nil in a Try
+	claimed time.Time   // when the claim returned, by this process's clock; zero in a Try
+
+	over atomic.Bool // its end was handed to the flusher
+
+	// Guarded by the queue's mu.
+	started   time.Time // when its handler's turn came; zero: not yet
+	endedAt   time.Time // when its context was first seen ended with the handler still running
+	stuck     bool      // and the handler did not return for stuckAfter
+	givenBack int       // later attempts of the job that were given back since this one still runs
 
 	// Written by the handler's goroutine, read after it ended.
 	handled context.Context // what the handler was given, past all middleware; nil: none ran
 	result  json.RawMessage
-	inTx    bool // CompleteTx was called: the end is in the handler's transaction, if that committed
+	inTx    atomic.Bool // CompleteTx was called: the end is in the handler's transaction, if that committed
 }
 
 // ending is how an attempt ended, in the words of penstock.finish.
@@ -33,9 +43,10 @@ type ending struct {
 	delay           time.Duration // negative: the policy's
 	ran             time.Duration
 	at              time.Time // when the handler returned
+	lockedTries     int       // how often its row was found locked
 }
 
-// suspect reports whether the next loss, the third, would move the job to the DLQ.
+// suspect reports whether the next crash, which would be the third, moves the job to the DLQ.
 func (x *execution) suspect() bool { return x.lease.Crashes >= 2 }
 
 // newExecution makes an attempt of a lease whose handler's context ends with parent.
@@ -44,6 +55,9 @@ func newExecution(parent context.Context, lease db.Lease, queries *db.Queries) *
 	x.ctx.parent, x.ctx.execution = parent, x
 	return x
 }
+
+// maybeLocked reports whether another transaction may hold the attempt's row.
+func (e *ending) maybeLocked() bool { return e.x.inTx.Load() || e.lockedTries > 0 }
 
 // plain reports whether the attempt completed without a result.
 func (e *ending) plain() bool { return e.outcome == OutcomeCompleted && e.x.result == nil }
@@ -65,6 +79,10 @@ func (q *servedQueue) run(x *execution, after func(ending)) {
 		after(x.judge(cause))
 		return
 	}
+	if time.Since(x.claimed) > startWithin {
+		after(ending{x: x, outcome: OutcomeReleased, message: "not started: the process stood still since the claim"})
+		return
+	}
 	h := q.handler(x.lease.Name)
 	if h == nil {
 		q.worker.logger().Warn("no handler for this job name; the job waits for a worker that has one", "step", "execute",
@@ -75,19 +93,27 @@ func (q *servedQueue) run(x *execution, after func(ending)) {
 	q.worker.hooks.Started(StartEvent{
 		q.name, x.lease.Name, x.lease.JobID, int(x.lease.Attempt), x.lease.ClaimedAt.Sub(x.lease.RunAt),
 	})
+	if x.suspect() {
+		q.worker.suspects.run(x, after, func() { x.attempt(h, after) })
+		return
+	}
 	x.attempt(h, after)
 }
+
+// startWithin is how old a claim may be when its job starts. A process that stood still may
+// have lost the lease without knowing (P4).
+const startWithin = 2 * time.Second
 
 // attempt runs h within the job's timeout and hands its end to after.
 func (x *execution) attempt(h *handler, after func(ending)) {
 	started := time.Now()
 	x.ctx.start(started, x.lease.Timeout)
 	guard(&x.ctx, h.run, x.job(), func(err error) {
-		e := x.judge(err)
+		e := x.judgeSafely(err)
 		e.at = time.Now()
 		e.ran = e.at.Sub(started)
 		if err != nil && e.outcome == OutcomeFailed && e.delay < 0 && h.retry != nil {
-			e.delay = h.retry(int(x.lease.Failures)+1, err)
+			x.askRetry(h, &e)
 		}
 		x.ctx.end(context.Canceled)
 		after(e)
@@ -127,12 +153,36 @@ func (x *execution) job() *Job[json.RawMessage] {
 	}
 }
 
+// judgeSafely is judge, where reading err may panic: it is the application's, and may be a
+// nil pointer that its methods do not expect. Such an attempt failed (class Panic).
+func (x *execution) judgeSafely(err error) (e ending) {
+	panicked := contain(func() { e = x.judge(err) })
+	if panicked == nil {
+		return e
+	}
+	panicked.message = fmt.Sprintf("the handler returned an error of type %T that cannot be read: %s", err, panicked.message)
+	e = x.judge(panicked)
+	return e
+}
+
+// askRetry asks the handler's own function for the delay. A panic of it leaves the delay to
+// the policy and is recorded with the attempt's error.
+func (x *execution) askRetry(h *handler, e *ending) {
+	if panicked := contain(func() { e.delay = h.retry(int(x.lease.Failures)+1, e.err) }); panicked != nil {
+		e.delay = -1
+		e.message += " (CustomRetry: " + panicked.message + ")"
+		if e.detail == "" {
+			e.detail = string(panicked.stack)
+		}
+	}
+}
+
 // judge decides how the attempt ended, by the handler's result and the cause of its
 // context's end.
 func (x *execution) judge(err error) ending {
 	e := ending{x: x, err: err, outcome: OutcomeFailed, delay: -1}
 	if err == nil {
-		if !x.inTx || x.trial() {
+		if !x.inTx.Load() || x.trial() {
 			e.outcome = OutcomeCompleted
 			return e
 		}

@@ -23,6 +23,8 @@ type fetcher struct {
 	pollEvery  time.Duration // while not notified: what claims cost that find nothing, times four
 	claimedAt  time.Time     // when the last claim was sent
 	claimCost  time.Duration // of claims that bring something, commit included, smoothed
+	jobBytes   int           // of a job's data, smoothed; 0: none came yet
+	most       int           // jobs a claim may bring; lowered when one took too long
 
 	// unsure is set when a claim's reply was lost: what it leased must be released.
 	unsure      bool
@@ -48,7 +50,7 @@ const (
 func (q *servedQueue) fetch(ctx context.Context) {
 	f := &fetcher{
 		q: q, woken: q.worker.listener.Woken(q.name), local: q.worker.client.wakeups.channel(q.name),
-		pollEvery: leastPoll, reconcileAt: time.Now().Add(reconcileEvery),
+		pollEvery: leastPoll, most: maxClaim, reconcileAt: time.Now().Add(reconcileEvery),
 	}
 	defer q.worker.listener.Want(q.name, false)
 	failures := 0
@@ -58,10 +60,13 @@ func (q *servedQueue) fetch(ctx context.Context) {
 			return
 		}
 		f.reconcile(ctx, inc)
-		n := q.wanted()
+		n := min(q.wanted(), f.mostByBytes())
 		if n == 0 {
 			f.awaitRoom(ctx)
 			continue
+		}
+		if q.avoids() {
+			wait.For(ctx, avoidFor)
 		}
 		got, err := f.claim(ctx, inc, n)
 		f.tune()
@@ -123,11 +128,15 @@ func (f *fetcher) claim(ctx context.Context, inc *incarnation, n int) (int, erro
 	end := time.Now()
 	w.hooks.Claimed(ClaimEvent{f.q.name, n, len(leases), end.Sub(start), err, db.TraceContexts(leases)})
 	if err != nil {
+		if within.Err() != nil { // large jobs over a slow link: fewer of them arrive in time
+			f.most = max(n/4, 1)
+		}
 		if sweep && full {
 			f.mark.postpone(end.Sub(start), end)
 		}
 		return 0, translate("claim jobs", err)
 	}
+	f.tookBytes(leases)
 	if len(leases) == 0 {
 		f.pollEvery = min(max(4*end.Sub(start), leastPoll), mostPoll)
 	} else {
@@ -143,6 +152,40 @@ func (f *fetcher) claim(ctx context.Context, inc *incarnation, n int) (int, erro
 	}
 	f.q.take(leases, inc)
 	return len(leases), nil
+}
+
+const (
+	// claimBytes bounds the data that one claim brings, so that it arrives within
+	// claimTimeout over a slow link too.
+	claimBytes = 8 << 20
+	// firstClaim is how many jobs the first claim of a queue may bring, since how large
+	// they are is not known yet.
+	firstClaim = 100
+)
+
+// mostByBytes is how many jobs the next claim may bring without becoming too large.
+func (f *fetcher) mostByBytes() int {
+	switch {
+	case f.jobBytes == 0:
+		return min(f.most, firstClaim)
+	case f.jobBytes > claimBytes/maxClaim:
+		return min(f.most, max(claimBytes/f.jobBytes, 1))
+	}
+	return f.most
+}
+
+// tookBytes learns from a claim how large jobs are. The largest claims count at once, smaller
+// ones slowly, and what a claim may bring grows again with each that arrived.
+func (f *fetcher) tookBytes(leases []db.Lease) {
+	if len(leases) == 0 {
+		return
+	}
+	sum := 0
+	for i := range leases {
+		sum += len(leases[i].Data)
+	}
+	f.jobBytes = max(sum/len(leases), f.jobBytes-f.jobBytes/8, 1)
+	f.most = min(2*f.most, maxClaim)
 }
 
 // tune ends the notifications once the fetcher has been awake for long: it polls anyway.

@@ -18,21 +18,23 @@ import (
 // flusher is the group commit of ends: what ends while a flush is under way goes
 // in the next one. Repeating a flush is harmless (P8), so one whose reply was
 // lost is repeated until Postgres answers. When Postgres refuses a batch for what
-// one end holds, that end is found and becomes a failure.
+// one end holds, that end is found and becomes a failure. An end whose row another
+// transaction keeps locked is tried again apart from the others, which it does not delay.
 type flusher struct {
 	worker *Worker
 
 	// mu guards what follows, the lanes' waiting too.
 	mu      sync.Mutex
 	plain   flushLane
-	inTx    flushLane
+	locked  flushLane
+	delayed int             // ends of locked rows that wait for their next try
 	flights int             // flushes under way
 	idlers  []chan struct{} // closed when nothing waits or is under way
 }
 
-// flushLane is ends that share flushes. Those after CompleteTx have one of their
-// own: where the handler left its transaction open, that holds the row, and
-// the flush waits for it.
+// flushLane is ends that share flushes. Those whose row may be locked have a lane of
+// their own: those after CompleteTx, where the handler may have left its transaction open,
+// and those whose row was found locked. Its flushes pass over locked rows.
 type flushLane struct {
 	work    chan struct{} // one signal
 	waiting map[*servedQueue][]ending
@@ -45,7 +47,7 @@ const (
 )
 
 func newFlusher(w *Worker) *flusher {
-	return &flusher{worker: w, plain: newFlushLane(), inTx: newFlushLane()}
+	return &flusher{worker: w, plain: newFlushLane(), locked: newFlushLane()}
 }
 
 func newFlushLane() flushLane {
@@ -61,9 +63,10 @@ func (l *flushLane) signal() {
 
 func (f *flusher) submit(q *servedQueue, e ending) {
 	lane := &f.plain
-	if e.x.inTx {
-		lane = &f.inTx
+	if e.maybeLocked() {
+		lane = &f.locked
 	}
+	e.x.over.Store(true)
 	f.mu.Lock()
 	lane.waiting[q] = append(lane.waiting[q], e)
 	f.mu.Unlock()
@@ -76,7 +79,7 @@ func (f *flusher) run(ctx context.Context) {
 	for range flushers {
 		running.Go(func() { f.serve(ctx, &f.plain) })
 	}
-	running.Go(func() { f.serve(ctx, &f.inTx) })
+	running.Go(func() { f.serve(ctx, &f.locked) })
 	running.Wait()
 }
 
@@ -119,7 +122,7 @@ func (f *flusher) next(lane *flushLane) (*servedQueue, []ending) {
 
 // busy reports whether an end waits or is under way. REQUIRES: mu.
 func (f *flusher) busy() bool {
-	return f.flights > 0 || len(f.plain.waiting) > 0 || len(f.inTx.waiting) > 0
+	return f.flights > 0 || f.delayed > 0 || len(f.plain.waiting) > 0 || len(f.locked.waiting) > 0
 }
 
 func (f *flusher) landed() {
@@ -169,14 +172,19 @@ func (f *flusher) flush(ctx context.Context, q *servedQueue, ends []ending) {
 // write writes ends until Postgres has answered, or ctx ends. Its only error is that
 // Postgres refused the batch for what one of them holds.
 func (f *flusher) write(ctx context.Context, q *servedQueue, ends []ending) error {
+	skipLocked := ends[0].maybeLocked() // as all of its lane
 	for tries := 0; ctx.Err() == nil; tries++ {
 		start := time.Now()
-		answers, err := f.send(ctx, q, ends)
+		answers, err := f.send(ctx, q, ends, skipLocked)
 		f.worker.hooks.Flushed(FlushEvent{len(ends), time.Since(start), err})
 		switch {
 		case err == nil:
 			f.answer(q, ends, answers)
 			return nil
+		case pgerror.LockTimedOut(err) && !skipLocked:
+			skipLocked = true
+			continue
+		case pgerror.LockTimedOut(err): // of a breaker, say: it passes
 		case aboutContent(err):
 			return err
 		case tries == 0:
@@ -191,11 +199,6 @@ func (f *flusher) write(ctx context.Context, q *servedQueue, ends []ending) erro
 // writeRefused deals with one end that Postgres does not take as it is.
 func (f *flusher) writeRefused(ctx context.Context, q *servedQueue, e ending, err error) {
 	switch {
-	case pgerror.LockTimedOut(err):
-		// The handler's own transaction still holds the row. It ends sooner or later, and
-		// other ends need not wait for that.
-		f.submit(q, e)
-		wait.For(ctx, wait.Jitter(20*time.Millisecond))
 	case refused(&e, err):
 		f.flush(ctx, q, []ending{e})
 	default:
@@ -220,9 +223,10 @@ func refused(e *ending, err error) bool {
 	return true
 }
 
-// send writes the plain completions the short way, which answers only those that
-// were not accepted, and the others the long one.
-func (f *flusher) send(ctx context.Context, q *servedQueue, ends []ending) ([]db.Ending, error) {
+// send writes completions without a result by the fast path, which answers only those that
+// were not accepted, and the others by finish; all of them by finish when it is to pass over
+// locked rows.
+func (f *flusher) send(ctx context.Context, q *servedQueue, ends []ending, skipLocked bool) ([]db.Ending, error) {
 	ctx, cancel := context.WithTimeout(ctx, flushTimeout)
 	defer cancel()
 	// In id order, as the functions lock them.
@@ -231,8 +235,9 @@ func (f *flusher) send(ctx context.Context, q *servedQueue, ends []ending) ([]db
 	var other db.FinishParams
 	for i := range ends {
 		e := &ends[i]
-		if e.plain() {
+		if e.plain() && !skipLocked {
 			plain.JobIDs, plain.Attempts = append(plain.JobIDs, e.x.lease.JobID), append(plain.Attempts, e.x.lease.Attempt)
+			plain.ClaimedAts = append(plain.ClaimedAts, e.x.lease.ClaimedAt)
 			continue
 		}
 		add(&other, e)
@@ -247,7 +252,7 @@ func (f *flusher) send(ctx context.Context, q *servedQueue, ends []ending) ([]db
 		answers = got
 	}
 	if len(other.JobIDs) > 0 {
-		other.Queue = q.name
+		other.Queue, other.SkipLocked = q.name, skipLocked
 		got, err := f.worker.queries.Finish(ctx, other)
 		if err != nil {
 			return nil, err
@@ -269,6 +274,7 @@ func add(p *db.FinishParams, e *ending) {
 		result = e.x.result
 	}
 	p.JobIDs, p.Attempts = append(p.JobIDs, e.x.lease.JobID), append(p.Attempts, e.x.lease.Attempt)
+	p.ClaimedAts = append(p.ClaimedAts, e.x.lease.ClaimedAt)
 	p.Outcomes, p.ErrorClasses = append(p.Outcomes, e.outcome), append(p.ErrorClasses, safetext.Clean(classes, 2000))
 	p.Messages = append(p.Messages, safetext.Clean(e.message, 2000))
 	p.Details = append(p.Details, safetext.Clean(e.detail, 16000))
@@ -282,7 +288,6 @@ func add(p *db.FinishParams, e *ending) {
 // answer reports what Postgres answered for each end. A plain completion without an answer
 // was accepted.
 func (f *flusher) answer(q *servedQueue, ends []ending, answers []db.Ending) {
-	q.answered(ends)
 	type key struct {
 		id      int64
 		attempt int32
@@ -291,13 +296,44 @@ func (f *flusher) answer(q *servedQueue, ends []ending, answers []db.Ending) {
 	for i := range answers {
 		answered[key{answers[i].JobID, answers[i].Attempt}] = &answers[i]
 	}
+	ended := make([]ending, 0, len(ends))
+	var locked []ending
 	for i := range ends {
 		l := &ends[i].x.lease
 		answer := answered[key{l.JobID, l.Attempt}]
-		if answer == nil && ends[i].plain() {
+		switch {
+		case answer != nil && answer.Status == "locked":
+			locked = append(locked, ends[i])
+			continue
+		case answer == nil && ends[i].plain():
 			answer = &accepted
 		}
+		ended = append(ended, ends[i])
 		f.report(&ends[i], answer)
+	}
+	q.answered(ended)
+	f.tryLater(q, locked)
+}
+
+const (
+	lockedRetry     = 20 * time.Millisecond // doubled with each try
+	mostLockedRetry = time.Second
+)
+
+// tryLater submits ends again whose rows another transaction keeps locked: a handler's
+// that it left open after CompleteTx, or that of somebody who cancels many jobs at once.
+func (f *flusher) tryLater(q *servedQueue, ends []ending) {
+	for _, e := range ends {
+		e.lockedTries++
+		f.mu.Lock()
+		f.delayed++
+		f.mu.Unlock()
+		time.AfterFunc(wait.Jitter(min(lockedRetry<<min(e.lockedTries, 6), mostLockedRetry)), func() {
+			f.submit(q, e)
+			f.mu.Lock()
+			f.delayed--
+			f.mu.Unlock()
+		})
 	}
 }
 
@@ -307,9 +343,9 @@ func (f *flusher) report(e *ending, answer *db.Ending) {
 	l := &e.x.lease
 	event := e.event()
 	switch {
-	case answer == nil || answer.Status == "lease_lost" && !(e.x.inTx && value(answer.Outcome) == OutcomeCompleted):
+	case answer == nil || answer.Status == "lease_lost" && !(e.x.inTx.Load() && value(answer.Outcome) == OutcomeCompleted):
 		event.LeaseLost = true
-	case e.x.inTx && value(answer.Outcome) == OutcomeCompleted:
+	case e.x.inTx.Load() && value(answer.Outcome) == OutcomeCompleted:
 		event.Outcome, event.State, event.ErrorClass = OutcomeCompleted, OutcomeCompleted, ""
 		event.Message, event.Delay, event.Result = "", 0, e.x.result
 	default:

@@ -19,14 +19,16 @@ import (
 // incarnation is one registration of the worker. Its context ends when the worker was
 // declared dead: other workers then have its jobs.
 type incarnation struct {
-	id  int64
-	ctx context.Context
-	end context.CancelCauseFunc
+	id        int64
+	startedAt time.Time // tells it from another worker that got the id after a failover
+	ctx       context.Context
+	end       context.CancelCauseFunc
 }
 
-// leaseholder keeps the worker registered and beating, on a connection of its
-// own so that nothing else can delay a beat. It beats often enough for a cancel
-// to reach a handler within two seconds.
+// leaseholder keeps the worker registered and beating, on a connection of its own so that
+// nothing else can delay a beat. While that one is broken and no new one is to be had, it
+// beats on any that the worker still has. It beats often enough for a cancel to reach a
+// handler within two seconds.
 type leaseholder struct {
 	worker *Worker
 	config *pgx.ConnConfig
@@ -37,7 +39,10 @@ type leaseholder struct {
 	changed chan struct{}
 }
 
-const beatEvery = time.Second
+const (
+	beatEvery = time.Second
+	drainCall = 5 * time.Second // of announceDrain
+)
 
 func newLeaseholder(w *Worker, config *pgx.ConnConfig) *leaseholder {
 	return &leaseholder{worker: w, config: config, changed: make(chan struct{})}
@@ -106,7 +111,7 @@ func (h *leaseholder) hold(ctx context.Context) {
 		if tries > 0 {
 			wait.For(ctx, wait.Jitter(min(100*time.Millisecond<<min(tries, 5), beatEvery)))
 		}
-		conn, err := dial.Connect(ctx, h.config)
+		conn, err := h.connect(ctx)
 		if err != nil {
 			h.report(ctx, "connect", err)
 			continue
@@ -115,6 +120,53 @@ func (h *leaseholder) hold(ctx context.Context) {
 			h.report(ctx, "heartbeat", err)
 		}
 		dial.Close(conn)
+	}
+}
+
+// connect opens the connection for beats, and beats on the worker's other connections as
+// long as that takes.
+func (h *leaseholder) connect(ctx context.Context) (*pgx.Conn, error) {
+	type result struct {
+		conn *pgx.Conn
+		err  error
+	}
+	opened := make(chan result, 1)
+	go func() {
+		conn, err := dial.Connect(ctx, h.config)
+		opened <- result{conn, err}
+	}()
+	timer := time.NewTimer(beatEvery)
+	defer timer.Stop()
+	for {
+		select {
+		case r := <-opened:
+			if r.err != nil {
+				h.beatElsewhere(ctx)
+			}
+			return r.conn, r.err
+		case <-timer.C:
+			h.beatElsewhere(ctx)
+			timer.Reset(beatEvery)
+		}
+	}
+}
+
+// beatElsewhere beats on a connection of the pools for upkeep and for claims, whichever
+// answers first.
+func (h *leaseholder) beatElsewhere(ctx context.Context) {
+	h.mu.Lock()
+	inc := h.current
+	h.mu.Unlock()
+	if inc == nil {
+		return
+	}
+	for _, queries := range []*db.Queries{h.worker.upkeep, h.worker.queries} {
+		within, cancel := context.WithTimeout(ctx, beatEvery)
+		err := h.beat(within, queries, inc)
+		cancel()
+		if err == nil {
+			return
+		}
 	}
 }
 
@@ -161,7 +213,11 @@ func (h *leaseholder) register(within, alive context.Context, queries *db.Querie
 	if err != nil {
 		return translate("register worker", err)
 	}
-	inc := &incarnation{id: id}
+	startedAt, err := queries.WorkerStarted(within, id)
+	if err != nil {
+		return translate("register worker", err)
+	}
+	inc := &incarnation{id: id, startedAt: startedAt}
 	inc.ctx, inc.end = context.WithCancelCause(alive)
 	h.set(inc)
 	w.log.Info("worker registered", "step", "register", "worker_id", id, "queues", params.Queues)
@@ -170,7 +226,7 @@ func (h *leaseholder) register(within, alive context.Context, queries *db.Querie
 
 func (h *leaseholder) beat(ctx context.Context, queries *db.Queries, inc *incarnation) error {
 	start := time.Now()
-	reply, err := queries.Heartbeat(ctx, inc.id)
+	reply, err := queries.Heartbeat(ctx, db.HeartbeatParams{WorkerID: inc.id, StartedAt: inc.startedAt, Stuck: int32(h.stuck())})
 	h.worker.hooks.Beaten(BeatEvent{time.Since(start), err == nil && !reply.Alive, err})
 	if err != nil {
 		return translate("heartbeat", err)
@@ -181,10 +237,26 @@ func (h *leaseholder) beat(ctx context.Context, queries *db.Queries, inc *incarn
 	}
 	if len(reply.Cancels) > 0 {
 		for _, q := range h.worker.queues {
-			q.cancel(reply.Cancels)
+			q.endHeld(reply.Cancels, ErrCancelled)
 		}
 	}
-	return nil
+	return h.watch(ctx, queries, inc)
+}
+
+// announceDrain notes in the database that the worker shuts down: what is killed with it
+// from now on was not ended by its jobs.
+func (h *leaseholder) announceDrain() {
+	h.mu.Lock()
+	inc := h.current
+	h.mu.Unlock()
+	if inc == nil {
+		return
+	}
+	ctx, cancel := context.WithTimeout(context.Background(), drainCall)
+	defer cancel()
+	if _, err := h.worker.upkeep.DrainWorker(ctx, db.DrainWorkerParams{WorkerID: inc.id, StartedAt: inc.startedAt}); err != nil {
+		h.worker.logger().Warn("could not note that this worker shuts down", "step", "drain", "error", err)
+	}
 }
 
 func (h *leaseholder) report(ctx context.Context, step string, err error) {

@@ -31,7 +31,9 @@ func (w *Worker) connect(kind string, connections int) (*pgxpool.Pool, error) {
 			}
 		}
 		conn.TypeMap().RegisterType(rawJSON)
-		return nil
+		// What is decided after waiting for a lock must see what was committed before it.
+		_, err := conn.Exec(ctx, "SET default_transaction_isolation = 'read committed'")
+		return err
 	}
 	return pgxpool.NewWithConfig(context.Background(), cfg)
 }

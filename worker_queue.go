@@ -34,6 +34,12 @@ type servedQueue struct {
 	ended     int     // since rateSince
 	rate      float64 // ends per second, smoothed
 	rateSince time.Time
+
+	avoided      int         // jobs that come back although a handler of them still runs here
+	cautiousTill time.Time   // until then nothing is leased ahead: a worker died with jobs that come now
+	aheadTimer   *time.Timer // fires when what is leased ahead may have waited for too long; nil: not set
+	aheadEnded   int         // all that ended here, and as it was when the timer was set
+	endedInAll   int
 }
 
 func newServedQueue(w *Worker, name string, cfg QueueConfig) *servedQueue {
@@ -49,6 +55,16 @@ const (
 	// flushes carry, twice. They run again if this process is killed now.
 	maxUnheard = 2 * flushers * maxFlush
 	aheadFor   = 50 * time.Millisecond
+	// mostAhead is how long a leased job may wait for a handler before it is given back.
+	mostAhead   = 300 * time.Millisecond
+	cautiousFor = time.Minute
+	// busyDelay is for a job that comes back while an earlier attempt of it still runs here.
+	// It doubles each time, up to mostBusyDelay.
+	busyDelay     = time.Second
+	mostBusyDelay = 30 * time.Second
+	// avoidFor delays this process's claims while there are such jobs, so that another
+	// process that is free takes them first.
+	avoidFor = 20 * time.Millisecond
 )
 
 // active is how many executions are not over. REQUIRES: mu.
@@ -58,6 +74,9 @@ func (q *servedQueue) active() int { return len(q.buffer) + q.handling }
 // finished 50 ms from now at the present rate, so that short jobs come in
 // batches while a long job is never leased before its turn. REQUIRES: mu.
 func (q *servedQueue) capacity() int {
+	if time.Now().Before(q.cautiousTill) {
+		return q.cfg.Concurrency
+	}
 	return q.cfg.Concurrency + min(int(q.rate*aheadFor.Seconds()), 2*maxClaim)
 }
 
@@ -78,43 +97,103 @@ func (q *servedQueue) wanted() int {
 	return min(capacity-active, maxClaim)
 }
 
-// take starts what a claim brought. One more loss moves a suspect to the DLQ as
-// crash_loop, also when another job has crashed the worker. So suspects start first, no
-// more of them wait than there are handlers, and the others are released, to come back as
-// many at a time.
+// avoids reports whether another process should take due jobs first.
+func (q *servedQueue) avoids() bool {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	return q.avoided > 0
+}
+
+// take starts what a claim brought. Some of it goes back at once: jobs of which an earlier
+// attempt still runs here, since its handler did not return, and suspects (worker_suspect.go)
+// beyond the one that may run.
 func (q *servedQueue) take(leases []db.Lease, inc *incarnation) {
 	q.mu.Lock()
+	now := time.Now()
 	waiting := slices.IndexFunc(q.buffer, func(x *execution) bool { return !x.suspect() })
 	if waiting < 0 {
 		waiting = len(q.buffer)
 	}
-	var suspects, others, back []*execution
+	var suspects, others []*execution
+	var back []ending
 	for _, l := range leases {
-		x := q.hold(l, inc)
+		if l.Crashes > 0 {
+			q.cautiousTill = now.Add(cautiousFor)
+		}
+		if old := q.held[l.JobID]; old != nil && !old.started.IsZero() && !old.over.Load() {
+			back = append(back, ending{
+				x: q.execution(l, inc, now), outcome: OutcomeReleased, delay: min(busyDelay<<min(old.givenBack, 6), mostBusyDelay),
+				message: "not started: the handler of an earlier attempt has not returned in this process",
+			})
+			if old.givenBack++; old.givenBack == 1 {
+				q.avoided++
+			}
+			continue
+		}
+		x := q.execution(l, inc, now)
+		q.held[l.JobID] = x
 		switch {
 		case !x.suspect():
 			others = append(others, x)
-		case waiting+len(suspects) < q.cfg.Concurrency:
+		case waiting+len(suspects) == 0:
 			suspects = append(suspects, x)
 		default:
-			back = append(back, x)
+			back = append(back, ending{
+				x: x, outcome: OutcomeReleased, delay: min(time.Duration(len(back)+1)*aheadFor, mostBusyDelay),
+				message: "not started: two workers have died with this job, and such jobs run one at a time",
+			})
 		}
 	}
 	q.buffer = slices.Concat(q.buffer[:waiting], suspects, q.buffer[waiting:], others)
 	q.startHandlers()
+	q.boundAhead()
 	q.mu.Unlock()
-	for i, x := range back {
-		q.worker.flusher.submit(q, ending{
-			x: x, outcome: OutcomeReleased, delay: time.Duration(i/q.cfg.Concurrency+1) * aheadFor,
-			message: "not started: two workers have died with this job, so it is not leased ahead of its turn",
-		})
+	for _, e := range back {
+		q.worker.flusher.submit(q, e)
 	}
 }
 
-// hold makes a lease an execution that a cancel can reach. REQUIRES: mu.
-func (q *servedQueue) hold(l db.Lease, inc *incarnation) *execution {
+// boundAhead sets the timer for what waits for a handler. REQUIRES: mu.
+func (q *servedQueue) boundAhead() {
+	if q.aheadTimer == nil && len(q.buffer) > 0 {
+		q.aheadEnded = q.endedInAll
+		q.aheadTimer = time.AfterFunc(mostAhead, q.giveBack)
+	}
+}
+
+// giveBack releases what has waited for a handler for too long and will wait on: what the
+// handlers would not reach within mostAhead at the pace of the last mostAhead. So jobs that
+// take longer than those before them are not held while other workers are idle (P4).
+func (q *servedQueue) giveBack() {
+	q.mu.Lock()
+	q.aheadTimer = nil
+	reached := min(q.endedInAll-q.aheadEnded, len(q.buffer))
+	late := time.Now().Add(-mostAhead)
+	from := slices.IndexFunc(q.buffer[reached:], func(x *execution) bool { return !x.claimed.After(late) })
+	var back []*execution
+	if from >= 0 {
+		kept := q.buffer[:reached:reached]
+		for _, x := range q.buffer[reached:] {
+			if x.claimed.After(late) {
+				kept = append(kept, x)
+			} else {
+				back = append(back, x)
+			}
+		}
+		q.buffer = kept
+	}
+	q.boundAhead()
+	q.signal()
+	q.mu.Unlock()
+	for _, x := range back {
+		q.worker.flusher.submit(q, ending{x: x, outcome: OutcomeReleased, message: "not started: no handler was free in time"})
+	}
+}
+
+// execution makes an attempt of a lease, which a cancel reaches once it is in held.
+func (q *servedQueue) execution(l db.Lease, inc *incarnation, now time.Time) *execution {
 	x := newExecution(inc.ctx, l, q.worker.upkeep)
-	q.held[l.JobID] = x
+	x.claimed = now
 	return x
 }
 
@@ -151,6 +230,7 @@ func (q *servedQueue) next(ended bool) *execution {
 	if ended {
 		q.handling--
 		q.ended++
+		q.endedInAll++
 		defer q.signal()
 	}
 	if len(q.buffer) == 0 {
@@ -161,6 +241,7 @@ func (q *servedQueue) next(ended bool) *execution {
 	q.buffer[0] = nil
 	q.buffer = q.buffer[1:]
 	q.handling++
+	x.started = time.Now()
 	return x
 }
 
@@ -217,15 +298,15 @@ func (q *servedQueue) releaseUnstarted() {
 	}
 }
 
-// heldIDs are the jobs leased here, for release_unheld.
-func (q *servedQueue) heldIDs() []int64 {
+// heldLeases are the jobs leased here and when they were claimed, for release_unheld.
+func (q *servedQueue) heldLeases() (ids []int64, claimedAts []time.Time) {
 	q.mu.Lock()
 	defer q.mu.Unlock()
-	ids := make([]int64, 0, len(q.held))
-	for id := range q.held {
-		ids = append(ids, id)
+	ids, claimedAts = make([]int64, 0, len(q.held)), make([]time.Time, 0, len(q.held))
+	for id, x := range q.held {
+		ids, claimedAts = append(ids, id), append(claimedAts, x.lease.ClaimedAt)
 	}
-	return ids
+	return ids, claimedAts
 }
 
 // answered forgets executions whose end Postgres has answered.
@@ -235,18 +316,21 @@ func (q *servedQueue) answered(ends []ending) {
 	for _, e := range ends {
 		// The job may be held again already, by a later attempt.
 		if q.held[e.x.lease.JobID] == e.x {
+			if e.x.givenBack > 0 {
+				q.avoided--
+			}
 			delete(q.held, e.x.lease.JobID)
 		}
 	}
 }
 
-// cancel ends the contexts of those of the ids that are held.
-func (q *servedQueue) cancel(ids []int64) {
+// endHeld ends the contexts of those of the ids that are held.
+func (q *servedQueue) endHeld(ids []int64, cause error) {
 	q.mu.Lock()
 	defer q.mu.Unlock()
 	for _, id := range ids {
 		if x := q.held[id]; x != nil {
-			x.ctx.end(ErrCancelled)
+			x.ctx.end(cause)
 		}
 	}
 }

@@ -31,8 +31,9 @@ func (f *fetcher) reconcile(ctx context.Context, inc *incarnation) {
 	within, cancel := context.WithTimeout(ctx, claimTimeout)
 	defer cancel()
 	start := time.Now()
+	ids, claimedAts := f.q.heldLeases()
 	released, err := f.q.worker.queries.ReleaseUnheld(within, db.ReleaseUnheldParams{
-		Queue: f.q.name, WorkerID: inc.id, Held: f.q.heldIDs(),
+		Queue: f.q.name, WorkerID: inc.id, Held: ids, ClaimedAts: claimedAts,
 	})
 	if err != nil {
 		return // the claim that follows fails alike and reports it

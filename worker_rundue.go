@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"time"
 
 	"github.com/penstock/penstock/db"
 	"github.com/penstock/penstock/internal/lab/failpoint"
@@ -78,8 +79,9 @@ func (w *Worker) runNext(ctx, alive context.Context, q *servedQueue) (bool, erro
 	if err != nil || len(leases) == 0 {
 		return false, translate("claim jobs", err)
 	}
+	x := q.execution(leases[0], inc, time.Now())
 	q.mu.Lock()
-	x := q.hold(leases[0], inc)
+	q.held[x.lease.JobID] = x
 	q.mu.Unlock()
 	// Written inside the callback, which a handler that calls runtime.Goexit, such as
 	// a test's FailNow, cannot skip.

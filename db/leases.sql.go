@@ -76,14 +76,15 @@ func (q *Queries) Claim(ctx context.Context, arg ClaimParams) ([]Lease, error) {
 }
 
 const complete = `-- name: Complete :exec
-SELECT penstock.complete($1::text, $2::bigint, $3::integer, $4::jsonb)
+SELECT penstock.complete($1::text, $2::bigint, $3::integer, $4::jsonb, $5::timestamptz)
 `
 
 type CompleteParams struct {
-	Queue   string
-	JobID   int64
-	Attempt int32
-	Result  json.RawMessage
+	Queue     string
+	JobID     int64
+	Attempt   int32
+	Result    json.RawMessage
+	ClaimedAt time.Time
 }
 
 // Raises PN409 when the lease is lost, which fails the caller's transaction (P5).
@@ -93,24 +94,31 @@ func (q *Queries) Complete(ctx context.Context, arg CompleteParams) error {
 		arg.JobID,
 		arg.Attempt,
 		arg.Result,
+		arg.ClaimedAt,
 	)
 	return err
 }
 
 const completeMany = `-- name: CompleteMany :many
-SELECT job_id, attempt, status, outcome, state, run_at FROM penstock.complete_many($1::text, $2::bigint[], $3::integer[])
+SELECT job_id, attempt, status, outcome, state, run_at FROM penstock.complete_many($1::text, $2::bigint[], $3::integer[], $4::timestamptz[])
 `
 
 type CompleteManyParams struct {
-	Queue    string
-	JobIDs   []int64
-	Attempts []int32
+	Queue      string
+	JobIDs     []int64
+	Attempts   []int32
+	ClaimedAts []time.Time
 }
 
 // The short way of finish: plain successes, of which only those come back that were
 // not accepted.
 func (q *Queries) CompleteMany(ctx context.Context, arg CompleteManyParams) ([]Ending, error) {
-	rows, err := q.db.Query(ctx, completeMany, arg.Queue, arg.JobIDs, arg.Attempts)
+	rows, err := q.db.Query(ctx, completeMany,
+		arg.Queue,
+		arg.JobIDs,
+		arg.Attempts,
+		arg.ClaimedAts,
+	)
 	if err != nil {
 		return nil, err
 	}
@@ -138,7 +146,8 @@ func (q *Queries) CompleteMany(ctx context.Context, arg CompleteManyParams) ([]E
 
 const finish = `-- name: Finish :many
 SELECT job_id, attempt, status, outcome, state, run_at FROM penstock.finish($1::text, $2::bigint[], $3::integer[], $4::text[],
-    $5::text[], $6::text[], $7::text[], $8::jsonb[], $9::interval[])
+    $5::text[], $6::text[], $7::text[], $8::jsonb[], $9::interval[],
+    $10::timestamptz[], $11::boolean)
 `
 
 type FinishParams struct {
@@ -151,6 +160,8 @@ type FinishParams struct {
 	Details      []string
 	Results      []json.RawMessage
 	Delays       []time.Duration
+	ClaimedAts   []time.Time
+	SkipLocked   bool
 }
 
 func (q *Queries) Finish(ctx context.Context, arg FinishParams) ([]Ending, error) {
@@ -164,6 +175,8 @@ func (q *Queries) Finish(ctx context.Context, arg FinishParams) ([]Ending, error
 		arg.Details,
 		arg.Results,
 		arg.Delays,
+		arg.ClaimedAts,
+		arg.SkipLocked,
 	)
 	if err != nil {
 		return nil, err
@@ -233,17 +246,23 @@ func (q *Queries) NextDue(ctx context.Context, arg NextDueParams) (time.Duration
 }
 
 const releaseUnheld = `-- name: ReleaseUnheld :one
-SELECT penstock.release_unheld($1::text, $2::bigint, $3::bigint[])::integer AS released
+SELECT penstock.release_unheld($1::text, $2::bigint, $3::bigint[], $4::timestamptz[])::integer AS released
 `
 
 type ReleaseUnheldParams struct {
-	Queue    string
-	WorkerID int64
-	Held     []int64
+	Queue      string
+	WorkerID   int64
+	Held       []int64
+	ClaimedAts []time.Time
 }
 
 func (q *Queries) ReleaseUnheld(ctx context.Context, arg ReleaseUnheldParams) (int32, error) {
-	row := q.db.QueryRow(ctx, releaseUnheld, arg.Queue, arg.WorkerID, arg.Held)
+	row := q.db.QueryRow(ctx, releaseUnheld,
+		arg.Queue,
+		arg.WorkerID,
+		arg.Held,
+		arg.ClaimedAts,
+	)
 	var released int32
 	err := row.Scan(&released)
 	return released, err

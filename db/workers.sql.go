@@ -49,6 +49,22 @@ func (q *Queries) DeregisterWorker(ctx context.Context, workerID int64) (int32, 
 	return released, err
 }
 
+const drainWorker = `-- name: DrainWorker :one
+SELECT penstock.drain_worker($1::bigint, $2::timestamptz)::boolean AS known
+`
+
+type DrainWorkerParams struct {
+	WorkerID  int64
+	StartedAt time.Time
+}
+
+func (q *Queries) DrainWorker(ctx context.Context, arg DrainWorkerParams) (bool, error) {
+	row := q.db.QueryRow(ctx, drainWorker, arg.WorkerID, arg.StartedAt)
+	var known bool
+	err := row.Scan(&known)
+	return known, err
+}
+
 const failOverdue = `-- name: FailOverdue :one
 SELECT penstock.fail_overdue($1::interval)::integer AS failed
 `
@@ -62,8 +78,14 @@ func (q *Queries) FailOverdue(ctx context.Context, grace time.Duration) (int32, 
 
 const heartbeat = `-- name: Heartbeat :one
 SELECT (h.cancels IS NOT NULL)::boolean AS alive, coalesce(h.cancels, '{}')::bigint[] AS cancels
-FROM (SELECT penstock.heartbeat($1::bigint)::bigint[] AS cancels) h
+FROM (SELECT penstock.heartbeat($1::bigint, $2::timestamptz, $3::integer)::bigint[] AS cancels) h
 `
+
+type HeartbeatParams struct {
+	WorkerID  int64
+	StartedAt time.Time
+	Stuck     int32
+}
 
 type HeartbeatRow struct {
 	Alive   bool
@@ -71,8 +93,8 @@ type HeartbeatRow struct {
 }
 
 // alive is false when the worker was buried; else cancels lists jobs to cancel.
-func (q *Queries) Heartbeat(ctx context.Context, workerID int64) (HeartbeatRow, error) {
-	row := q.db.QueryRow(ctx, heartbeat, workerID)
+func (q *Queries) Heartbeat(ctx context.Context, arg HeartbeatParams) (HeartbeatRow, error) {
+	row := q.db.QueryRow(ctx, heartbeat, arg.WorkerID, arg.StartedAt, arg.Stuck)
 	var i HeartbeatRow
 	err := row.Scan(&i.Alive, &i.Cancels)
 	return i, err
@@ -160,6 +182,29 @@ func (q *Queries) ListWorkers(ctx context.Context, queue *string) ([]ListWorkers
 	return items, nil
 }
 
+const lostLeases = `-- name: LostLeases :one
+SELECT penstock.lost_leases($1::bigint, $2::text[], $3::bigint[], $4::integer[])::bigint[] AS job_ids
+`
+
+type LostLeasesParams struct {
+	WorkerID int64
+	Queues   []string
+	JobIDs   []int64
+	Attempts []int32
+}
+
+func (q *Queries) LostLeases(ctx context.Context, arg LostLeasesParams) ([]int64, error) {
+	row := q.db.QueryRow(ctx, lostLeases,
+		arg.WorkerID,
+		arg.Queues,
+		arg.JobIDs,
+		arg.Attempts,
+	)
+	var job_ids []int64
+	err := row.Scan(&job_ids)
+	return job_ids, err
+}
+
 const registerWorker = `-- name: RegisterWorker :one
 SELECT penstock.register_worker($1::text[], $2::text, $3::integer, $4::text, $5::integer,
     $6::text[], $7::integer[])::bigint AS id
@@ -206,4 +251,31 @@ SELECT penstock.stop_listening($1::text)
 func (q *Queries) StopListening(ctx context.Context, queue string) error {
 	_, err := q.db.Exec(ctx, stopListening, queue)
 	return err
+}
+
+const suspectJob = `-- name: SuspectJob :one
+SELECT penstock.suspect_job($1::bigint, $2::bigint)::boolean AS known
+`
+
+type SuspectJobParams struct {
+	WorkerID int64
+	JobID    *int64
+}
+
+func (q *Queries) SuspectJob(ctx context.Context, arg SuspectJobParams) (bool, error) {
+	row := q.db.QueryRow(ctx, suspectJob, arg.WorkerID, arg.JobID)
+	var known bool
+	err := row.Scan(&known)
+	return known, err
+}
+
+const workerStarted = `-- name: WorkerStarted :one
+SELECT w.started_at FROM penstock.workers w WHERE w.id = $1
+`
+
+func (q *Queries) WorkerStarted(ctx context.Context, workerID int64) (time.Time, error) {
+	row := q.db.QueryRow(ctx, workerStarted, workerID)
+	var started_at time.Time
+	err := row.Scan(&started_at)
+	return started_at, err
 }

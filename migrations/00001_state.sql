@@ -182,11 +182,17 @@ CREATE TABLE penstock.workers (
     queues      text[]      NOT NULL,
     handlers    text[],
     owner       text,
-    slots       integer[]
+    slots       integer[],
+    draining_at timestamptz,
+    suspect_job bigint,
+    stuck       integer     NOT NULL DEFAULT 0
 ) WITH (fillfactor = 50, autovacuum_vacuum_scale_factor = 0, autovacuum_vacuum_threshold = 500);
 COMMENT ON COLUMN penstock.workers.handlers IS 'Each "queue name" it can handle, * for any name; null: it did not say.';
 COMMENT ON COLUMN penstock.workers.owner IS
     'On whose behalf a remote worker may be spoken for; null for a worker with a connection of its own.';
+COMMENT ON COLUMN penstock.workers.draining_at IS 'When it began to shut down; null while it claims.';
+COMMENT ON COLUMN penstock.workers.suspect_job IS 'The job it runs with which two workers have died; null: none.';
+COMMENT ON COLUMN penstock.workers.stuck IS 'How many of its handlers did not return after their context ended.';
 COMMENT ON COLUMN penstock.workers.slots IS 'Of concurrency, how much each of queues has; null: it did not say, and each has an equal part.';
 
 -- Settings of a queue that has any; a queue needs no row to be used.
@@ -404,6 +410,7 @@ CREATE TABLE penstock.redrives (
     note           text
 );
 CREATE INDEX redrives_under_way ON penstock.redrives (id) WHERE state = 'running';
+CREATE UNIQUE INDEX redrives_one_a_queue ON penstock.redrives (queue) WHERE state IN ('running', 'paused');
 COMMENT ON COLUMN penstock.redrives.died_before IS 'Only jobs that were dead when it began: those that die again during it stay.';
 COMMENT ON COLUMN penstock.redrives.rate IS 'Jobs per second at most.';
 COMMENT ON COLUMN penstock.redrives.canary IS 'How many go first. The rest follow when these have ended and fewer than canary_share of them died of one error.';

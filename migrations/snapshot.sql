@@ -474,6 +474,7 @@ CREATE TABLE penstock.redrives (
     CONSTRAINT redrives_rate_check CHECK (((rate >= 1) AND (rate <= 100000))),
     CONSTRAINT redrives_state_check CHECK ((state = ANY (ARRAY['running'::text, 'paused'::text, 'done'::text, 'cancelled'::text, 'stopped'::text])))
 );
+CREATE UNIQUE INDEX redrives_one_a_queue ON penstock.redrives USING btree (queue) WHERE (state = ANY (ARRAY['running'::text, 'paused'::text]));
 CREATE INDEX redrives_under_way ON penstock.redrives USING btree (id) WHERE (state = 'running'::text);
 COMMENT ON COLUMN penstock.redrives.died_before IS 'Only jobs that were dead when it began: those that die again during it stay.';
 COMMENT ON COLUMN penstock.redrives.rate IS 'Jobs per second at most.';
@@ -705,6 +706,9 @@ CREATE TABLE penstock.workers (
     handlers text[],
     owner text,
     slots integer[],
+    draining_at timestamp with time zone,
+    suspect_job bigint,
+    stuck integer NOT NULL DEFAULT 0,
     CONSTRAINT workers_pkey PRIMARY KEY (id)
 )
     WITH (fillfactor=50, autovacuum_vacuum_scale_factor=0, autovacuum_vacuum_threshold=500);
@@ -712,6 +716,9 @@ CREATE TRIGGER remembered AFTER DELETE ON penstock.workers FOR EACH ROW EXECUTE 
 COMMENT ON COLUMN penstock.workers.handlers IS 'Each "queue name" it can handle, * for any name; null: it did not say.';
 COMMENT ON COLUMN penstock.workers.owner IS 'On whose behalf a remote worker may be spoken for; null for a worker with a connection of its own.';
 COMMENT ON COLUMN penstock.workers.slots IS 'Of concurrency, how much each of queues has; null: it did not say, and each has an equal part.';
+COMMENT ON COLUMN penstock.workers.draining_at IS 'When it began to shut down; null while it claims.';
+COMMENT ON COLUMN penstock.workers.suspect_job IS 'The job it runs with which two workers have died; null: none.';
+COMMENT ON COLUMN penstock.workers.stuck IS 'How many of its handlers did not return after their context ended.';
 
 -- TYPE penstock.job_options
 --   (priority smallint,
@@ -1052,13 +1059,13 @@ COMMENT ON COLUMN penstock.workers.slots IS 'Of concurrency, how much each of qu
 -- FUNCTION penstock.class_matches(class text, patterns text[])
 --   RETURNS boolean LANGUAGE sql IMMUTABLE
 
--- FUNCTION penstock.complete(queue text, job_id bigint, attempt integer, result jsonb DEFAULT NULL::jsonb)
+-- FUNCTION penstock.complete(queue text, job_id bigint, attempt integer, result jsonb DEFAULT NULL::jsonb, claimed_at timestamp with time zone DEFAULT NULL::timestamp with time zone)
 --   RETURNS void LANGUAGE plpgsql VOLATILE SECURITY DEFINER
---   SET search_path=penstock, pg_temp SET jit=off
+--   SET search_path=penstock, pg_temp SET enable_seqscan=off SET jit=off SET lock_timeout=2s
 
--- FUNCTION penstock.complete_many(queue text, job_ids bigint[], attempts integer[])
+-- FUNCTION penstock.complete_many(queue text, job_ids bigint[], attempts integer[], claimed_ats timestamp with time zone[] DEFAULT NULL::timestamp with time zone[])
 --   RETURNS SETOF penstock.endings LANGUAGE plpgsql VOLATILE SECURITY DEFINER
---   SET search_path=penstock, pg_temp SET plan_cache_mode=force_generic_plan SET enable_seqscan=off SET enable_bitmapscan=off SET enable_hashjoin=off SET enable_mergejoin=off SET enable_material=off SET jit=off SET lock_timeout=2s
+--   SET search_path=penstock, pg_temp SET plan_cache_mode=force_generic_plan SET enable_seqscan=off SET enable_bitmapscan=off SET enable_hashjoin=off SET enable_mergejoin=off SET enable_material=off SET jit=off SET lock_timeout=100ms
 
 -- FUNCTION penstock.control_redrive(id bigint, action text)
 --   RETURNS text LANGUAGE plpgsql VOLATILE SECURITY DEFINER
@@ -1117,6 +1124,10 @@ COMMENT ON COLUMN penstock.workers.slots IS 'Of concurrency, how much each of qu
 --   RETURNS integer LANGUAGE plpgsql VOLATILE SECURITY DEFINER
 --   SET search_path=penstock, pg_temp SET jit=off
 
+-- FUNCTION penstock.drain_worker(worker_id bigint, started_at timestamp with time zone DEFAULT NULL::timestamp with time zone)
+--   RETURNS boolean LANGUAGE plpgsql VOLATILE SECURITY DEFINER
+--   SET search_path=penstock, pg_temp SET jit=off
+
 -- FUNCTION penstock.drop_partitions()
 --   RETURNS integer LANGUAGE plpgsql VOLATILE SECURITY DEFINER
 --   SET search_path=penstock, pg_temp SET lock_timeout=100ms SET jit=off
@@ -1139,7 +1150,7 @@ COMMENT ON COLUMN penstock.workers.slots IS 'Of concurrency, how much each of qu
 --   RETURNS penstock.endings LANGUAGE plpgsql VOLATILE
 --   SET search_path=penstock, pg_temp SET jit=off
 
--- FUNCTION penstock.end_attempts(queue text, job_ids bigint[], attempts integer[], outcomes text[], error_classes text[], messages text[], details text[], results jsonb[], delays interval[])
+-- FUNCTION penstock.end_attempts(queue text, job_ids bigint[], attempts integer[], outcomes text[], error_classes text[], messages text[], details text[], results jsonb[], delays interval[], claimed_ats timestamp with time zone[] DEFAULT NULL::timestamp with time zone[])
 --   RETURNS SETOF penstock.endings LANGUAGE plpgsql VOLATILE
 --   SET search_path=penstock, pg_temp SET plan_cache_mode=force_generic_plan SET enable_seqscan=off SET enable_bitmapscan=off SET enable_hashjoin=off SET enable_mergejoin=off SET enable_material=off SET jit=off
 
@@ -1217,9 +1228,9 @@ COMMENT ON COLUMN penstock.workers.slots IS 'Of concurrency, how much each of qu
 -- FUNCTION penstock.fingerprint(class text, message text)
 --   RETURNS text LANGUAGE sql IMMUTABLE
 
--- FUNCTION penstock.finish(queue text, job_ids bigint[], attempts integer[], outcomes text[] DEFAULT NULL::text[], error_classes text[] DEFAULT NULL::text[], messages text[] DEFAULT NULL::text[], details text[] DEFAULT NULL::text[], results jsonb[] DEFAULT NULL::jsonb[], delays interval[] DEFAULT NULL::interval[])
+-- FUNCTION penstock.finish(queue text, job_ids bigint[], attempts integer[], outcomes text[] DEFAULT NULL::text[], error_classes text[] DEFAULT NULL::text[], messages text[] DEFAULT NULL::text[], details text[] DEFAULT NULL::text[], results jsonb[] DEFAULT NULL::jsonb[], delays interval[] DEFAULT NULL::interval[], claimed_ats timestamp with time zone[] DEFAULT NULL::timestamp with time zone[], skip_locked boolean DEFAULT false)
 --   RETURNS SETOF penstock.endings LANGUAGE plpgsql VOLATILE SECURITY DEFINER
---   SET search_path=penstock, pg_temp SET plan_cache_mode=force_generic_plan SET enable_seqscan=off SET enable_bitmapscan=off SET enable_hashjoin=off SET enable_mergejoin=off SET enable_material=off SET jit=off SET lock_timeout=2s
+--   SET search_path=penstock, pg_temp SET plan_cache_mode=force_generic_plan SET enable_seqscan=off SET enable_bitmapscan=off SET enable_hashjoin=off SET enable_mergejoin=off SET enable_material=off SET jit=off SET lock_timeout=100ms
 
 -- FUNCTION penstock.finish_task(task text, attempt bigint, outcome text, result jsonb, error text, schedule text, time_zone text, next_run_at timestamp with time zone)
 --   RETURNS boolean LANGUAGE plpgsql VOLATILE SECURITY DEFINER
@@ -1243,7 +1254,7 @@ COMMENT ON COLUMN penstock.workers.slots IS 'Of concurrency, how much each of qu
 -- FUNCTION penstock.health_status(severities text[])
 --   RETURNS text LANGUAGE sql IMMUTABLE
 
--- FUNCTION penstock.heartbeat(worker_id bigint)
+-- FUNCTION penstock.heartbeat(worker_id bigint, started_at timestamp with time zone DEFAULT NULL::timestamp with time zone, stuck integer DEFAULT 0)
 --   RETURNS bigint[] LANGUAGE plpgsql VOLATILE SECURITY DEFINER
 --   SET search_path=penstock, pg_temp SET plan_cache_mode=force_generic_plan SET enable_seqscan=off SET enable_bitmapscan=off SET jit=off
 
@@ -1276,6 +1287,10 @@ COMMENT ON COLUMN penstock.workers.slots IS 'Of concurrency, how much each of qu
 -- FUNCTION penstock.latencies_of(given penstock.tallies[], step text)
 --   RETURNS SETOF penstock.latency_samples LANGUAGE sql STABLE
 --   SET search_path=penstock, pg_temp SET jit=off
+
+-- FUNCTION penstock.lost_leases(worker_id bigint, queues text[], job_ids bigint[], attempts integer[])
+--   RETURNS bigint[] LANGUAGE plpgsql STABLE SECURITY DEFINER
+--   SET search_path=penstock, pg_temp SET plan_cache_mode=force_generic_plan SET enable_seqscan=off SET enable_bitmapscan=off SET enable_hashjoin=off SET enable_mergejoin=off SET enable_material=off SET jit=off
 
 -- FUNCTION penstock.mean_of(one double precision, ones integer, other double precision, others integer)
 --   RETURNS double precision LANGUAGE sql IMMUTABLE
@@ -1420,7 +1435,7 @@ COMMENT ON COLUMN penstock.workers.slots IS 'Of concurrency, how much each of qu
 --   RETURNS penstock.endings LANGUAGE sql VOLATILE SECURITY DEFINER
 --   SET search_path=penstock, pg_temp SET jit=off
 
--- FUNCTION penstock.release_unheld(queue text, worker_id bigint, held bigint[])
+-- FUNCTION penstock.release_unheld(queue text, worker_id bigint, held bigint[], claimed_ats timestamp with time zone[] DEFAULT NULL::timestamp with time zone[])
 --   RETURNS integer LANGUAGE sql VOLATILE SECURITY DEFINER
 --   SET search_path=penstock, pg_temp SET enable_hashjoin=on SET jit=off
 
@@ -1580,6 +1595,10 @@ COMMENT ON COLUMN penstock.workers.slots IS 'Of concurrency, how much each of qu
 
 -- FUNCTION penstock.sum_samples(given penstock.metric_samples[], step text)
 --   RETURNS SETOF penstock.metric_samples LANGUAGE sql STABLE
+--   SET search_path=penstock, pg_temp SET jit=off
+
+-- FUNCTION penstock.suspect_job(worker_id bigint, job_id bigint DEFAULT NULL::bigint)
+--   RETURNS boolean LANGUAGE plpgsql VOLATILE SECURITY DEFINER
 --   SET search_path=penstock, pg_temp SET jit=off
 
 -- FUNCTION penstock.take_idempotency_keys(queue text, keys text[], ids bigint[])

@@ -13,15 +13,16 @@ SELECT coalesce(penstock.next_due(@queue::text, @swept::boolean, @since::interva
 -- name: CompleteMany :many
 -- The short way of finish: plain successes, of which only those come back that were
 -- not accepted.
-SELECT * FROM penstock.complete_many(@queue::text, @job_ids::bigint[], @attempts::integer[]);
+SELECT * FROM penstock.complete_many(@queue::text, @job_ids::bigint[], @attempts::integer[], @claimed_ats::timestamptz[]);
 
 -- name: Finish :many
 SELECT * FROM penstock.finish(@queue::text, @job_ids::bigint[], @attempts::integer[], @outcomes::text[],
-    @error_classes::text[], @messages::text[], @details::text[], @results::jsonb[], @delays::interval[]);
+    @error_classes::text[], @messages::text[], @details::text[], @results::jsonb[], @delays::interval[],
+    @claimed_ats::timestamptz[], @skip_locked::boolean);
 
 -- name: Complete :exec
 -- Raises PN409 when the lease is lost, which fails the caller's transaction (P5).
-SELECT penstock.complete(@queue::text, @job_id::bigint, @attempt::integer, sqlc.narg(result)::jsonb);
+SELECT penstock.complete(@queue::text, @job_id::bigint, @attempt::integer, sqlc.narg(result)::jsonb, @claimed_at::timestamptz);
 
 -- name: ReleaseUnheld :one
-SELECT penstock.release_unheld(@queue::text, @worker_id::bigint, @held::bigint[])::integer AS released;
+SELECT penstock.release_unheld(@queue::text, @worker_id::bigint, @held::bigint[], @claimed_ats::timestamptz[])::integer AS released;

@@ -5,7 +5,19 @@ SELECT penstock.register_worker(@queues::text[], @host::text, @pid::integer, @ve
 -- name: Heartbeat :one
 -- alive is false when the worker was buried; else cancels lists jobs to cancel.
 SELECT (h.cancels IS NOT NULL)::boolean AS alive, coalesce(h.cancels, '{}')::bigint[] AS cancels
-FROM (SELECT penstock.heartbeat(@worker_id::bigint)::bigint[] AS cancels) h;
+FROM (SELECT penstock.heartbeat(@worker_id::bigint, @started_at::timestamptz, @stuck::integer)::bigint[] AS cancels) h;
+
+-- name: WorkerStarted :one
+SELECT w.started_at FROM penstock.workers w WHERE w.id = @worker_id;
+
+-- name: DrainWorker :one
+SELECT penstock.drain_worker(@worker_id::bigint, @started_at::timestamptz)::boolean AS known;
+
+-- name: SuspectJob :one
+SELECT penstock.suspect_job(@worker_id::bigint, sqlc.narg(job_id)::bigint)::boolean AS known;
+
+-- name: LostLeases :one
+SELECT penstock.lost_leases(@worker_id::bigint, @queues::text[], @job_ids::bigint[], @attempts::integer[])::bigint[] AS job_ids;
 
 -- name: ListBeats :many
 SELECT w.id, w.beat FROM penstock.workers w ORDER BY w.id;

@@ -77,7 +77,7 @@ var Table = []Row{
 	},
 	{
 		[]string{"internal/postgres"},
-		[]string{"migrations"},
+		[]string{"migrations", "internal/dial"},
 		"getting hold of a migrated Postgres comes before everything that uses one",
 	},
 	{

@@ -36,6 +36,15 @@ func Name(config *pgx.ConnConfig, kind string) {
 		name = safetext.Clip(chosen, mostName-len(name)-1) + " " + name
 	}
 	config.RuntimeParams["application_name"] = name
+	Pin(config.RuntimeParams)
+}
+
+// Pin sets what every session of ours relies on, whatever the server, the database or the
+// role has as its default: text travels as UTF-8, and a backslash in a literal is itself.
+// Poolers know both settings and keep them apart by client.
+func Pin(params map[string]string) {
+	params["client_encoding"] = "UTF8"
+	params["standard_conforming_strings"] = "on"
 }
 
 // Connect opens a connection within 5 s.

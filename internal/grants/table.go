@@ -8,20 +8,23 @@ var Functions = []Function{
 	{"enqueue_many(text, jsonb, boolean)", Producer},
 
 	{"register_worker(text[], text, integer, text, integer, text[], integer[])", Worker},
-	{"heartbeat(bigint)", Worker},
+	{"heartbeat(bigint, timestamp with time zone, integer)", Worker},
+	{"drain_worker(bigint, timestamp with time zone)", Worker},
+	{"suspect_job(bigint, bigint)", Worker},
+	{"lost_leases(bigint, text[], bigint[], integer[])", Worker},
 	{"claim(text, bigint, integer, interval, timestamp with time zone, smallint, smallint[], timestamp with time zone[], bigint[])", Worker},
 	{"horizon(text)", Worker},
 	{"next_due(text, boolean)", Worker},
 	{"next_due(text, boolean, interval)", Worker},
 	{"start_listening(text)", Worker},
 	{"stop_listening(text)", Worker},
-	{"finish(text, bigint[], integer[], text[], text[], text[], text[], jsonb[], interval[])", Worker},
-	{"complete_many(text, bigint[], integer[])", Worker},
-	{"complete(text, bigint, integer, jsonb)", Worker},
+	{"finish(text, bigint[], integer[], text[], text[], text[], text[], jsonb[], interval[], timestamp with time zone[], boolean)", Worker},
+	{"complete_many(text, bigint[], integer[], timestamp with time zone[])", Worker},
+	{"complete(text, bigint, integer, jsonb, timestamp with time zone)", Worker},
 	{"fail(text, bigint, integer, text, text, text, interval, boolean)", Worker},
 	{"snooze(text, bigint, integer, interval)", Worker},
 	{"release(text, bigint, integer)", Worker},
-	{"release_unheld(text, bigint, bigint[])", Worker},
+	{"release_unheld(text, bigint, bigint[], timestamp with time zone[])", Worker},
 	{"deregister_worker(bigint)", Worker},
 	{"progress(text, bigint, integer, integer, text)", Worker},
 
@@ -197,7 +200,7 @@ var Relations = []Relation{
 	{"schema_objects", []Grant{{"SELECT", Everyone}}},
 
 	// A Worker looks for peers that stopped beating, and counts what is left to drain.
-	{"workers", []Grant{{"SELECT (id, beat)", Worker}, {"SELECT", Operator | Reporter}}},
+	{"workers", []Grant{{"SELECT (id, beat, started_at)", Worker}, {"SELECT", Operator | Reporter}}},
 	{"pending", []Grant{{"SELECT", Worker | Operator | Reporter}}},
 	{"running", []Grant{
 		{"SELECT", Worker | Operator},

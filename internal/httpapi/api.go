@@ -10,9 +10,10 @@ package httpapi
 
 import (
 	"context"
-	"github.com/penstock/penstock/internal/remote"
 	"maps"
 	"net/http"
+
+	"github.com/penstock/penstock/internal/remote"
 
 	"github.com/labstack/echo/v4"
 	"github.com/labstack/gommon/log"

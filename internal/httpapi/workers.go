@@ -3,12 +3,13 @@ package httpapi
 import (
 	"context"
 	"fmt"
-	"github.com/penstock/penstock/internal/remote"
 	"maps"
 	"slices"
 	"strconv"
 	"strings"
 	"time"
+
+	"github.com/penstock/penstock/internal/remote"
 
 	"github.com/penstock/penstock"
 	"github.com/penstock/penstock/internal/httpapi/openapi"

@@ -13,11 +13,12 @@ import (
 // The functions in migrations/ raise SQLSTATEs of class PN. The number is the HTTP
 // status with the same meaning.
 const (
-	InvalidArgument = "PN400"
-	NotFound        = "PN404"
-	LeaseLost       = "PN409"
-	WorkerGone      = "PN410"
-	Conflict        = "PN412"
+	AlreadyCompleted = "PN208"
+	InvalidArgument  = "PN400"
+	NotFound         = "PN404"
+	LeaseLost        = "PN409"
+	WorkerGone       = "PN410"
+	Conflict         = "PN412"
 )
 
 const lockNotAvailable = "55P03"
@@ -28,7 +29,7 @@ type Translator struct {
 	// 1; 0 outside one.
 	Argument func(argument, message string, job int) error
 
-	NotFound, Conflict, LeaseLost, WorkerGone error
+	NotFound, Conflict, LeaseLost, AlreadyCompleted, WorkerGone error
 }
 
 // Translate returns the package's own error where there is one, and wraps err with the
@@ -59,6 +60,8 @@ func (t Translator) Translate(verb string, err error) error {
 		return fmt.Errorf("%s: %w: %s", verb, t.Conflict, pg.Message)
 	case LeaseLost:
 		return fmt.Errorf("%s: %w", verb, t.LeaseLost)
+	case AlreadyCompleted:
+		return fmt.Errorf("%s: %w", verb, t.AlreadyCompleted)
 	case WorkerGone:
 		return fmt.Errorf("%s: %w", verb, t.WorkerGone)
 	}

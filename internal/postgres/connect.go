@@ -10,6 +10,8 @@ import (
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgconn"
 	"github.com/jackc/pgx/v5/pgxpool"
+
+	"github.com/penstock/penstock/internal/dial"
 )
 
 // databaseName is the database that an embedded durable server keeps jobs in.
@@ -27,6 +29,7 @@ func Open(ctx context.Context, url string, configure ...func(*pgxpool.Config)) (
 	if cfg.ConnConfig.RuntimeParams["application_name"] == "" {
 		cfg.ConnConfig.RuntimeParams["application_name"] = "penstock"
 	}
+	dial.Pin(cfg.ConnConfig.RuntimeParams)
 	for _, f := range configure {
 		f(cfg)
 	}

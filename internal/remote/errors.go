@@ -13,7 +13,7 @@ var known = pgerror.Translator{
 		return &penstock.ArgumentError{Argument: argument, Message: message, Job: job}
 	},
 	NotFound: penstock.ErrDeadJobNotFound, Conflict: penstock.ErrConflict,
-	LeaseLost: penstock.ErrLeaseLost, WorkerGone: penstock.ErrWorkerGone,
+	LeaseLost: penstock.ErrLeaseLost, AlreadyCompleted: penstock.ErrAlreadyCompleted, WorkerGone: penstock.ErrWorkerGone,
 }
 
 func refuse(argument, allowed string, got any) error {

@@ -57,14 +57,20 @@ func TestTheOptionalRules(t *testing.T) {
 			intends(6, 1, 1, "completed").ends(6, 1, 1, 5, "completed")},
 		"a handler starts 4 s after its lease in a process that was frozen": {"", "", ruled().leases(1, 1, 1, 5).runs(5, 1, 1).
 			intends(6, 1, 1, "completed").ends(6, 1, 1, 5, "completed").fault(Fault{Process: 2, Mute: true, From: at(2), To: at(4)})},
-		"a handler starts 3 s after its attempt has ended": {"started after its end", "P4",
+		"a handler starts 3 s after its attempt has ended": {
+			"started after its end", "P4",
 			ruled().leases(1, 1, 1, 5).ends(1, 1, 1, 5, "released", Waits).runs(3.9, 1, 1).
 				leases(5, 1, 2, 6).runsNumber(5, 3, 1, 1, 2).intendsNumber(6, 3, 1, 1, 2).ends(6, 1, 2, 6, "completed").
-				fault(Fault{Process: 3, Kills: true, From: at(1e6), To: at(1e6)})},
-		"an attempt times out that was never started": {"timed out before it started", "P3",
-			again(ruled().leases(1, 1, 1, 5).overdue(9, 1, 1, 5), 10, 2)},
-		"a stuck handler's job runs in the same process": {"run where it still runs", "P4",
-			again(ruled().leases(1, 1, 1, 5).runs(1, 1, 1).overdue(9, 1, 1, 5), 10, 2)},
+				fault(Fault{Process: 3, Kills: true, From: at(1e6), To: at(1e6)}),
+		},
+		"an attempt times out that was never started": {
+			"timed out before it started", "P3",
+			again(ruled().leases(1, 1, 1, 5).overdue(9, 1, 1, 5), 10, 2),
+		},
+		"a stuck handler's job runs in the same process": {
+			"run where it still runs", "P4",
+			again(ruled().leases(1, 1, 1, 5).runs(1, 1, 1).overdue(9, 1, 1, 5), 10, 2),
+		},
 		"a stuck handler's job runs in another process": {"", "", ruled().leases(1, 1, 1, 5).runs(1, 1, 1).overdue(9, 1, 1, 5).
 			leases(10, 1, 2, 6).runsNumber(10, 3, 1, 1, 2).intendsNumber(11, 3, 1, 1, 2).ends(11, 1, 2, 6, "completed").
 			fault(Fault{Process: 3, Kills: true, From: at(1e6), To: at(1e6)})},

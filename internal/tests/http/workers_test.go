@@ -3,11 +3,12 @@ package http_test
 import (
 	"context"
 	"encoding/json"
-	"github.com/penstock/penstock/internal/remote"
 	"net/http"
 	"net/http/httptest"
 	"testing"
 	"time"
+
+	"github.com/penstock/penstock/internal/remote"
 
 	"github.com/stretchr/testify/require"
 

@@ -3,11 +3,12 @@ package remote_test
 import (
 	"context"
 	"encoding/json"
-	"github.com/penstock/penstock/internal/remote"
 	"strings"
 	"sync"
 	"testing"
 	"time"
+
+	"github.com/penstock/penstock/internal/remote"
 
 	"github.com/stretchr/testify/require"
 

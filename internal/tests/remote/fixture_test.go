@@ -5,9 +5,10 @@ package remote_test
 import (
 	"context"
 	"fmt"
-	"github.com/penstock/penstock/internal/remote"
 	"testing"
 	"time"
+
+	"github.com/penstock/penstock/internal/remote"
 
 	"github.com/stretchr/testify/require"
 

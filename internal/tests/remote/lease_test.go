@@ -3,10 +3,11 @@ package remote_test
 import (
 	"context"
 	"encoding/json"
-	"github.com/penstock/penstock/internal/remote"
 	"math"
 	"testing"
 	"time"
+
+	"github.com/penstock/penstock/internal/remote"
 
 	"github.com/stretchr/testify/require"
 

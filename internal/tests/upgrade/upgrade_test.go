@@ -109,7 +109,7 @@ func versions(t *testing.T, pool *pgxpool.Pool) map[string]string {
 // view with grants, a type that a function returns.
 var changes = map[string][2]string{
 	"functions/claim/claim.sql":                {"BEGIN\n", "BEGIN\n    -- changed\n"},
-	"functions/workers/heartbeat.sql":          {"heartbeat(worker_id bigint)", "heartbeat(worker_id bigint, note text DEFAULT NULL)"},
+	"functions/workers/heartbeat.sql":          {"stuck integer DEFAULT 0)", "stuck integer DEFAULT 0, note text DEFAULT NULL)"},
 	"functions/enqueue/enqueue_many.sql":       {"notify boolean DEFAULT true)", "notify boolean DEFAULT true, note text DEFAULT NULL)"},
 	"views/worker_stats.sql":                   {"SELECT w.id, w.host", "SELECT w.host, w.id"},
 	"types/job_options.sql":                    {"trace_context text)", "trace_context text, note text)"},

@@ -55,7 +55,7 @@ func (m *model) finish(queue string, s said) answer {
 	if !ok || past.Queue != queue {
 		return answer{"lease_lost", "", ""}
 	}
-	if past.Outcome == recorded(s.Outcome) {
+	if past.Outcome == recorded(s.Outcome) || past.Outcome == "cancelled" && past.Claimed && s.Outcome != "completed" {
 		return answer{"already_done", past.Outcome, ""}
 	}
 	return answer{"lease_lost", past.Outcome, ""}

@@ -173,8 +173,12 @@ func (c *child) stubborn(_ context.Context, job *penstock.Job[struct{}]) error {
 
 // effect writes a row and completes in one transaction. It halts for good, and
 // reports that it was reached, "before" its commit, or after the "reply" to the
-// commit was sent and before it is read.
+// commit was sent and before it is read. With "go" it waits for the parent first.
 func (c *child) effect(ctx context.Context, job *penstock.Job[effect]) error {
+	if job.Data.Halt == "go" {
+		c.say(report{What: "handling", Worker: c.worker.ID(), Job: job.ID, Attempt: job.Attempt})
+		<-c.told
+	}
 	return pgx.BeginFunc(ctx, c.pool, func(tx pgx.Tx) error {
 		if _, err := tx.Exec(ctx, `INSERT INTO effects (job_id, attempt) VALUES ($1, $2)`, job.ID, job.Attempt); err != nil {
 			return err

@@ -2,8 +2,8 @@
 -- failures, and closes or keeps open those whose probe ended. The arrays run in parallel; failed
 -- is true, false, or null for an end that shows neither (snoozed, released, cancelled, lost).
 -- REQUIRES: the queue has a breaker.
--- Indexes: breaker_tallies_newest, the primary keys of breakers and breaker_states. Locks: an
--- advisory lock on the queue if an attempt failed; the rows of breaker_states that change.
+-- Indexes: breaker_tallies_newest, the primary keys of breakers and breaker_states. Locks: the
+-- queue's rows of breakers if an attempt failed; the rows of breaker_states that change.
 CREATE OR REPLACE FUNCTION penstock.count_for_breakers(queue text, names text[], job_ids bigint[], attempts integer[], failed boolean[])
 RETURNS void LANGUAGE plpgsql
 SET search_path = penstock, pg_temp SET plan_cache_mode = force_generic_plan SET enable_seqscan = off
@@ -17,7 +17,9 @@ BEGIN
     -- Failures of one queue are counted one batch after the other, so that the last of
     -- several that end at once sees them all. Successes do not wait.
     IF true = ANY (failed) THEN
-        PERFORM pg_advisory_xact_lock(hashtext('penstock breaker'), hashtext(count_for_breakers.queue));
+        -- The lock on the breakers' rows also keeps them while their states are written: one that
+        -- is removed at the same time closes what opens here.
+        PERFORM FROM breakers b WHERE b.queue = count_for_breakers.queue ORDER BY b.name FOR UPDATE;
     END IF;
     INSERT INTO breaker_tallies (queue, name, at, attempts, failures)
     SELECT count_for_breakers.queue, e.name, moment, count(*), count(*) FILTER (WHERE e.failed)

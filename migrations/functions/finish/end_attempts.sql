@@ -1,4 +1,5 @@
--- Ends attempts of one queue that are still leased: job and attempt must match (P5). The
+-- Ends attempts of one queue that are still leased: job, attempt and, where it is given, the
+-- time of the claim must match (P5; see complete_many). The
 -- arrays run in parallel; '' in a text array, null in results and a negative delay mean none.
 -- outcomes are completed, failed, dead (failed, not to be retried), snoozed, released,
 -- cancelled and lost. A class may be several, separated by spaces, outermost first: the names
@@ -6,7 +7,8 @@
 -- first of all.
 --   failed    failures + 1. The job dies if the class is non-retryable or the policy's
 --             max_attempts are used up; else it is retried after the delay given, or the policy's
---   lost      crashes + 1. The third moves the job to the dead letter queue (crash_loop)
+--   lost      crashes + 1 if the class is WorkerLost. The third moves the job to the dead letter
+--             queue (crash_loop)
 --   snoozed, released   back to pending after the delay; no failure is counted
 -- A requested cancel ends the job whatever the outcome was, unless the attempt completed.
 --
@@ -14,7 +16,8 @@
 -- Locks: the attempts' rows of running, in the order of ids, so two batches cannot deadlock;
 -- what count_for_breakers takes if the queue has a breaker.
 CREATE OR REPLACE FUNCTION penstock.end_attempts(queue text, job_ids bigint[], attempts integer[], outcomes text[],
-    error_classes text[], messages text[], details text[], results jsonb[], delays interval[])
+    error_classes text[], messages text[], details text[], results jsonb[], delays interval[],
+    claimed_ats timestamptz[] DEFAULT NULL)
 RETURNS SETOF penstock.endings
 LANGUAGE plpgsql
 SET search_path = penstock, pg_temp SET plan_cache_mode = force_generic_plan SET enable_seqscan = off
@@ -31,13 +34,14 @@ BEGIN
     WITH said AS MATERIALIZED (
         SELECT end_attempts.queue AS queue, u.job_id, u.attempt, u.outcome, nullif(u.class, '') AS class, nullif(u.message, '') AS message,
             nullif(u.detail, '') AS detail, u.result, -- In seconds: a month and minus thirty days may be behind the clock.
-            CASE WHEN u.delay >= '0' THEN make_interval(secs => extract(epoch FROM u.delay)::float8) END AS delay
-        FROM unnest(job_ids, end_attempts.attempts, outcomes, error_classes, messages, details, results, delays)
-            AS u(job_id, attempt, outcome, class, message, detail, result, delay)
+            CASE WHEN u.delay >= '0' THEN make_interval(secs => extract(epoch FROM u.delay)::float8) END AS delay, u.claimed_at
+        FROM unnest(job_ids, end_attempts.attempts, outcomes, error_classes, messages, details, results, delays, claimed_ats)
+            AS u(job_id, attempt, outcome, class, message, detail, result, delay, claimed_at)
         ORDER BY u.job_id
     ), ended AS (
         DELETE FROM running r USING said s
         WHERE r.job_id = ANY (ARRAY[s.job_id]) AND r.queue = s.queue AND r.attempt = s.attempt
+            AND (s.claimed_at IS NULL OR r.claimed_at = s.claimed_at)
         RETURNING r.*, s.outcome, left(s.message, 2000) AS message, left(s.detail, 16000) AS detail, s.result, s.delay,
             CASE WHEN s.outcome IN ('failed', 'dead', 'lost') THEN string_to_array(coalesce(s.class, 'Error'), ' ') END AS classes
     ), weighed AS (
@@ -58,12 +62,12 @@ BEGIN
     ), decided AS (
         SELECT e.*,
             e.failures + (e.outcome IN ('failed', 'dead'))::integer AS failures_now,
-            e.crashes + (e.outcome = 'lost')::integer AS crashes_now,
+            e.crashes + (e.outcome = 'lost' AND e.class = 'WorkerLost')::integer AS crashes_now,
             CASE WHEN e.class IS NOT NULL THEN fingerprint(e.class, coalesce(e.message, '')) END AS fingerprint,
             CASE WHEN e.outcome = 'completed' THEN 'completed'
                 WHEN e.cancel_requested OR e.outcome = 'cancelled' THEN 'cancelled'
                 WHEN e.outcome IN ('snoozed', 'released') THEN 'waiting'
-                WHEN e.outcome = 'lost' THEN CASE WHEN e.crashes >= 2 THEN 'crash_loop' ELSE 'waiting' END
+                WHEN e.outcome = 'lost' THEN CASE WHEN e.crashes >= 2 AND e.class = 'WorkerLost' THEN 'crash_loop' ELSE 'waiting' END
                 WHEN e.outcome = 'dead' OR e.fatal THEN 'non_retryable'
                 WHEN e.failures + 1 >= e.max_attempts THEN CASE e.class WHEN 'Timeout' THEN 'timeout' ELSE 'exhausted' END
                 ELSE 'retrying' END AS next,
@@ -126,8 +130,13 @@ BEGIN
     -- A new statement, so it sees an end that the delete above waited for.
     RETURN QUERY
     SELECT m.job_id, m.attempt, CASE WHEN a.outcome = CASE m.outcome WHEN 'dead' THEN 'failed' ELSE m.outcome END
-        THEN 'already_done' ELSE 'lease_lost' END, a.outcome, NULL::text, NULL::timestamptz
-    FROM (SELECT u.job_id, u.attempt, u.outcome FROM unnest(job_ids, end_attempts.attempts, outcomes) u(job_id, attempt, outcome)
-          EXCEPT SELECT e.job_id, e.attempt, e.outcome FROM unnest(ids, attempt_numbers, ended_outcomes) e(job_id, attempt, outcome)) m
-    LEFT JOIN attempts a ON a.job_id = m.job_id AND a.attempt = m.attempt AND a.queue = end_attempts.queue;
+        -- A requested cancel ended the attempt whatever its outcome was, also when that is repeated (P8).
+        OR a.outcome = 'cancelled' AND a.claimed_at IS NOT NULL AND m.outcome <> 'completed' THEN 'already_done' ELSE 'lease_lost' END,
+        a.outcome, NULL::text, NULL::timestamptz
+    FROM (SELECT u.job_id, u.attempt, u.outcome, u.claimed_at
+          FROM unnest(job_ids, end_attempts.attempts, outcomes, claimed_ats) u(job_id, attempt, outcome, claimed_at)
+          WHERE NOT EXISTS (SELECT FROM unnest(ids, attempt_numbers, ended_outcomes) e(job_id, attempt, outcome)
+              WHERE e.job_id = u.job_id AND e.attempt = u.attempt AND e.outcome = u.outcome)) m
+    LEFT JOIN attempts a ON a.job_id = m.job_id AND a.attempt = m.attempt AND a.queue = end_attempts.queue
+        AND (m.claimed_at IS NULL OR a.claimed_at = m.claimed_at);
 END $$;

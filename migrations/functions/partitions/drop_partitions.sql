@@ -15,6 +15,11 @@ DECLARE
     old    record;
     needed boolean;
 BEGIN
+    -- What is decided after waiting for a lock must see what was committed before it (P1).
+    IF current_setting('transaction_isolation') <> 'read committed' THEN
+        RAISE EXCEPTION 'drop_partitions must run in a READ COMMITTED transaction, not %', upper(current_setting('transaction_isolation'))
+            USING ERRCODE = 'PN412', HINT = 'BEGIN ISOLATION LEVEL READ COMMITTED; SELECT penstock.drop_partitions(); COMMIT;';
+    END IF;
     IF NOT pg_try_advisory_xact_lock(hashtext('penstock'), hashtext('partitions')) THEN
         RETURN NULL;
     END IF;

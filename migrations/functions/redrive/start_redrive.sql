@@ -18,7 +18,6 @@ BEGIN
     ELSIF start_redrive.max_generation IS NULL OR start_redrive.max_generation NOT BETWEEN 1 AND 100 THEN
         PERFORM refuse('max_generation', '1 to 100', start_redrive.max_generation::text);
     END IF;
-    PERFORM pg_advisory_xact_lock(hashtext('penstock redrive'), hashtext(start_redrive.queue));
     SELECT r.id INTO other FROM redrives r WHERE r.queue = start_redrive.queue AND r.state IN ('running', 'paused');
     IF found THEN
         RAISE EXCEPTION 'redrive % of queue % is under way', other, start_redrive.queue
@@ -33,4 +32,7 @@ BEGIN
     RETURNING id INTO fresh;
     PERFORM audit('redrives.start', start_redrive.queue, NULL, (SELECT to_jsonb(r) FROM redrives r WHERE r.id = fresh));
     RETURN fresh;
+EXCEPTION WHEN unique_violation THEN -- of redrives_one_a_queue: another started at the same time, or since the caller's snapshot
+    RAISE EXCEPTION 'another redrive of queue % is under way', start_redrive.queue
+        USING ERRCODE = 'PN412', HINT = 'Wait for it, or cancel it.';
 END $$;
