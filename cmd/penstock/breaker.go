@@ -133,7 +133,7 @@ func (b breakers) write(out io.Writer, d *deps) error {
 			probe = terminal.Ago(*s.NextProbeAt, now)
 		}
 		list.Add(terminal.Text(s.Name), word, terminal.Dimmed(terminal.Ago(s.ChangedAt, now)), terminal.Text(probe),
-			terminal.Text(fmt.Sprintf("%d failures of %d attempts", s.Failures, s.Attempts)))
+			terminal.Text(fmt.Sprintf("%s of %s", terminal.Plural(s.Failures, "failure"), terminal.Plural(s.Attempts, "attempt"))))
 	}
 	return list.Write(out, d.Screen)
 }

@@ -187,9 +187,9 @@ func writeDeadJob(out io.Writer, d *deps, j penstock.DeadJob) error {
 		f.Add("first error", terminal.Text(j.FirstError))
 	}
 	f.Add("fingerprint", terminal.Text(j.Fingerprint))
-	f.Add("failed", terminal.Text(terminal.Ago(j.FailedAt, now)))
+	f.Add("failed", terminal.Text(terminal.Moment(j.FailedAt, now)))
 	f.Add("failures", terminal.Text(fmt.Sprintf("%d of %d, %s, %s", j.Failures, j.MaxAttempts, terminal.Plural(j.Attempts, "run"), crashesText(j.Crashes))))
-	f.Add("enqueued", terminal.Text(terminal.Ago(j.EnqueuedAt, now)))
+	f.Add("enqueued", terminal.Text(terminal.Moment(j.EnqueuedAt, now)))
 	f.Add("retry", terminal.Text(retryText(j, d)))
 	f.Add("version", terminal.Text(j.HandlerVersion))
 	f.Add("priority", terminal.Number(j.Priority))

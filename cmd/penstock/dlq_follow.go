@@ -172,9 +172,9 @@ func writeRedrive(out io.Writer, d *deps, r penstock.Redrive) error {
 		f.Add("canary", terminal.Text(fmt.Sprintf("%s; stops when %g%% die of one error", terminal.Plural(r.Canary, "job"), r.CanaryShare*100)))
 	}
 	f.Add("up to", terminal.Text(fmt.Sprintf("generation %d", r.MaxGeneration)))
-	f.Add("started", terminal.Text(terminal.Ago(r.CreatedAt, d.Now())+" by "+r.StartedBy))
+	f.Add("started", terminal.Text(terminal.Moment(r.CreatedAt, d.Now())+" by "+r.StartedBy))
 	if r.FinishedAt != nil {
-		f.Add("ended", terminal.Text(terminal.Ago(*r.FinishedAt, d.Now())))
+		f.Add("ended", terminal.Text(terminal.Moment(*r.FinishedAt, d.Now())))
 	}
 	return f.Write(out, d.Screen, "")
 }

@@ -65,8 +65,8 @@ func runDLQPolicy(ctx context.Context, d *deps, client *penstock.Client, queue s
 	}
 	retried := "never"
 	if *p.MaxGenerations > 0 {
-		retried = fmt.Sprintf("%s after it died, then ×%g each time, up to %d times",
-			terminal.Exact(time.Duration(*p.Delay)), *p.Multiplier, *p.MaxGenerations)
+		retried = fmt.Sprintf("%s after it died, then ×%g each time, up to %s",
+			terminal.Exact(time.Duration(*p.Delay)), *p.Multiplier, terminal.Plural(*p.MaxGenerations, "time"))
 	}
 	var f terminal.Facts
 	f.Add("queue", terminal.Text(p.Queue))

@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"strings"
 
 	"github.com/jackc/pgx/v5/pgxpool"
 	"github.com/spf13/cobra"
@@ -105,10 +104,7 @@ func writeChart(d *deps, chart *doctor.Chart) error {
 	out, s := d.Stdout, d.Screen
 	fmt.Fprintf(out, "PostgreSQL %s, as %s\n\n", terminal.Plain(chart.Server), terminal.Plain(chart.Role))
 	const margin = len("problem  old snapshots  ")
-	width := max(s.Width-margin, 0) // 0, for pipes, wraps nothing
-	hang := func(text string) string {
-		return strings.ReplaceAll(terminal.Wrap(text, width, 0), "\n", "\n"+strings.Repeat(" ", margin))
-	}
+	hang := func(text string) string { return terminal.Hanging(text, s.Width, margin) }
 	for _, f := range chart.Findings {
 		fmt.Fprintf(out, "%s  %-13s  %s\n", s.Paint(levelColours[f.Level], fmt.Sprintf("%-7s", f.Level)), f.Check, hang(terminal.Plain(f.Text)))
 		if f.Remedy != "" {

@@ -64,20 +64,11 @@ func (w *wait) String() string {
 func (w *wait) Type() string { return "duration" }
 
 func (w *wait) Set(text string) error {
-	if days, ok := strings.CutSuffix(text, "d"); ok {
-		n, err := strconv.ParseUint(days, 10, 16)
-		if err != nil {
-			return fmt.Errorf("give days (7d) or a duration (1h30m)")
-		}
-		*w = wait(time.Duration(n) * 24 * time.Hour)
-		return nil
+	d, err := terminal.ParseDuration(text)
+	if err == nil {
+		*w = wait(d)
 	}
-	d, err := time.ParseDuration(text)
-	if err != nil {
-		return fmt.Errorf("give days (7d) or a duration (1h30m)")
-	}
-	*w = wait(d)
-	return nil
+	return err
 }
 
 // moment is a flag's point in time: itself, its day in UTC, or how long ago it was.

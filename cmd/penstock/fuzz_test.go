@@ -70,7 +70,7 @@ func FuzzArguments(f *testing.F) {
 		} else {
 			require.True(t, json.Valid(data))
 		}
-		for _, shown := range []string{terminal.Plain(text), terminal.Wrap(terminal.Plain(text), 10, 2), terminal.EscapeUnsafe(text)} {
+		for _, shown := range []string{terminal.Plain(text), terminal.Paragraph(terminal.Plain(text), 10, 2), terminal.EscapeUnsafe(text)} {
 			require.False(t, strings.ContainsFunc(shown, func(r rune) bool { return r != '\n' && terminal.UnsafeRune(r) }), "%q", shown)
 		}
 	})

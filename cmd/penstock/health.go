@@ -91,12 +91,13 @@ func writeHealth(out io.Writer, d *deps, list []penstock.Health) error {
 			if where == "" {
 				where = "database"
 			}
-			indent := "  "
-			fmt.Fprintf(out, "\n%s %s: %s\n", d.Screen.Paint(stateColour(string(i.Severity)), string(i.Severity)), terminal.Plain(where), terminal.Plain(i.Message))
+			lead := len(i.Severity) + 1
+			fmt.Fprintf(out, "\n%s %s\n", d.Screen.Paint(stateColour(string(i.Severity)), string(i.Severity)),
+				terminal.Hanging(terminal.Plain(where+": "+i.Message), d.Screen.Width, lead))
 			if i.Detail != "" {
-				fmt.Fprintln(out, indent+d.Screen.Paint(terminal.Faint, terminal.Wrap(terminal.Plain(i.Detail), d.Screen.Width, len(indent))))
+				fmt.Fprintln(out, d.Screen.Paint(terminal.Faint, terminal.Paragraph(terminal.Plain(i.Detail), d.Screen.Width, 2)))
 			}
-			if _, err := fmt.Fprintln(out, indent+terminal.Wrap(terminal.Plain(i.Recommendation), d.Screen.Width, len(indent))); err != nil {
+			if _, err := fmt.Fprintln(out, terminal.Paragraph(terminal.Plain(i.Recommendation), d.Screen.Width, 2)); err != nil {
 				return err
 			}
 		}
@@ -179,7 +180,7 @@ func runHealthThresholds(ctx context.Context, d *deps, client *penstock.Client, 
 	}
 	var f terminal.Facts
 	f.Add("queue", terminal.Text(t.Queue))
-	f.Add("looks at", terminal.Text(fmt.Sprintf("the last %s, of %d attempts or more", terminal.Exact(time.Duration(t.Span)), t.LeastAttempts)))
+	f.Add("looks at", terminal.Text(fmt.Sprintf("%s, if it has at least %s", terminal.Last(time.Duration(t.Span)), terminal.Plural(t.LeastAttempts, "attempt"))))
 	f.Add("wait objective", terminal.Text(fmt.Sprintf("%s start within %s", percent(t.WaitShare), terminal.Exact(time.Duration(t.WaitObjective)))))
 	f.Add("success rate below", both(percent(t.SuccessRateWarning), percent(t.SuccessRateCritical)))
 	f.Add("load", both(t.LoadWarning, t.LoadCritical))

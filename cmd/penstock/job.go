@@ -84,7 +84,7 @@ func runJobExplain(ctx context.Context, d *deps, client *penstock.Client, out io
 			said += " (" + terminal.Ago(when, d.Now()) + ")"
 		}
 		const indent = 10
-		fmt.Fprintf(out, "  %s  %s\n", d.Screen.Paint(colour, mark), terminal.Wrap(terminal.Plain(said), max(d.Screen.Width-indent, 0), indent))
+		fmt.Fprintf(out, "  %s  %s\n", d.Screen.Paint(colour, mark), terminal.Hanging(terminal.Plain(said), d.Screen.Width, indent))
 	}
 	return nil
 }

@@ -53,11 +53,10 @@ func writeJob(out io.Writer, d *deps, job *penstock.JobInfo) error {
 	f.Add("progress", terminal.Text(progressText(job)))
 	f.Add("priority", terminal.Number(job.Priority))
 	f.Add("attempts", terminal.Text(fmt.Sprintf("%d, %d failed", job.Attempt, job.Failures)))
-	f.Add("enqueued", terminal.Text(terminal.Ago(job.EnqueuedAt, now)))
-	label, when := whenText(job, now)
-	f.Add(label, terminal.Text(when))
+	f.Add("enqueued", terminal.Text(terminal.Moment(job.EnqueuedAt, now)))
+	f.Add(momentOf(job, now))
 	if job.ExpiresAt != nil && job.FinishedAt == nil {
-		f.Add("expires", terminal.Text(terminal.Ago(*job.ExpiresAt, now)))
+		f.Add("expires", terminal.Text(terminal.Moment(*job.ExpiresAt, now)))
 	}
 	f.Add("tags", terminal.Text(strings.Join(job.Tags, ", ")))
 	if job.State == penstock.DeadState {
@@ -80,15 +79,29 @@ func writeJob(out io.Writer, d *deps, job *penstock.JobInfo) error {
 	return writeAttempts(out, d, job.Attempts)
 }
 
-// whenText is the moment that a job in its state turns on, and what to call it.
-func whenText(job *penstock.JobInfo, now time.Time) (label, when string) {
+// momentOf is the moment that a job in its state turns on, and what to call it.
+func momentOf(job *penstock.JobInfo, now time.Time) (label string, moment terminal.Cell) {
+	at := job.RunAt
 	switch {
 	case job.FinishedAt != nil:
-		return "finished", terminal.Ago(*job.FinishedAt, now)
+		label, at = "finished", *job.FinishedAt
 	case job.ClaimedAt != nil:
-		return "running", "for " + terminal.Span(max(now.Sub(*job.ClaimedAt), 0))
+		label, at = "running since", *job.ClaimedAt
+	default:
+		label = "due"
 	}
-	return "due", terminal.Ago(job.RunAt, now)
+	return label, terminal.Text(terminal.Moment(at, now))
+}
+
+// whenText is the moment that a job in its state turns on, for a list.
+func whenText(job *penstock.JobInfo, now time.Time) string {
+	switch {
+	case job.FinishedAt != nil:
+		return terminal.Ago(*job.FinishedAt, now)
+	case job.ClaimedAt != nil:
+		return "for " + terminal.Span(max(now.Sub(*job.ClaimedAt), 0))
+	}
+	return terminal.Ago(job.RunAt, now)
 }
 
 func progressText(job *penstock.JobInfo) string {
@@ -110,18 +123,27 @@ func joinIDs(ids []int64) string {
 	return strings.Join(words, ", ")
 }
 
+// endedText is the moment of an attempt's end: by the clock where there is room for it.
+func endedText(d *deps, at time.Time) string {
+	const roomy = 110
+	if d.Screen.Width > 0 && d.Screen.Width < roomy {
+		return terminal.Ago(at, d.Now())
+	}
+	return at.UTC().Format(time.DateTime)
+}
+
 func writeAttempts(out io.Writer, d *deps, attempts []penstock.AttemptInfo) error {
-	list := terminal.Table{Heads: []string{"ATTEMPT", "OUTCOME", "ENDED", "WAITED", "RAN", "WORKER", "SAID"}}
+	list := terminal.Table{Heads: []string{"ATTEMPT", "OUTCOME", "ENDED", "WAITED", "RAN", "WORKER", "MESSAGE"}}
 	for _, a := range attempts {
 		waited, ran, by := "", "", ""
 		if a.Wait != nil && a.Ran != nil {
-			waited, ran = terminal.Span(max(time.Duration(*a.Wait), 0)), terminal.Span(max(time.Duration(*a.Ran), 0))
+			waited, ran = terminal.Duration(max(time.Duration(*a.Wait), 0)), terminal.Duration(max(time.Duration(*a.Ran), 0))
 		}
 		if a.WorkerID != 0 {
 			by = strconv.FormatInt(a.WorkerID, 10)
 		}
-		list.Add(terminal.Number(a.Attempt), state(a.Outcome), terminal.Dimmed(terminal.Ago(a.FinishedAt, d.Now())), terminal.Text(waited), terminal.Text(ran),
-			terminal.Text(by), terminal.Text(saidText(a)))
+		list.Add(terminal.Number(a.Attempt), state(a.Outcome), terminal.Dimmed(endedText(d, a.FinishedAt)), terminal.Text(waited), terminal.Text(ran),
+			terminal.Text(by), terminal.Text(messageText(a)))
 	}
 	if err := list.Write(out, d.Screen); err != nil {
 		return err
@@ -136,8 +158,8 @@ func writeAttempts(out io.Writer, d *deps, attempts []penstock.AttemptInfo) erro
 	return nil
 }
 
-// saidText is an attempt's error or result, after how far it came if it did not finish.
-func saidText(a penstock.AttemptInfo) string {
+// messageText is an attempt's error or result, after how far it came if it did not finish.
+func messageText(a penstock.AttemptInfo) string {
 	said := a.Message
 	if a.ErrorClass != "" {
 		said = a.ErrorClass + ": " + a.Message
@@ -202,7 +224,7 @@ func jobTable(d *deps, jobs []penstock.JobInfo, several bool) *terminal.Table {
 	}
 	for i := range jobs {
 		j := &jobs[i]
-		_, when := whenText(j, d.Now())
+		when := whenText(j, d.Now())
 		row := []terminal.Cell{terminal.Number(j.ID), terminal.Text(j.Name), state(string(j.State)), terminal.Dimmed(when), terminal.Number(j.Priority), terminal.Text(compact(j.Data))}
 		if several {
 			row = slices.Insert(row, 1, terminal.Text(j.Queue))

@@ -47,7 +47,7 @@ func runStats(ctx context.Context, d *deps, client *penstock.Client, out io.Writ
 		return terminal.WriteJSON(out, all)
 	}
 	if len(all.Queues) == 0 {
-		_, err := fmt.Fprintf(out, "Nothing is in any queue, and nothing happened in the last %s.\n", terminal.Exact(window))
+		_, err := fmt.Fprintf(out, "Nothing is in any queue, and nothing happened in %s.\n", terminal.Last(window))
 		return err
 	}
 	list := terminal.Table{Heads: []string{"QUEUE", "WAITING", "RUNNING", "DEAD", "DONE/S", "SUCCESS", "RUN", "WAIT", "OLDEST"}}
@@ -60,7 +60,7 @@ func runStats(ctx context.Context, d *deps, client *penstock.Client, out io.Writ
 	if err := list.Write(out, d.Screen); err != nil {
 		return err
 	}
-	_, err = fmt.Fprintf(out, "\n%s\n", d.Screen.Paint(terminal.Faint, "Rates and times are of the last "+terminal.Exact(window)+"; penstock stats QUEUE shows one queue."))
+	_, err = fmt.Fprintf(out, "\n%s\n", d.Screen.Paint(terminal.Faint, "Rates and times are of "+terminal.Last(window)+"; penstock stats QUEUE shows one queue."))
 	return err
 }
 
@@ -71,7 +71,7 @@ func statsRow(name terminal.Cell, m penstock.Metrics) []terminal.Cell {
 	}
 }
 
-// queueStats is all that `stats QUEUE` tells.
+// queueStats is all that `stats QUEUE` reports.
 type queueStats struct {
 	penstock.QueueMetrics
 	Performance penstock.Performance `json:"performance"`
@@ -109,7 +109,7 @@ func writeQueueStats(out io.Writer, d *deps, s queueStats, window time.Duration,
 		return err
 	}
 
-	fmt.Fprintf(out, "\n%s\n", d.Screen.Paint(terminal.Bold, "LAST "+strings.ToUpper(terminal.Exact(window))))
+	fmt.Fprintf(out, "\n%s\n", d.Screen.Paint(terminal.Bold, strings.ToUpper(strings.TrimPrefix(terminal.Last(window), "the "))))
 	var past terminal.Facts
 	past.Add("enqueued", terminal.Text(fmt.Sprintf("%s, %s/s", terminal.Thousands(m.Enqueued), rate(m.ArrivalRate).Text)))
 	past.Add("completed", terminal.Text(fmt.Sprintf("%s, %s/s", terminal.Thousands(m.Completed), rate(m.Throughput).Text)))
@@ -173,7 +173,7 @@ func otherEnds(m penstock.Metrics) string {
 	for _, end := range []struct {
 		n    int64
 		word string
-	}{{m.Lost, "lost"}, {m.Snoozed, "snoozed"}, {m.Released, "released"}, {m.Cancelled, "cancelled"}, {m.Expired, "expired"}, {m.Died, "laid in the DLQ"}} {
+	}{{m.Lost, "lost"}, {m.Snoozed, "snoozed"}, {m.Released, "released"}, {m.Cancelled, "cancelled"}, {m.Expired, "expired"}, {m.Died, "moved to the DLQ"}} {
 		if end.n > 0 {
 			parts = append(parts, terminal.Thousands(end.n)+" "+end.word)
 		}

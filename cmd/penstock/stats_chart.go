@@ -3,6 +3,7 @@ package main
 import (
 	"fmt"
 	"io"
+	"slices"
 	"strings"
 	"time"
 
@@ -10,10 +11,7 @@ import (
 	"github.com/penstock/penstock/internal/terminal"
 )
 
-const (
-	chartBars  = 60 // a chart's width, on any screen
-	barHeights = "▁▂▃▄▅▆▇█"
-)
+const chartBars = 60 // a chart's width, on any screen
 
 // chartStep is what one bar of a chart of the window stands for, and where it starts.
 func chartStep(m penstock.QueueMetrics) (penstock.Step, time.Time) {
@@ -53,22 +51,14 @@ func writeSparkline(out io.Writer, d *deps, history []penstock.Sample, step pens
 
 // sparkline has a bar for each step of the history's end, the one of now the last.
 func sparkline(history []penstock.Sample, size time.Duration, now time.Time) (line string, most int64) {
-	bars := []rune(strings.Repeat(" ", chartBars))
-	heights := []rune(barHeights)
-	for _, s := range history {
-		most = max(most, s.Completed)
-	}
+	values := slices.Repeat([]int64{terminal.Unknown}, chartBars)
 	last := now.Truncate(size)
 	for _, s := range history {
+		most = max(most, s.Completed)
 		place := chartBars - 1 - int(last.Sub(s.At)/size)
-		if place < 0 || place >= chartBars {
-			continue
+		if place >= 0 && place < chartBars {
+			values[place] = s.Completed
 		}
-		height := int64(0)
-		if s.Completed > 0 { // the lowest bar is nothing, any other something
-			height = 1 + (s.Completed-1)*int64(len(heights)-1)/most
-		}
-		bars[place] = heights[min(height, int64(len(heights)-1))]
 	}
-	return strings.TrimRight(strings.TrimLeft(string(bars), " "), " "), most
+	return strings.TrimSpace(terminal.Spark(values, chartBars)), most
 }

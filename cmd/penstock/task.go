@@ -84,7 +84,7 @@ func tookText(d *penstock.Milliseconds) string {
 	if d == nil {
 		return ""
 	}
-	return terminal.Span(time.Duration(*d))
+	return terminal.Duration(time.Duration(*d))
 }
 
 // resultCell is how a run went, on one line.
@@ -102,7 +102,7 @@ func resultCell(outcome penstock.TaskOutcome, result json.RawMessage, failure st
 		}
 	}
 	if inARow > 1 {
-		failure = fmt.Sprintf("failed %d times: %s", inARow, failure)
+		failure = fmt.Sprintf("failed %s: %s", terminal.Plural(inARow, "time"), failure)
 	}
 	return terminal.Cell{Text: terminal.Plain(failure), Colour: terminal.Red}
 }
@@ -192,7 +192,7 @@ func settingText(n int64, unit string) string {
 	case "":
 		return terminal.Thousands(n)
 	}
-	return fmt.Sprintf("%d %s", n, unit)
+	return terminal.Plural(n, strings.TrimSuffix(unit, "s"))
 }
 
 func (d *deps) taskNames(cmd *cobra.Command, args []string, begun string) ([]cobra.Completion, cobra.ShellCompDirective) {

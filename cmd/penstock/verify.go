@@ -62,13 +62,13 @@ func writeVerification(d *deps, out io.Writer, v penstock.Verification, asJSON b
 	var b strings.Builder
 	for _, f := range findings {
 		fmt.Fprintf(&b, "%s  %s of %s checked\n", d.Screen.Paint(terminal.Red, f.Code), terminal.Thousands(f.Found), terminal.Thousands(f.Checked))
-		fmt.Fprintf(&b, "  %s\n", terminal.Wrap(terminal.Plain(f.Meaning), d.Screen.Width, 2))
+		fmt.Fprintf(&b, "%s\n", terminal.Paragraph(terminal.Plain(f.Meaning), d.Screen.Width, 2))
 		more := ""
 		if f.Found > int64(len(f.Examples)) {
 			more = " …"
 		}
 		fmt.Fprintf(&b, "  %s %s%s\n", d.Screen.Paint(terminal.Faint, "such as"), terminal.Plain(strings.Join(f.Examples, ", ")), more)
-		fmt.Fprintf(&b, "  %s %s\n\n", d.Screen.Paint(terminal.Faint, "to do"), terminal.Wrap(terminal.Plain(f.Remedy), d.Screen.Width-6, 2))
+		fmt.Fprintf(&b, "  %s %s\n\n", d.Screen.Paint(terminal.Faint, "to do"), terminal.Hanging(terminal.Plain(f.Remedy), d.Screen.Width, len("  to do ")))
 	}
 	if _, err := io.WriteString(out, b.String()); err != nil {
 		return err

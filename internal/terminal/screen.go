@@ -73,15 +73,26 @@ func Clip(text string, n int) string {
 	return string(runes[:max(n-1, 0)]) + "…"
 }
 
-// Wrap breaks text between words into lines of at most width characters, the ones
-// after the first indented; width 0 leaves one line.
-func Wrap(text string, width, indent int) string {
+// ClipStart cuts text to at most n characters, the first of them an ellipsis.
+func ClipStart(text string, n int) string {
+	runes := []rune(text)
+	if len(runes) <= n {
+		return text
+	}
+	return "…" + string(runes[len(runes)-max(n-1, 0):])
+}
+
+// Paragraph breaks text between words into lines of at most width characters, each indented by
+// so many spaces, which count. A width of 0 leaves one line.
+func Paragraph(text string, width, indent int) string {
 	var b strings.Builder
 	used := 0
 	for _, word := range strings.Fields(text) {
 		n := utf8.RuneCountInString(word)
 		switch {
 		case used == 0:
+			b.WriteString(strings.Repeat(" ", indent))
+			used = indent
 		case width > 0 && used+1+n > width:
 			b.WriteString("\n" + strings.Repeat(" ", indent))
 			used = indent
@@ -93,6 +104,12 @@ func Wrap(text string, width, indent int) string {
 		used += n
 	}
 	return b.String()
+}
+
+// Hanging is Paragraph without the indent of its first line, which follows a word of that
+// width.
+func Hanging(text string, width, indent int) string {
+	return strings.TrimLeft(Paragraph(text, width, indent), " ")
 }
 
 // ScreenOf tells what the file is and whether its reader wants colour. NO_COLOR with

@@ -73,14 +73,54 @@ func TestANarrowTerminalCutsTheWidestTextAndNoKey(t *testing.T) {
 	require.Contains(t, out.String(), "a-queue-with-a-long-name  name  something long to say")
 }
 
-func TestLongSentencesBreakBetweenWords(t *testing.T) {
-	require.Equal(t, "one two\n  three\n  four", Wrap("one two three four", 8, 2))
-	require.Equal(t, "one two three four", Wrap("one  two three four", 0, 2))
-	require.Equal(t, "immeasurably\n  long", Wrap("immeasurably long", 5, 2))
+func TestParagraphsBreakBetweenWordsAndCountTheirIndent(t *testing.T) {
+	require.Equal(t, "  one\n  two\n  three\n  four", Paragraph("one two three four", 8, 2))
+	require.Equal(t, "  one two\n  three\n  four", Paragraph("one two three four", 9, 2))
+	require.Equal(t, "  one two three four", Paragraph("one  two three four", 0, 2))
+	require.Equal(t, "immeasurably\nlong", Paragraph("immeasurably long", 5, 0))
+	require.Empty(t, Paragraph(" ", 5, 2))
+	require.Equal(t, "two\n     three", Hanging("two three", 9, 5))
 }
 
-func TestCountsHaveTheirNouns(t *testing.T) {
-	require.Equal(t, "1 job", Plural(1, "job"))
-	require.Equal(t, "0 jobs", Plural(0, "job"))
-	require.Equal(t, "12,345 jobs", Plural(int64(12345), "job"))
+func TestAnIndentedTableCutsPathsAtTheirStart(t *testing.T) {
+	for _, c := range []struct {
+		name  string
+		width int
+		want  string
+	}{
+		{
+			"as wide as needed where nothing limits it", 0,
+			"  package                         lines\n  src/cmd/compile/internal/ssa  200,001\n  src/fmt                             7\n",
+		},
+		{
+			"a terminal that is just as wide", 39,
+			"  package                         lines\n  src/cmd/compile/internal/ssa  200,001\n  src/fmt                             7\n",
+		},
+		{
+			"a narrower one", 30,
+			"  package                lines\n  …mpile/internal/ssa  200,001\n  src/fmt                    7\n",
+		},
+		{
+			"one that is too narrow", 5,
+			"  package       lines\n  …ernal/ssa  200,001\n  src/fmt           7\n",
+		},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			list := Table{Indent: "  ", Heads: []string{"package", "lines"}}
+			list.Add(Cell{Text: "src/cmd/compile/internal/ssa", Tail: true}, Grouped(200_001))
+			list.Add(Cell{Text: "src/fmt", Tail: true}, Grouped(7))
+			var out strings.Builder
+			require.NoError(t, list.Write(&out, Screen{Width: c.width}))
+			require.Equal(t, c.want, out.String())
+		})
+	}
+}
+
+func TestCellsAreCountedInCharacters(t *testing.T) {
+	list := Table{Heads: []string{"e", "n"}}
+	list.Add(Text("illegal '☹☹☹'"), Grouped(1))
+	list.Add(Text("⊛"), Grouped(2))
+	var out strings.Builder
+	require.NoError(t, list.Write(&out, Screen{Width: 15}))
+	require.Equal(t, "e             n\nillegal '☹☹…  1\n⊛             2\n", out.String())
 }

@@ -11,6 +11,7 @@ import (
 	"charm.land/lipgloss/v2"
 
 	"github.com/penstock/penstock"
+	"github.com/penstock/penstock/internal/terminal"
 )
 
 // vitals are the health of everything when it was last read, apart from the rest:
@@ -61,7 +62,7 @@ func statusStyle(s penstock.HealthStatus) lipgloss.Style {
 func (v vitals) word(queue string) cell {
 	at := slices.IndexFunc(v.Queues, func(h penstock.Health) bool { return h.Queue == queue })
 	if at < 0 {
-		return cell{"–", faint}
+		return absent
 	}
 	return cell{string(v.Queues[at].Status), statusStyle(v.Queues[at].Status)}
 }
@@ -88,15 +89,15 @@ func (v vitals) lines(width int, now time.Time) []string {
 	if v.err != nil {
 		since := "health cannot be read: "
 		if !v.at.IsZero() {
-			since = fmt.Sprintf("health is %s old, and cannot be read: ", span(max(now.Sub(v.at), 0)))
+			since = fmt.Sprintf("health is %s old, and cannot be read: ", terminal.Span(max(now.Sub(v.at), 0)))
 		}
-		return []string{warn.Render(since) + faint.Render(clean(v.err.Error()))}
+		return []string{warn.Render(since) + faint.Render(terminal.Plain(v.err.Error()))}
 	}
 	where, issue, others := v.worst()
 	if issue.Code == "" {
 		return nil
 	}
-	what := statusStyle(issue.Severity).Render(string(issue.Severity)) + " " + bold.Render(clean(where)) + " " + clean(issue.Message)
+	what := statusStyle(issue.Severity).Render(string(issue.Severity)) + " " + bold.Render(terminal.Plain(where)) + " " + terminal.Plain(issue.Message)
 	if others > 0 {
 		more := fmt.Sprintf("+%d: penstock health", others)
 		if lipgloss.Width(what)+lipgloss.Width(more) >= width {
@@ -110,7 +111,7 @@ func (v vitals) lines(width int, now time.Time) []string {
 // advice is a recommendation or, where there is no room for it, those of the commands
 // it ends in that fit.
 func advice(recommendation string, width int) string {
-	text := clean(recommendation)
+	text := terminal.Plain(recommendation)
 	if _, commands, found := strings.Cut(text, ": "); found && lipgloss.Width(text) > width {
 		text = commands
 	}

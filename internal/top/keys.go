@@ -7,12 +7,13 @@ import (
 	tea "charm.land/bubbletea/v2"
 
 	"github.com/penstock/penstock"
+	"github.com/penstock/penstock/internal/terminal"
 )
 
 // keys are what help lists, in its order.
 var keys = [][2]string{
 	{"columns", "rates and shares are of the last minute; WAIT and TOOK are its P95"},
-	{"health", "of each queue, and the worst of all; penstock health tells more"},
+	{"health", "of each queue, and the worst issue; penstock health has all of them"},
 	{"↑ ↓, j k", "select a row; pgup, pgdn, g and G go further"},
 	{"s", "sort queues by waiting, running, rate, dead, name"},
 	{"/", "filter queues by a part of their names; esc ends it"},
@@ -41,7 +42,7 @@ func (m *model) press(key string) tea.Cmd {
 		if key == "y" || key == "Y" {
 			return q.yes
 		}
-		m.note, m.noteBad = "left as it was", false
+		m.note, m.noteBad = "nothing was changed", false
 		return nil
 	}
 	m.note = ""
@@ -117,7 +118,10 @@ func (m *model) pressOnQueue(key string) tea.Cmd {
 		if shown[at].paused {
 			return m.act(queue+" is resumed", func(ctx context.Context, c *penstock.Client) error { return c.Queues.Resume(ctx, queue) })
 		}
-		return m.act(queue+" is paused", func(ctx context.Context, c *penstock.Client) error { return c.Queues.Pause(ctx, queue) })
+		m.question = &question{
+			text: fmt.Sprintf("Pause %s? Running jobs finish, no other starts. y n", terminal.Plain(queue)),
+			yes:  m.act(queue+" is paused", func(ctx context.Context, c *penstock.Client) error { return c.Queues.Pause(ctx, queue) }),
+		}
 	}
 	return nil
 }
@@ -162,7 +166,7 @@ func (m *model) back() {
 // ask asks before a redrive, which makes a new job and takes the entry away.
 func (m *model) ask(dead penstock.DeadJob) {
 	m.question = &question{
-		text: fmt.Sprintf("Redrive job %d (%s) of %s? y n", dead.JobID, clean(dead.Name), dead.Queue),
+		text: fmt.Sprintf("Redrive job %d (%s) of %s? y n", dead.JobID, terminal.Plain(dead.Name), dead.Queue),
 		yes: func() tea.Msg {
 			ctx, cancel := context.WithTimeout(m.ctx, readLimit)
 			defer cancel()

@@ -1,10 +1,8 @@
 package top
 
 import (
-	"fmt"
+	"slices"
 	"strings"
-	"time"
-	"unicode"
 
 	"charm.land/lipgloss/v2"
 	"github.com/charmbracelet/x/ansi"
@@ -28,6 +26,7 @@ type column struct {
 	head      string
 	right     bool
 	stretches bool
+	optional  bool // may be left out where it is empty
 }
 
 // cell is text and how it looks.
@@ -44,6 +43,40 @@ type table struct {
 }
 
 const gap = 2
+
+// absent is a figure that there is not.
+var absent = cell{"–", faint}
+
+// natural is how wide the table is when nothing is cut.
+func (t table) natural() int {
+	total := gap * (len(t.columns) - 1)
+	for i := range t.columns {
+		total += t.widest(i)
+	}
+	return total
+}
+
+func (t table) widest(column int) int {
+	width := lipgloss.Width(t.columns[column].head)
+	for _, row := range t.rows {
+		width = max(width, lipgloss.Width(row[column].text))
+	}
+	return width
+}
+
+// empty reports whether no row has a figure in the column.
+func (t table) empty(column int) bool {
+	return !slices.ContainsFunc(t.rows, func(row []cell) bool { return row[column].text != absent.text })
+}
+
+// without is the table without the column.
+func (t table) without(column int) table {
+	t.columns = slices.Delete(slices.Clone(t.columns), column, column+1)
+	for i, row := range t.rows {
+		t.rows[i] = slices.Delete(row, column, column+1)
+	}
+	return t
+}
 
 // lines draws the table: a head, and as many rows as fit.
 func (t table) lines(width, height int) []string {
@@ -64,10 +97,7 @@ func (t table) widths(width int) []int {
 	widths := make([]int, len(t.columns))
 	used, stretching := gap*(len(widths)-1), -1
 	for i, c := range t.columns {
-		widths[i] = lipgloss.Width(c.head)
-		for _, row := range t.rows {
-			widths[i] = max(widths[i], lipgloss.Width(row[i].text))
-		}
+		widths[i] = t.widest(i)
 		used += widths[i]
 		if c.stretches {
 			stretching = i
@@ -114,67 +144,4 @@ func fit(line string, width int) string {
 func apart(left, right string, width int) string {
 	room := width - lipgloss.Width(right) - 1
 	return fit(left, max(room, 0)) + " " + right
-}
-
-var bars = []rune("▁▂▃▄▅▆▇█")
-
-// spark draws the last n values, the greatest of them as a full bar.
-func spark(values []int64, n int) string {
-	values = values[max(0, len(values)-n):]
-	most := int64(0)
-	for _, v := range values {
-		most = max(most, v)
-	}
-	var b strings.Builder
-	b.WriteString(strings.Repeat(" ", n-len(values)))
-	for _, v := range values {
-		switch {
-		case v == 0:
-			b.WriteByte(' ')
-		default:
-			b.WriteRune(bars[min(v*int64(len(bars))/(most+1), int64(len(bars)-1))])
-		}
-	}
-	return b.String()
-}
-
-// count is a number with its thousands set apart, and short from a million on.
-func count(n int64) string {
-	switch {
-	case n >= 10_000_000:
-		return fmt.Sprintf("%d M", n/1_000_000)
-	case n >= 1_000_000:
-		return fmt.Sprintf("%.1f M", float64(n)/1e6)
-	case n >= 1000:
-		return fmt.Sprintf("%d,%03d", n/1000, n%1000)
-	}
-	return fmt.Sprint(n)
-}
-
-// span is a duration in its one largest unit.
-func span(d time.Duration) string {
-	switch {
-	case d >= 48*time.Hour:
-		return fmt.Sprintf("%d d", d/(24*time.Hour))
-	case d >= time.Hour:
-		return fmt.Sprintf("%d h", d/time.Hour)
-	case d >= time.Minute:
-		return fmt.Sprintf("%d m", d/time.Minute)
-	case d >= time.Second:
-		return fmt.Sprintf("%d s", d/time.Second)
-	}
-	return fmt.Sprintf("%d ms", d.Milliseconds())
-}
-
-// clean is text from anyone on one line, without what a terminal would obey.
-func clean(text string) string {
-	return strings.Map(func(r rune) rune {
-		switch {
-		case r == '\n' || r == '\t':
-			return ' '
-		case unicode.IsControl(r) || unicode.Is(unicode.Bidi_Control, r) || r == unicode.ReplacementChar:
-			return -1
-		}
-		return r
-	}, strings.TrimSpace(text))
 }

@@ -20,8 +20,8 @@ import (
 	"github.com/penstock/penstock/internal/testkit"
 )
 
-// terminal is the program on a terminal of its own: keys go in, the screen is read.
-type terminal struct {
+// testTerminal is the program on a terminal of its own: keys go in, the screen is read.
+type testTerminal struct {
 	*testkit.DB
 	client *penstock.Client
 	screen *vt.Emulator
@@ -37,7 +37,7 @@ type terminal struct {
 
 // lineEnds is what a terminal's driver does to output: a line's end goes to the next
 // line's beginning.
-type lineEnds struct{ *terminal }
+type lineEnds struct{ *testTerminal }
 
 func (w lineEnds) Write(p []byte) (int, error) {
 	w.drawn.Lock()
@@ -47,7 +47,7 @@ func (w lineEnds) Write(p []byte) (int, error) {
 }
 
 // dial is how the program reaches Postgres.
-func (term *terminal) dial(ctx context.Context, network, address string) (net.Conn, error) {
+func (term *testTerminal) dial(ctx context.Context, network, address string) (net.Conn, error) {
 	term.mu.Lock()
 	defer term.mu.Unlock()
 	if term.away {
@@ -62,7 +62,7 @@ func (term *terminal) dial(ctx context.Context, network, address string) (net.Co
 
 // cutOff breaks the program's connections and keeps it from making new ones, or lets
 // it again.
-func (term *terminal) cutOff(away bool) {
+func (term *testTerminal) cutOff(away bool) {
 	term.mu.Lock()
 	defer term.mu.Unlock()
 	term.away = away
@@ -73,10 +73,10 @@ func (term *terminal) cutOff(away bool) {
 }
 
 // turnOn starts the program on a terminal of that size.
-func turnOn(t *testing.T, d *testkit.DB, width, height int) *terminal {
+func turnOn(t *testing.T, d *testkit.DB, width, height int) *testTerminal {
 	t.Helper()
 	in, keys := io.Pipe()
-	term := &terminal{DB: d, screen: vt.NewEmulator(width, height), keys: keys, done: make(chan error, 1)}
+	term := &testTerminal{DB: d, screen: vt.NewEmulator(width, height), keys: keys, done: make(chan error, 1)}
 	cfg := d.Pool.Config()
 	cfg.ConnConfig.DialFunc = term.dial
 	pool, err := pgxpool.NewWithConfig(t.Context(), cfg)
@@ -101,20 +101,20 @@ func turnOn(t *testing.T, d *testkit.DB, width, height int) *terminal {
 	return term
 }
 
-func (term *terminal) text() string {
+func (term *testTerminal) text() string {
 	term.drawn.Lock()
 	defer term.drawn.Unlock()
 	return term.screen.String()
 }
 
-func (term *terminal) press(t *testing.T, keys string) {
+func (term *testTerminal) press(t *testing.T, keys string) {
 	t.Helper()
 	_, err := io.WriteString(term.keys, keys)
 	require.NoError(t, err)
 }
 
 // shows waits until the screen has every text and none of those after "not ".
-func (term *terminal) shows(t *testing.T, texts ...string) {
+func (term *testTerminal) shows(t *testing.T, texts ...string) {
 	t.Helper()
 	term.await(t, func(screen string) (missing string) {
 		for _, text := range texts {
@@ -127,7 +127,7 @@ func (term *terminal) shows(t *testing.T, texts ...string) {
 }
 
 // showsLike waits until a part of one line of the screen matches.
-func (term *terminal) showsLike(t *testing.T, pattern string) {
+func (term *testTerminal) showsLike(t *testing.T, pattern string) {
 	t.Helper()
 	like := regexp.MustCompile("(?m)" + pattern)
 	term.await(t, func(screen string) string {
@@ -140,7 +140,7 @@ func (term *terminal) showsLike(t *testing.T, pattern string) {
 
 // await waits until nothing is missing on the screen, which may be read while it is
 // half drawn.
-func (term *terminal) await(t *testing.T, missing func(screen string) string) {
+func (term *testTerminal) await(t *testing.T, missing func(screen string) string) {
 	t.Helper()
 	late := time.After(30 * time.Second)
 	for {
@@ -158,7 +158,7 @@ func (term *terminal) await(t *testing.T, missing func(screen string) string) {
 }
 
 // ends waits for the program's end.
-func (term *terminal) ends(t *testing.T) {
+func (term *testTerminal) ends(t *testing.T) {
 	t.Helper()
 	select {
 	case err := <-term.done:

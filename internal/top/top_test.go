@@ -9,6 +9,7 @@ import (
 	"testing"
 	"time"
 
+	"charm.land/lipgloss/v2"
 	"github.com/stretchr/testify/require"
 
 	"github.com/penstock/penstock"
@@ -108,6 +109,13 @@ func TestAQueueIsPausedAndResumed(t *testing.T) {
 		return s.Paused
 	}
 	term.press(t, "p")
+	term.shows(t, "Pause mail? Running jobs finish, no other starts. y n")
+	term.press(t, "n")
+	term.shows(t, "nothing was changed")
+	require.False(t, paused())
+	term.press(t, "p")
+	term.shows(t, "Pause mail?")
+	term.press(t, "y")
 	term.shows(t, "mail is paused", "mail (paused)", "1 paused")
 	require.True(t, paused())
 	term.press(t, "p")
@@ -134,7 +142,7 @@ func TestADeadJobIsRedrivenOnlyAfterAYes(t *testing.T) { // P11
 	term.press(t, "r")
 	term.shows(t, "Redrive job", "of deploy? y n")
 	term.press(t, "n")
-	term.shows(t, "left as it was")
+	term.shows(t, "nothing was changed")
 	require.EqualValues(t, 1, dead())
 	term.press(t, "r")
 	term.shows(t, "of deploy? y n")
@@ -173,13 +181,6 @@ func TestItEndsWithItsContext(t *testing.T) {
 	term.shows(t, "live")
 	term.stop()
 	term.ends(t)
-}
-
-func TestSparksAreScaledToTheirGreatest(t *testing.T) {
-	require.Equal(t, " ▁▁▅█", spark([]int64{9, 1, 50, 99}, 5))
-	require.Equal(t, "     ", spark(nil, 5))
-	require.Equal(t, "██", spark([]int64{1, 1, 7, 7}, 2), "what is no longer shown does not count")
-	require.Equal(t, "    ", spark([]int64{0, 0}, 4))
 }
 
 func TestTheWorstIssueOfAllIsShownWithWhatToDoAboutIt(t *testing.T) {
@@ -272,7 +273,7 @@ func TestWorkersAreListedAndScrolled(t *testing.T) {
 		exec(t, d, "SELECT penstock.register_worker('{mail,tts}', 'ape' || E'\x1b[2J', 100 + n, 'v1.2.3', 4) FROM generate_series(1, 60) n ORDER BY n")
 		exec(t, d, "UPDATE penstock.workers SET beat_at = now() - interval '2 minutes', started_at = now() - interval '3 days' WHERE pid = 101")
 		term.shows(t, "workers: 60 with 240 slots, holding 0 jobs", " 101 ", "not  160 ")
-		term.showsLike(t, `ape\[2J +101 +v1\.2\.3 +mail, tts +– +4 +3 d +2 m`)
+		term.showsLike(t, `ape\[2J +101 +v1\.2\.3 +mail, tts +– +4 +3d +2m`)
 		term.press(t, "G")
 		term.shows(t, " 160 ", "not  101 ")
 		term.press(t, "g")
@@ -290,5 +291,20 @@ func TestWorkersAreListedAndScrolled(t *testing.T) {
 		term.shows(t, "TREND")
 		term.press(t, "q")
 		term.ends(t)
+	}
+}
+
+func TestNoNameIsCutBesideAnEmptyColumn(t *testing.T) {
+	m := newModel(t.Context(), Options{Width: 120, Height: 24})
+	long := "notifications-and-invoices-of-the-shop-in-zurich"
+	m.state.queues = []queue{{name: long}, {name: "mail"}}
+	m.history = map[string][]int64{"mail": {1, 2, 3}}
+	screen := strings.Join(m.lines(time.Now()), "\n")
+	require.Contains(t, screen, long)
+	require.NotContains(t, screen, "RETRYING", "a column without a figure gives way")
+	m.state.queues = m.state.queues[1:]
+	require.Contains(t, strings.Join(m.lines(time.Now()), "\n"), "RETRYING", "where there is room it stays")
+	for _, line := range m.lines(time.Now()) {
+		require.LessOrEqual(t, lipgloss.Width(line), 120)
 	}
 }

@@ -9,6 +9,7 @@ import (
 	"charm.land/lipgloss/v2"
 
 	"github.com/penstock/penstock"
+	"github.com/penstock/penstock/internal/terminal"
 )
 
 const (
@@ -85,11 +86,11 @@ func (m *model) title(now time.Time) string {
 	case m.err != nil && m.state.at.IsZero():
 		status = bad.Render("● no answer yet: trying again")
 	case m.err != nil:
-		status = bad.Render(fmt.Sprintf("● no answer, %s old: trying again", span(m.stale(now))))
+		status = bad.Render(fmt.Sprintf("● no answer, %s old: trying again", terminal.Span(m.stale(now))))
 	case m.state.at.IsZero():
 		status = faint.Render("● reading")
 	}
-	return apart(bold.Render("penstock top")+"  "+faint.Render(clean(m.options.Where)), status+"  "+now.Format(time.TimeOnly), m.width)
+	return apart(bold.Render("penstock top")+"  "+faint.Render(terminal.Plain(m.options.Where)), status+"  "+now.Format(time.TimeOnly), m.width)
 }
 
 func (m *model) totals() string {
@@ -111,18 +112,18 @@ func (m *model) totals() string {
 		if n == 0 {
 			style = plain
 		}
-		return style.Render(count(n)) + faint.Render(" "+word)
+		return style.Render(terminal.Short(n)) + faint.Render(" "+word)
 	}
 	all := []string{
 		fact(sum.Waiting, "waiting", bold), fact(sum.Running, "running", accent), fact(sum.Retrying, "retrying", warn),
 		fact(sum.Dead, "dead", bad),
-		faint.Render("in ") + rate(sum.ArrivalRate).text, faint.Render("out ") + rate(sum.Throughput).text + faint.Render("/s"),
+		faint.Render("in ") + terminal.Rate(sum.ArrivalRate), faint.Render("out ") + terminal.Rate(sum.Throughput) + faint.Render("/s"),
 	}
 	if m.width >= wide {
 		all = append(all, fact(sum.Scheduled, "scheduled", plain))
 	}
 	if paused > 0 {
-		all = append(all, warn.Render(count(int64(paused))+" paused"))
+		all = append(all, warn.Render(terminal.Short(int64(paused))+" paused"))
 	}
 	return strings.Join(all, "  ")
 }
@@ -135,17 +136,17 @@ func (m *model) message() string {
 	case m.typing:
 		return accent.Render("filter: ") + m.filter + "▏"
 	case m.note != "" && m.noteBad:
-		return bad.Render(clean(m.note))
+		return bad.Render(terminal.Plain(m.note))
 	case m.note != "":
-		return good.Render(clean(m.note))
+		return good.Render(terminal.Plain(m.note))
 	case m.err != nil:
-		return faint.Render(clean(m.err.Error()))
+		return faint.Render(terminal.Plain(m.err.Error()))
 	case m.screen == deadScreen:
 		return bold.Render("dead letter queue of " + m.deadQueue)
 	case m.screen == groupsScreen:
 		return bold.Render("what died, by error")
 	case m.screen == workersScreen:
-		return workersTold(m.state.workers)
+		return workersText(m.state.workers)
 	case m.filter != "":
 		return faint.Render("filter: ") + m.filter
 	}
@@ -174,43 +175,39 @@ func (m *model) help() []string {
 // nonzero is a number that stands out only if it is one.
 func nonzero(n int64, style lipgloss.Style) cell {
 	if n == 0 {
-		return cell{"–", faint}
+		return absent
 	}
-	return cell{count(n), style}
+	return cell{terminal.Short(n), style}
 }
 
 // rate is a number of jobs per second over the last minute.
 func rate(perSecond float64) cell {
 	switch {
 	case perSecond == 0:
-		return cell{"–", faint}
-	case perSecond < 0.05:
-		return cell{"<0.1", plain}
-	case perSecond < 10:
-		return cell{fmt.Sprintf("%.1f", perSecond), plain}
+		return absent
 	}
-	return cell{count(int64(perSecond)), plain}
+	return cell{terminal.Rate(perSecond), plain}
 }
 
 // took is how long something took, by a yardstick from which it is long.
 func took(d *penstock.Milliseconds, long time.Duration) cell {
 	switch {
 	case d == nil:
-		return cell{"–", faint}
+		return absent
 	case time.Duration(*d) >= long:
-		return cell{span(time.Duration(*d)), warn}
+		return cell{terminal.Span(time.Duration(*d)), warn}
 	}
-	return cell{span(time.Duration(*d)), plain}
+	return cell{terminal.Span(time.Duration(*d)), plain}
 }
 
 func share(f *float64) cell {
 	switch {
 	case f == nil || *f == 0:
-		return cell{"–", faint}
+		return absent
 	case *f >= 0.05:
-		return cell{fmt.Sprintf("%.0f%%", *f*100), bad}
+		return cell{terminal.Percent(*f), bad}
 	}
-	return cell{fmt.Sprintf("%.1f%%", *f*100), warn}
+	return cell{terminal.Percent(*f), warn}
 }
 
 func (m *model) groupTable(selected int, now time.Time) table {
@@ -218,12 +215,12 @@ func (m *model) groupTable(selected int, now time.Time) table {
 		{head: "JOBS", right: true}, {head: "QUEUE"}, {head: "CLASS"}, {head: "LAST", right: true}, {head: "ERROR", stretches: true},
 	}}
 	for _, g := range m.state.groups {
-		class := cell{clean(g.Class), bad}
+		class := cell{terminal.Plain(g.Class), bad}
 		if g.Resolved {
-			class = cell{clean(g.Class) + " (resolved)", good}
+			class = cell{terminal.Plain(g.Class) + " (resolved)", good}
 		}
 		t.rows = append(t.rows, []cell{
-			{count(g.Jobs), bold}, {g.Queue, plain}, class, {span(max(now.Sub(g.LastSeen), 0)), plain}, {clean(g.Example), plain},
+			{terminal.Short(g.Jobs), bold}, {g.Queue, plain}, class, {terminal.Span(max(now.Sub(g.LastSeen), 0)), plain}, {terminal.Plain(g.Example), plain},
 		})
 	}
 	return t
@@ -251,12 +248,12 @@ func (m *model) deadTable(now time.Time) table {
 	for _, d := range m.state.dead {
 		t.rows = append(t.rows, []cell{
 			{fmt.Sprint(d.JobID), plain},
-			{clean(d.Name), plain},
+			{terminal.Plain(d.Name), plain},
 			{d.Reason, warn},
-			{clean(d.ErrorClass), bad},
+			{terminal.Plain(d.ErrorClass), bad},
 			{fmt.Sprint(d.Attempts), plain},
-			{span(max(now.Sub(d.FailedAt), 0)), plain},
-			{clean(d.Error), plain},
+			{terminal.Span(max(now.Sub(d.FailedAt), 0)), plain},
+			{terminal.Plain(d.Error), plain},
 		})
 	}
 	return t

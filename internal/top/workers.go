@@ -8,6 +8,7 @@ import (
 	"github.com/charmbracelet/x/ansi"
 
 	"github.com/penstock/penstock"
+	"github.com/penstock/penstock/internal/terminal"
 )
 
 // Workers beat every second, and are buried when they are silent for a lease, which
@@ -38,13 +39,13 @@ func (m *model) workerTable(now time.Time) table {
 	}
 	for _, w := range m.state.workers {
 		row := []cell{
-			{ansi.Truncate(clean(w.Host), host, "…"), plain},
+			{ansi.Truncate(terminal.Plain(w.Host), host, "…"), plain},
 			{fmt.Sprint(w.PID), plain},
-			{ansi.Truncate(clean(w.Version), version, "…"), plain},
-			{clean(strings.Join(w.Queues, ", ")), plain},
+			{ansi.Truncate(terminal.Plain(w.Version), version, "…"), plain},
+			{terminal.Plain(strings.Join(w.Queues, ", ")), plain},
 			nonzero(w.Running, accent),
-			{count(int64(w.Concurrency)), plain},
-			{span(max(now.Sub(w.StartedAt), 0)), plain},
+			{terminal.Short(int64(w.Concurrency)), plain},
+			{terminal.Span(max(now.Sub(w.StartedAt), 0)), plain},
 			beat(max(now.Sub(w.BeatAt), 0)),
 		}
 		if roomy {
@@ -59,25 +60,25 @@ func (m *model) workerTable(now time.Time) table {
 func beat(ago time.Duration) cell {
 	switch {
 	case ago >= beatSilent:
-		return cell{span(ago), bad}
+		return cell{terminal.Span(ago), bad}
 	case ago >= beatLate:
-		return cell{span(ago), warn}
+		return cell{terminal.Span(ago), warn}
 	case ago >= time.Second:
-		return cell{span(ago), plain}
+		return cell{terminal.Span(ago), plain}
 	}
 	return cell{"now", plain}
 }
 
 func handles(handlers []string) cell {
 	if len(handlers) == 0 {
-		return cell{"–", faint}
+		return absent
 	}
-	return cell{ansi.Truncate(clean(strings.Join(handlers, ", ")), 36, "…"), plain}
+	return cell{ansi.Truncate(terminal.Plain(strings.Join(handlers, ", ")), 36, "…"), plain}
 }
 
-// workersTold is how many workers there are and what they hold, which is more than
+// workersText is how many workers there are and what they hold, which is more than
 // they run at once when they claim ahead.
-func workersTold(workers []penstock.WorkerInfo) string {
+func workersText(workers []penstock.WorkerInfo) string {
 	if len(workers) == 0 {
 		return bold.Render("workers")
 	}
@@ -86,5 +87,6 @@ func workersTold(workers []penstock.WorkerInfo) string {
 		running += w.Running
 		slots += int64(w.Concurrency)
 	}
-	return bold.Render("workers") + faint.Render(fmt.Sprintf(": %s with %s slots, holding %s jobs", count(int64(len(workers))), count(slots), count(running)))
+	return bold.Render("workers") + faint.Render(fmt.Sprintf(": %s with %s, holding %s",
+		terminal.Short(int64(len(workers))), terminal.Plural(slots, "slot"), terminal.Plural(running, "job")))
 }

@@ -24,6 +24,7 @@ import (
 	"github.com/jackc/pgx/v5/pgxpool"
 
 	"github.com/penstock/penstock"
+	"github.com/penstock/penstock/internal/terminal"
 )
 
 // Options say what to index and what to print. The zero value works.
@@ -82,7 +83,7 @@ func (d *demo) run(ctx context.Context) error {
 	}
 	jobs := jobsFor(folders)
 	fmt.Fprintf(d.out, "Indexing %s: %s in %s.\n", d.root,
-		plural(int64(len(jobs)-len(folders)), "file"), plural(int64(len(folders)), "package"))
+		terminal.Plural(int64(len(jobs)-len(folders)), "file"), terminal.Plural(int64(len(folders)), "package"))
 	if err := ensureTables(ctx, d.pool); err != nil {
 		return err
 	}
@@ -91,17 +92,17 @@ func (d *demo) run(ctx context.Context) error {
 		return err
 	}
 	if n := unfinished(before); n > 0 {
-		fmt.Fprintf(d.out, "An earlier run was interrupted: its %s are finished too.\n", plural(n, "job"))
+		fmt.Fprintf(d.out, "An earlier run was interrupted: its %s are finished too.\n", terminal.Plural(n, "job"))
 		if before.Running > 0 {
-			fmt.Fprintf(d.out, "Its worker held %s, which may take 20 s to come back.\n", number(before.Running))
+			fmt.Fprintf(d.out, "Its worker held %s, which may take 20 s to come back.\n", terminal.Thousands(before.Running))
 		}
 	}
 	began := time.Now()
 	if err := d.enqueue(ctx, folders, jobs); err != nil {
 		return err
 	}
-	fmt.Fprintf(d.out, "One transaction listed them and enqueued %s in %d ms.\n",
-		plural(int64(len(jobs)), "job"), time.Since(began).Milliseconds())
+	fmt.Fprintf(d.out, "One transaction listed them and enqueued %s in %s.\n",
+		terminal.Plural(int64(len(jobs)), "job"), terminal.Duration(time.Since(began)))
 
 	p := &progress{client: d.client, out: d.out, width: d.opts.Width, before: before}
 	began = time.Now()
@@ -153,7 +154,7 @@ func (d *demo) interrupted(ctx context.Context) error {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), time.Second)
 	defer cancel()
 	if counts, err := queueCounts(ctx, d.client); err == nil && unfinished(counts) > 0 {
-		fmt.Fprintf(d.out, "Interrupted. %s wait in Postgres for the next run.\n", plural(unfinished(counts), "job"))
+		fmt.Fprintf(d.out, "Interrupted. %s wait in Postgres for the next run.\n", terminal.Plural(unfinished(counts), "job"))
 	}
 	return nil
 }

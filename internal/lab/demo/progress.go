@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/penstock/penstock"
+	"github.com/penstock/penstock/internal/terminal"
 )
 
 const (
@@ -112,10 +113,10 @@ func perSecond(n int64, took time.Duration) int64 {
 // draw shows a line of constant shape, so that only the figures move; it fits 80 cells.
 func (p *progress) draw() {
 	line := fmt.Sprintf("waiting %6s  running %2s  retrying %4s  done %6s  dead %3s  %5s jobs/s",
-		number(p.last.Waiting+p.last.Scheduled), number(p.last.Running), number(p.last.Retrying),
-		number(p.done.Load()), number(p.last.Dead-p.before.Dead), number(p.rate()))
+		terminal.Thousands(p.last.Waiting+p.last.Scheduled), terminal.Thousands(p.last.Running), terminal.Thousands(p.last.Retrying),
+		terminal.Thousands(p.done.Load()), terminal.Thousands(p.last.Dead-p.before.Dead), terminal.Thousands(p.rate()))
 	if p.away {
-		line = cutEnd("Postgres does not answer; trying again", len(line))
+		line = terminal.Clip("Postgres does not answer; trying again", len(line))
 	}
 	if p.width == nil {
 		fmt.Fprintln(p.out, line)
@@ -126,7 +127,7 @@ func (p *progress) draw() {
 		width = 80
 	}
 	// One cell stays free: a terminal wraps when the last is written.
-	fmt.Fprint(p.out, "\r"+cutEnd(line, width-1)+"\x1b[K")
+	fmt.Fprint(p.out, "\r"+terminal.Clip(line, width-1)+"\x1b[K")
 }
 
 // queueCounts is zero for a queue that holds nothing.

@@ -3,10 +3,10 @@ package demo
 import (
 	"context"
 	"fmt"
-	"strings"
 	"time"
 
 	"github.com/penstock/penstock"
+	"github.com/penstock/penstock/internal/terminal"
 )
 
 const (
@@ -22,9 +22,9 @@ func (d *demo) report(ctx context.Context, p *progress, took time.Duration) erro
 		return err
 	}
 	ended := p.done.Load() + p.dead.Load()
-	fmt.Fprintf(d.out, "%s in %.1f s (%s jobs/s): %s done, %s dead, %s.\n",
-		plural(ended, "job"), took.Seconds(), number(perSecond(ended, took)),
-		number(p.done.Load()), number(p.dead.Load()), retries(p.retries.Load()))
+	fmt.Fprintf(d.out, "%s in %s (%s jobs/s): %s done, %s dead, %s.\n",
+		terminal.Plural(ended, "job"), terminal.Duration(took), terminal.Thousands(perSecond(ended, took)),
+		terminal.Thousands(p.done.Load()), terminal.Thousands(p.dead.Load()), retries(p.retries.Load()))
 	if err := d.reportPackages(ctx); err != nil {
 		return err
 	}
@@ -38,7 +38,7 @@ func retries(n int64) string {
 	if n == 1 {
 		return "1 retry"
 	}
-	return number(n) + " retries"
+	return terminal.Thousands(n) + " retries"
 }
 
 func (d *demo) reportPackages(ctx context.Context) error {
@@ -46,20 +46,16 @@ func (d *demo) reportPackages(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	var rows [][]string
+	list := terminal.Table{Indent: "  ", Heads: []string{"package", "files", "lines", "funcs", "types", "vars", "consts", "imports"}}
 	for _, t := range totals {
-		row := []string{t.Dir}
+		row := []terminal.Cell{{Text: t.Dir, Tail: true}}
 		for _, n := range []int64{t.Files, t.Lines, t.Funcs, t.Types, t.Vars, t.Consts, t.Imports} {
-			row = append(row, number(n))
+			row = append(row, terminal.Grouped(n))
 		}
-		rows = append(rows, row)
+		list.Add(row...)
 	}
 	fmt.Fprint(d.out, "\nThe largest packages\n")
-	columns := []column{{title: "package", cut: cutStart}}
-	for _, title := range []string{"files", "lines", "funcs", "types", "vars", "consts", "imports"} {
-		columns = append(columns, column{title: title, right: true})
-	}
-	return writeTable(d.out, d.width(), columns, rows)
+	return list.Write(d.out, d.screen())
 }
 
 // reportDead groups the dead letter queue by error. It includes dead jobs of earlier
@@ -69,24 +65,23 @@ func (d *demo) reportDead(ctx context.Context, dead, earlier int64) error {
 	if err != nil {
 		return err
 	}
-	fmt.Fprintf(d.out, "\nThe dead letter queue: %s in %s", plural(dead, "job"), plural(int64(len(groups)), "error group"))
+	fmt.Fprintf(d.out, "\nThe dead letter queue: %s in %s", terminal.Plural(dead, "job"), terminal.Plural(int64(len(groups)), "error group"))
 	if earlier > 0 {
-		fmt.Fprintf(d.out, ", %s of earlier runs", number(earlier))
+		fmt.Fprintf(d.out, ", %s of earlier runs", terminal.Thousands(earlier))
 	}
 	fmt.Fprintln(d.out)
 	if len(groups) == 0 {
 		return nil
 	}
-	var rows [][]string
+	list := terminal.Table{Indent: "  ", Heads: []string{"jobs", "class", "reason", "an example"}}
 	for _, g := range groups[:min(len(groups), groupsShown)] {
-		rows = append(rows, []string{number(g.Jobs), g.Class, g.Reason, g.Example})
+		list.Add(terminal.Grouped(g.Jobs), terminal.Key(g.Class), terminal.Key(g.Reason), terminal.Text(g.Example))
 	}
-	columns := []column{{title: "jobs", right: true}, {title: "class"}, {title: "reason"}, {title: "an example", cut: cutEnd}}
-	if err := writeTable(d.out, d.width(), columns, rows); err != nil {
+	if err := list.Write(d.out, d.screen()); err != nil {
 		return err
 	}
-	if more := len(groups) - len(rows); more > 0 {
-		fmt.Fprintf(d.out, "  and %s more\n", plural(int64(more), "group"))
+	if more := len(groups) - len(list.Rows); more > 0 {
+		fmt.Fprintf(d.out, "  and %s more\n", terminal.Plural(int64(more), "group"))
 	}
 	return nil
 }
@@ -114,7 +109,7 @@ func (d *demo) reportNext(ctx context.Context) error {
 	if d.opts.DatabaseURL != "" {
 		next = append(next, [2]string{
 			"everything is SQL",
-			"psql " + quote(d.opts.DatabaseURL) + ` -c 'SELECT name, state, count(*) FROM penstock.job_states GROUP BY 1, 2'`,
+			"psql " + terminal.ShellQuote(d.opts.DatabaseURL) + ` -c 'SELECT name, state, count(*) FROM penstock.job_states GROUP BY 1, 2'`,
 		})
 	}
 	fmt.Fprint(d.out, "\nThe server stays up. What to type next, in another terminal:\n")
@@ -124,13 +119,10 @@ func (d *demo) reportNext(ctx context.Context) error {
 	return nil
 }
 
-// quote protects text from a POSIX shell.
-func quote(text string) string { return "'" + strings.ReplaceAll(text, "'", `'\''`) + "'" }
-
-// width is the width for tables; 0 if out is no terminal.
-func (d *demo) width() int {
+// screen is how tables are written to out.
+func (d *demo) screen() terminal.Screen {
 	if d.opts.Width == nil {
-		return 0
+		return terminal.Screen{}
 	}
-	return d.opts.Width()
+	return terminal.Screen{Terminal: true, Width: d.opts.Width()}
 }
