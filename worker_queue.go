@@ -61,7 +61,7 @@ const (
 	// busyDelay is for a job that comes back while an earlier attempt of it still runs here.
 	// It doubles each time, up to mostBusyDelay.
 	busyDelay     = time.Second
-	mostBusyDelay = 30 * time.Second
+	mostBusyDelay = 5 * time.Second
 	// avoidFor delays this process's claims while there are such jobs, so that another
 	// process that is free takes them first.
 	avoidFor = 20 * time.Millisecond

@@ -17,9 +17,9 @@ type suspects struct {
 }
 
 const (
-	suspectCall      = 5 * time.Second // of a note
-	suspectRetry     = 2 * time.Second // for the next suspect while one runs, doubled with each attempt
-	mostSuspectRetry = time.Minute
+	suspectCall      = 5 * time.Second        // of a note
+	suspectRetry     = 250 * time.Millisecond // for the next suspect while one runs, doubled with each attempt
+	mostSuspectRetry = 4 * time.Second
 )
 
 // run starts attempt once the note is written. While another suspect runs, and where the

@@ -2,11 +2,8 @@ package command
 
 import (
 	"io"
-	"log/slog"
-	"math"
 
 	"go.uber.org/zap"
-	"go.uber.org/zap/exp/zapslog"
 	"go.uber.org/zap/zapcore"
 
 	"github.com/penstock/penstock/internal/config"
@@ -32,12 +29,6 @@ func (d *Process) Logger(cfg config.Config) *zap.Logger {
 		encoder = zapcore.NewConsoleEncoder(shape)
 	}
 	return zap.New(zapcore.NewCore(encoder, zapcore.Lock(unsynced{d.Stderr}), level))
-}
-
-// libraryLogger is log for the library, which writes through log/slog.
-func libraryLogger(log *zap.Logger) *slog.Logger {
-	const never = slog.Level(math.MaxInt)
-	return slog.New(zapslog.NewHandler(log.Core(), zapslog.AddStacktraceAt(never)))
 }
 
 // unsynced writes through: a terminal and a pipe have nothing to sync.

@@ -20,7 +20,7 @@ func TestMain(m *testing.M) { testkit.Main(m) }
 
 var duties = []Duty{
 	{"producer", []string{"enqueue_many(text, text[], jsonb[], jsonb[], boolean)", "enqueue_many(text, jsonb, boolean)"}},
-	{"worker", []string{"heartbeat(bigint)", "leave(bigint)"}},
+	{"worker", []string{"heartbeat(bigint, timestamptz, integer)", "deregister_worker(bigint)"}},
 }
 
 // examine returns the findings of one check.
@@ -120,8 +120,8 @@ func TestEachAilmentIsFoundWithItsRemedy(t *testing.T) {
 			return db.Pool
 		}},
 		"a superuser works": {"grants", Warning, "connected as a superuser", "penstock grants", func(_ *testing.T, db *testkit.DB) *pgxpool.Pool { return db.Pool }},
-		"a role has a part of a duty": {"grants", Warning, "1 of 2 functions are missing, leave", "--as worker", func(t *testing.T, db *testkit.DB) *pgxpool.Pool {
-			return as(t, db, "GRANT USAGE ON SCHEMA penstock TO %[1]s; GRANT EXECUTE ON FUNCTION penstock.heartbeat(bigint) TO %[1]s")
+		"a role has a part of a duty": {"grants", Warning, "1 of 2 functions are missing, deregister_worker", "--as worker", func(t *testing.T, db *testkit.DB) *pgxpool.Pool {
+			return as(t, db, "GRANT USAGE ON SCHEMA penstock TO %[1]s; GRANT EXECUTE ON FUNCTION penstock.heartbeat(bigint, timestamptz, integer) TO %[1]s")
 		}},
 		"a role may do nothing": {"grants", Problem, "the role is nothing here", "penstock grants", func(t *testing.T, db *testkit.DB) *pgxpool.Pool {
 			return as(t, db, "GRANT USAGE ON SCHEMA penstock TO %[1]s")

@@ -183,7 +183,7 @@ var Functions = []Function{
 	{"retry_delay(text, interval, double precision, interval, double precision, integer, double precision)", Internal},
 	{"rule_moments(timestamp with time zone)", Internal},
 	{"sample_states()", Internal},
-	{"end_attempts(text, bigint[], integer[], text[], text[], text[], text[], jsonb[], interval[])", Internal},
+	{"end_attempts(text, bigint[], integer[], text[], text[], text[], text[], jsonb[], interval[], timestamp with time zone[])", Internal},
 	{"end_running(penstock.running[], text, text, text)", Internal},
 	{"has_listener(text)", Internal},
 	{"task_backoff(integer)", Internal},

@@ -27,15 +27,15 @@ var Mutants = []Mutant{
 	{
 		Name: "fence", Nemesis: "freeze past the lease", Rare: true,
 		functions: []string{
-			"complete_many(text,bigint[],integer[])",
-			"end_attempts(text,bigint[],integer[],text[],text[],text[],text[],jsonb[],interval[])",
+			"complete_many(text,bigint[],integer[],timestamp with time zone[])",
+			"end_attempts(text,bigint[],integer[],text[],text[],text[],text[],jsonb[],interval[],timestamp with time zone[])",
 		},
-		Guard: "AND r.attempt = s.attempt",
+		Guard: "AND r.attempt = s.attempt\n            AND (s.claimed_at IS NULL OR r.claimed_at = s.claimed_at)",
 	},
 	{
 		Name: "refused completion", Nemesis: "freeze past the lease", Rare: true,
-		functions: []string{"complete(text,bigint,integer,jsonb)"},
-		Guard:     "IF ending.status IS DISTINCT FROM 'accepted'", Instead: "IF false",
+		functions: []string{"complete(text,bigint,integer,jsonb,timestamp with time zone)"},
+		Guard:     "ELSIF ending.status IS DISTINCT FROM 'accepted'", Instead: "ELSIF false",
 	},
 	{
 		Name: "skip locked", Nemesis: "held claim",
@@ -47,7 +47,7 @@ var Mutants = []Mutant{
 		sql: "CREATE OR REPLACE FUNCTION penstock.bury_orphans() RETURNS integer LANGUAGE sql AS 'SELECT 0'",
 	},
 	{Name: "attempts' key", Nemesis: "second end", sql: "ALTER TABLE penstock.attempts DROP CONSTRAINT attempts_pkey"},
-	{Name: "beat comparison", Nemesis: "stale sweeper", functions: []string{"bury(bigint,bigint)"}, Guard: "AND beat = bury.beat"},
+	{Name: "beat comparison", Nemesis: "stale sweeper", functions: []string{"bury(bigint,bigint)"}, Guard: "AND w.beat = bury.beat"},
 	{
 		Name: "dead entry's departure", Nemesis: "kill",
 		sql: `CREATE FUNCTION proof.forget() RETURNS trigger LANGUAGE plpgsql AS 'BEGIN RETURN NULL; END';
