@@ -43,6 +43,9 @@ const (
 	reconcileEvery = 10 * time.Second
 	reconcileShare = 50 // its cost is at most one part in so many
 	claimTimeout   = 30 * time.Second
+	// dueMargin is how much later the database may count from than this process does: on a
+	// busy machine the question for the next due job is that long under way.
+	dueMargin = 100 * time.Millisecond
 )
 
 // fetch claims until ctx ends. With StopWhenDrained it ends ctx itself when nothing is
@@ -244,11 +247,11 @@ func (f *fetcher) rest(ctx context.Context, got int) {
 // since the last claim.
 func (f *fetcher) untilDue(ctx context.Context) time.Duration {
 	since := time.Since(f.claimedAt)
-	due, err := f.q.worker.queries.NextDue(ctx, db.NextDueParams{Queue: f.q.name, Swept: !f.mark.on, Since: since})
+	due, err := f.q.worker.queries.NextDue(ctx, db.NextDueParams{Queue: f.q.name, Swept: !f.mark.on, Since: since + dueMargin})
 	if err != nil {
 		return fallbackPoll
 	}
-	return min(max(due, 0), fallbackPoll)
+	return min(max(due, leastPoll), fallbackPoll)
 }
 
 func (f *fetcher) wait(ctx context.Context, d time.Duration) {
