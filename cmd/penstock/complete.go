@@ -13,7 +13,7 @@ import (
 )
 
 // completeWithin is how long a shell waits for the database; later is as good as never.
-const completeWithin = time.Second
+const completeWithin = 3 * time.Second
 
 type completer = cobra.CompletionFunc
 
