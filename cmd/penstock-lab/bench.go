@@ -44,7 +44,7 @@ type benchFlags struct {
 // newScenario makes a command with the flags that the scenario has a use for.
 func newScenario(p *command.Process, s *bench.Scenario) *cobra.Command {
 	f := benchFlags{load: s.Usual}
-	cmd := &cobra.Command{Use: s.Name, Short: s.Short, Long: s.Long, Args: cobra.NoArgs}
+	cmd := &cobra.Command{Use: s.Name, Short: s.Short, Long: s.Long, Args: command.Arguments}
 	flags := cmd.Flags()
 	config.Bind(flags, config.DatabaseURL, config.LogFormat)
 	if s.Usual.Jobs != 0 {

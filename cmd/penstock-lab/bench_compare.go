@@ -25,7 +25,7 @@ func newCompare(p *command.Process) *cobra.Command {
 	}
 	all := strings.Join(names, ", ")
 	cmd := &cobra.Command{
-		Use: "compare", Short: "Run other job queues beside this one", Args: cobra.NoArgs,
+		Use: "compare", Short: "Run other job queues beside this one", Args: command.Arguments,
 		Long: `Enqueues jobs in bulk, works them off, and enqueues a tenth of them in a transaction
 each: Penstock, then a peer, and both again, on one cluster with the same durability,
 each in a database of its own, and prints the ratios with their spread. Peers

@@ -20,7 +20,7 @@ import (
 func newGoals(p *command.Process) *cobra.Command {
 	var full, remote, asJSON bool
 	cmd := &cobra.Command{
-		Use: "goals", Short: "Measure everything that has a goal, and say which are met", Args: cobra.NoArgs,
+		Use: "goals", Short: "Measure everything that has a goal, and say which are met", Args: command.Arguments,
 		Long: `Runs the scenarios one after another and prints a line for each goal: what was asked for
 on two cores that client and server share, what was measured, and the verdict. A rate
 that the machine is too slow or too busy for is met by ratio when it is at least 60% of

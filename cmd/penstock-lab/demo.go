@@ -25,7 +25,7 @@ func newDemo(p *command.Process) *cobra.Command {
 		Long: `Run the server, as "penstock serve" does, and an application on it that indexes a tree
 of Go sources with a job for each file and each package. When all jobs have ended it
 prints what it found, which jobs died, and what to type next. The server stays up.`,
-		Args: cobra.NoArgs,
+		Args: command.Arguments,
 	}
 	config.Bind(cmd.Flags(), config.DatabaseURL, config.DataDir, config.Listen, config.LogLevel, config.LogFormat)
 	cmd.Flags().StringVar(&source, "source", "", "the tree to index (default: GOROOT)")

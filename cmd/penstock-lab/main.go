@@ -29,7 +29,7 @@ func newRoot(p *command.Process) *cobra.Command {
 
 It is for those who judge or change Penstock; applications and operators need only
 "penstock".`,
-		Args: cobra.NoArgs,
+		Args: command.Member,
 		RunE: func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
 	}
 	root.AddCommand(newDemo(p), newBench(p), newProof(p), newMutants(p), newServe(p))

@@ -20,7 +20,7 @@ one in Go out of a build with an overlay: no file of the checkout changes.
 
 It needs the go command and runs at the root of the checkout. The exit code is 1 when
 the proof did not notice a mutant.`,
-		Args: cobra.NoArgs,
+		Args: command.Arguments,
 	}
 	cmd.Flags().DurationVar(&opts.Duration, "duration", 20*time.Second, "of each proof")
 	cmd.Flags().Uint64Var(&opts.Seed, "seed", 1, "of each proof")

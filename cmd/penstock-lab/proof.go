@@ -34,7 +34,7 @@ promise that was broken is printed with its counter-example.
 
 The report is Markdown on standard output. The exit code is 0 when no promise was
 broken and 1 when one was. The same seed breaks the same things at the same times.`,
-		Args: cobra.NoArgs,
+		Args: command.Arguments,
 	}
 	flags := cmd.Flags()
 	flags.DurationVar(&opts.Duration, "duration", 10*time.Minute, "how long things break, 10s to 24h; recovery and judgement come on top")
@@ -117,7 +117,7 @@ func runProof(ctx context.Context, p *command.Process, opts proof.Options, envir
 // newProofChild is what a run starts; it is of no use by hand.
 func newProofChild(p *command.Process) *cobra.Command {
 	return &cobra.Command{
-		Use: "child", Hidden: true, Args: cobra.NoArgs,
+		Use: "child", Hidden: true, Args: command.Arguments,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			code := proof.Child(p.Stdin, func(ctx context.Context, url string) error { return serveProof(ctx, p, url) })
 			if code != 0 {

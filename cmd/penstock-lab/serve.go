@@ -11,7 +11,7 @@ import (
 // newServe is the server that bench and proof start as a process of its own: this program has
 // the same server as penstock, and with -tags failpoint its failpoints too.
 func newServe(p *command.Process) *cobra.Command {
-	cmd := &cobra.Command{Use: "serve", Hidden: true, Args: cobra.NoArgs, SilenceErrors: true, SilenceUsage: true}
+	cmd := &cobra.Command{Use: "serve", Hidden: true, Args: command.Arguments, SilenceErrors: true, SilenceUsage: true}
 	config.Bind(cmd.Flags())
 	cmd.RunE = func(cmd *cobra.Command, _ []string) error {
 		cfg, err := p.Load(cmd)

@@ -13,6 +13,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/penstock/penstock"
+	"github.com/penstock/penstock/internal/command"
 	"github.com/penstock/penstock/internal/terminal"
 )
 
@@ -21,7 +22,7 @@ func newAudit(d *deps) *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "audit [QUEUE]",
 		Short: "List who changed which setting, and what was done to many jobs, the newest first",
-		Args:  queueArgs(0, 1), ValidArgsFunction: inOrder(d.queueNames),
+		Args:  command.Arguments, ValidArgsFunction: inOrder(d.queueNames),
 		PreRunE: func(cmd *cobra.Command, _ []string) error { return p.begin(cmd, d.Now()) },
 	}
 	p.bind(cmd)
@@ -36,10 +37,7 @@ func newAudit(d *deps) *cobra.Command {
 
 func writeAudit(out io.Writer, d *deps, page penstock.Page[penstock.AuditLine], asJSON bool) error {
 	if asJSON {
-		return terminal.WriteJSON(out, struct {
-			AuditLog []penstock.AuditLine `json:"auditLog"`
-			Next     string               `json:"next,omitempty"`
-		}{page.Items, page.Next})
+		return writeItems(out, page.Items, page.Next)
 	}
 	if len(page.Items) == 0 {
 		_, err := fmt.Fprintln(out, "Nothing was changed yet.")

@@ -32,7 +32,7 @@ func newBreakerSet(d *deps) *cobra.Command {
 		Use: "set QUEUE [NAME]", Short: "Turn a breaker on, or change what is given of it",
 		Example: `  penstock breaker set process-tts
   penstock breaker set deploy-contract deploy --failure-share 0.8 --least-attempts 5 --cool-down 2m`,
-		Args: cobra.RangeArgs(1, 2),
+		Args: command.Arguments, ValidArgsFunction: inOrder(d.queueNames),
 	}
 	flags := cmd.Flags()
 	flags.Float64Var(&share, "failure-share", 0, "opens at this share of failures, above 0 up to 1 (0.5 for a new one)")
@@ -77,7 +77,7 @@ func newBreakerRemove(d *deps) *cobra.Command {
 	cmd := &cobra.Command{
 		Use: "remove QUEUE [NAME]", Short: "Turn a breaker off",
 		Long: "Turn a breaker off. What it has put off runs by the moment its next probe would have.",
-		Args: cobra.RangeArgs(1, 2),
+		Args: command.Arguments, ValidArgsFunction: inOrder(d.queueNames),
 	}
 	return clientCommand(d, cmd, func(ctx context.Context, client *penstock.Client, args []string, asJSON bool) error {
 		queue, name := target(args)

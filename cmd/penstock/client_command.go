@@ -36,7 +36,7 @@ func withClient(ctx context.Context, d *deps, cmd *cobra.Command, use func(conte
 	if err != nil {
 		return err
 	}
-	pool, err := command.Connect(ctx, cfg)
+	pool, err := d.Connect(ctx, cfg)
 	if err != nil {
 		return err
 	}
@@ -46,11 +46,6 @@ func withClient(ctx context.Context, d *deps, cmd *cobra.Command, use func(conte
 		return err
 	}
 	return use(ctx, client.As(terminal.Clip(terminal.Plain(d.Variable("USER")), 128)))
-}
-
-// verb is the command as an error begins with it: "dlq redrive".
-func verb(cmd *cobra.Command) string {
-	return strings.TrimPrefix(cmd.CommandPath(), cmd.Root().Name()+" ")
 }
 
 // flagOf is where the library's argument is typed, for those that bear another name.
@@ -73,5 +68,5 @@ func nameFlag(cmd *cobra.Command, err error) error {
 	if !leads || cmd.Flags().Lookup(flag) == nil {
 		return err
 	}
-	return command.Usagef("%s: --%s%s", verb(cmd), flag, rest)
+	return command.Usagef("%s: --%s%s", command.Path(cmd), flag, rest)
 }

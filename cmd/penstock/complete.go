@@ -24,6 +24,9 @@ func completeFlag(cmd *cobra.Command, flag string, complete completer) {
 	}
 }
 
+// priorityWords are the levels that every database begins with.
+var priorityWords = []string{"low", "normal", "high", "critical"}
+
 func fixed(choices ...string) completer {
 	return cobra.FixedCompletions(choices, cobra.ShellCompDirectiveNoFileComp)
 }
@@ -41,6 +44,7 @@ func inOrder(nth ...completer) completer {
 // fromDatabase completes by what find returns, and by nothing when that fails.
 func (d *deps) fromDatabase(find func(ctx context.Context, client *penstock.Client, args []string) ([]cobra.Completion, error)) completer {
 	return func(cmd *cobra.Command, args []string, _ string) (choices []cobra.Completion, _ cobra.ShellCompDirective) {
+		d.Quiet = true
 		ctx, cancel := context.WithTimeout(cmd.Context(), completeWithin)
 		defer cancel()
 		err := withClient(ctx, d, cmd, func(ctx context.Context, client *penstock.Client) (err error) {
@@ -65,12 +69,12 @@ func (d *deps) queueNames(cmd *cobra.Command, args []string, begun string) ([]co
 	})(cmd, args, begun)
 }
 
-// entries completes the newest dead jobs of the queue that the first argument names.
+// entries completes the newest dead jobs.
 func (d *deps) entries(cmd *cobra.Command, args []string, begun string) ([]cobra.Completion, cobra.ShellCompDirective) {
-	return d.fromDatabase(func(ctx context.Context, client *penstock.Client, args []string) (ids []cobra.Completion, err error) {
-		page, err := client.DLQ.List(ctx, penstock.DeadQuery{Queue: first(args), Limit: 30})
+	return d.fromDatabase(func(ctx context.Context, client *penstock.Client, _ []string) (ids []cobra.Completion, err error) {
+		page, err := client.DLQ.List(ctx, penstock.DeadQuery{Limit: 30})
 		for _, j := range page.Items {
-			ids = append(ids, cobra.CompletionWithDesc(j.ID, terminal.Clip(terminal.Plain(j.Name+": "+j.Error), 60)))
+			ids = append(ids, cobra.CompletionWithDesc(j.ID, terminal.Clip(terminal.Plain(j.Queue+": "+j.Name+": "+j.Error), 60)))
 		}
 		return ids, err
 	})(cmd, args, begun)

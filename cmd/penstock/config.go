@@ -18,7 +18,7 @@ func newConfigPrint(d *deps) *cobra.Command {
 		Short: "Print every setting, where it came from, and no secret",
 		Long: `Print every setting with where it came from: a flag given here, the environment, or
 the default. Passwords are shown as xxxxx.`,
-		Args: cobra.NoArgs,
+		Args: command.Arguments,
 	}
 	config.Bind(cmd.Flags())
 	asJSON := cmd.Flags().Bool("json", false, "print JSON")
@@ -29,9 +29,7 @@ the default. Passwords are shown as xxxxx.`,
 		}
 		shown := config.Show(cfg, cmd.Flags(), d.Environ)
 		if *asJSON {
-			return terminal.WriteJSON(d.Stdout, struct {
-				Settings []config.Shown `json:"settings"`
-			}{shown})
+			return writeItems(d.Stdout, shown, "")
 		}
 		list := terminal.Table{Heads: []string{"SETTING", "ENVIRONMENT", "FROM", "VALUE"}}
 		for _, s := range shown {

@@ -21,7 +21,7 @@ func confirm(ctx context.Context, d *deps, cmd *cobra.Command, yes bool, what st
 		return nil
 	}
 	if !d.Asks {
-		return command.Usagef("%s: this would %s: add --yes to do it", verb(cmd), what)
+		return command.Usagef("%s: this would %s: add --yes to do it", command.Path(cmd), what)
 	}
 	agreed, err := terminal.Confirm(ctx, d.Stdin, d.Stderr, d.ErrScreen, capital(what)+"?")
 	if err == nil && !agreed {

@@ -30,7 +30,7 @@ func newDLQList(d *deps) *cobra.Command {
 		Short: "List dead jobs, the newest first",
 		Example: `  penstock dlq list mail --class SMTPError --since 2h
   penstock dlq list --where '$.customer == 42' --retryable`,
-		Args: queueArgs(0, 1), ValidArgsFunction: inOrder(d.queueNames),
+		Args: command.Arguments, ValidArgsFunction: inOrder(d.queueNames),
 	}
 	f.bind(cmd)
 	p.bind(cmd)
@@ -53,10 +53,7 @@ func newDLQList(d *deps) *cobra.Command {
 
 func writeDead(out io.Writer, d *deps, query penstock.DeadQuery, page penstock.Page[penstock.DeadJob], asJSON bool) error {
 	if asJSON {
-		return terminal.WriteJSON(out, struct {
-			DeadJobs []penstock.DeadJob `json:"deadJobs"`
-			Next     string             `json:"next,omitempty"`
-		}{page.Items, page.Next})
+		return writeItems(out, page.Items, page.Next)
 	}
 	if len(page.Items) == 0 && page.Next == "" {
 		said := "No dead job matches."
@@ -111,7 +108,7 @@ func entryJob(text string) (int64, error) {
 }
 
 // findEntry is where the dead job is that an entry's id, or a job's own, names; a job
-// is dead at most once. Errors: penstock.ErrDeadJobNotFound, which tells where it went.
+// is dead at most once. Errors: penstock.ErrDeadJobNotFound, which says where it went.
 func findEntry(ctx context.Context, client *penstock.Client, named string) (queue, entry string, err error) {
 	id, err := entryJob(named)
 	if err != nil {
@@ -143,9 +140,7 @@ func newDLQShow(d *deps) *cobra.Command {
 		Use: "show ENTRY", Short: "Show a dead job: what was asked, and what it died of",
 		Long: `Show a dead job: what was asked, and what it died of. ENTRY is dlq_<job>_<attempt>, as
 "dlq list" prints it, or the job's id.`,
-		Args: entryArg(0, 1), ValidArgsFunction: inOrder(func(cmd *cobra.Command, _ []string, begun string) ([]cobra.Completion, cobra.ShellCompDirective) {
-			return d.entries(cmd, nil, begun)
-		}),
+		Args: entryArg, ValidArgsFunction: inOrder(d.entries),
 	}
 	return clientCommand(d, cmd, func(ctx context.Context, client *penstock.Client, args []string, asJSON bool) error {
 		queue, entry, err := findEntry(ctx, client, args[0])
@@ -163,15 +158,13 @@ func newDLQShow(d *deps) *cobra.Command {
 	})
 }
 
-// entryArg takes n arguments, of which the one at place is an entry.
-func entryArg(place, n int) cobra.PositionalArgs {
-	return func(cmd *cobra.Command, args []string) error {
-		if err := queueArgs(n, n)(cmd, args); err != nil {
-			return err
-		}
-		_, err := entryJob(args[place])
+// entryArg takes one argument, an entry.
+func entryArg(cmd *cobra.Command, args []string) error {
+	if err := command.Arguments(cmd, args); err != nil {
 		return err
 	}
+	_, err := entryJob(args[0])
+	return err
 }
 
 func writeDeadJob(out io.Writer, d *deps, j penstock.DeadJob) error {
@@ -204,7 +197,7 @@ func writeDeadJob(out io.Writer, d *deps, j penstock.DeadJob) error {
 	if j.Detail != "" {
 		fmt.Fprintf(out, "\n%s\n%s\n", d.Screen.Paint(terminal.Faint, "What its last attempt left:"), terminal.PlainLines(j.Detail))
 	}
-	_, err := fmt.Fprintf(out, "\n%s penstock dlq retry %s %s\n", d.Screen.Paint(terminal.Faint, "Send it back:"), terminal.Plain(j.Queue), j.ID)
+	_, err := fmt.Fprintf(out, "\n%s penstock dlq retry %s\n", d.Screen.Paint(terminal.Faint, "Send it back:"), j.ID)
 	return err
 }
 

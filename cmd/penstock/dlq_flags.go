@@ -38,7 +38,7 @@ func (f *deadFlags) bind(cmd *cobra.Command) {
 // check refuses a reason there is not, which would choose nothing.
 func (f *deadFlags) check(cmd *cobra.Command) error {
 	if f.reason != "" && !slices.Contains(deadReasons, f.reason) {
-		return command.Usagef("%s: --reason must be one of %s, got %q", verb(cmd), strings.Join(deadReasons, ", "), f.reason)
+		return command.Usagef("%s: --reason must be one of %s, got %q", command.Path(cmd), strings.Join(deadReasons, ", "), f.reason)
 	}
 	return nil
 }

@@ -88,15 +88,13 @@ func endRedrive(d *deps, r penstock.Redrive, asJSON bool) error {
 	return fmt.Errorf("redrive %d was %s", r.ID, r.State)
 }
 
-// redriveID is the one argument of its command.
-func redriveID(least int) cobra.PositionalArgs {
-	return func(cmd *cobra.Command, args []string) error {
-		if err := queueArgs(least, 1)(cmd, args); err != nil || len(args) == 0 {
-			return err
-		}
-		_, err := parseRedriveID(args[0])
+// redriveID takes the id of a redrive, if the command needs one.
+func redriveID(cmd *cobra.Command, args []string) error {
+	if err := command.Arguments(cmd, args); err != nil || len(args) == 0 {
 		return err
 	}
+	_, err := parseRedriveID(args[0])
+	return err
 }
 
 func parseRedriveID(text string) (int64, error) {
@@ -111,7 +109,7 @@ func newRedriveStatus(d *deps) *cobra.Command {
 	var queue string
 	cmd := &cobra.Command{
 		Use: "status [ID]", Short: "Say how far a redrive is, or list the newest",
-		Args: redriveID(0), ValidArgsFunction: inOrder(d.redriveIDs),
+		Args: redriveID, ValidArgsFunction: inOrder(d.redriveIDs),
 	}
 	cmd.Flags().StringVar(&queue, "queue", "", "list those of this queue")
 	completeFlag(cmd, "queue", d.queueNames)
@@ -140,9 +138,7 @@ func runRedriveList(ctx context.Context, d *deps, client *penstock.Client, queue
 		return err
 	}
 	if asJSON {
-		return terminal.WriteJSON(d.Stdout, struct {
-			Redrives []penstock.Redrive `json:"redrives"`
-		}{all})
+		return writeItems(d.Stdout, all, "")
 	}
 	if len(all) == 0 {
 		_, err := fmt.Fprintln(d.Stdout, "There was no redrive yet.")
@@ -183,7 +179,7 @@ func writeRedrive(out io.Writer, d *deps, r penstock.Redrive) error {
 func newRedriveSteer(d *deps, use, short string, steer func(penstock.DLQClient, context.Context, int64) (string, error)) *cobra.Command {
 	wanted := map[string]string{"pause": "paused", "resume": "running", "cancel": "cancelled"}[use]
 	cmd := &cobra.Command{
-		Use: use + " ID", Short: short, Args: redriveID(1), ValidArgsFunction: inOrder(d.redriveIDs),
+		Use: use + " ID", Short: short, Args: redriveID, ValidArgsFunction: inOrder(d.redriveIDs),
 	}
 	return clientCommand(d, cmd, func(ctx context.Context, client *penstock.Client, args []string, asJSON bool) error {
 		id, err := parseRedriveID(args[0])

@@ -17,7 +17,7 @@ func newDLQGroups(d *deps) *cobra.Command {
 	var limit int
 	cmd := &cobra.Command{
 		Use: "groups [QUEUE]", Short: "Group dead jobs by what they died of, the most frequent first",
-		Args: queueArgs(0, 1), ValidArgsFunction: inOrder(d.queueNames),
+		Args: command.Arguments, ValidArgsFunction: inOrder(d.queueNames),
 		PreRunE: func(cmd *cobra.Command, _ []string) error {
 			if limit < 1 || limit > 500 {
 				return command.Usagef("dlq groups: --limit must be 1 to 500, got %d", limit)
@@ -37,9 +37,7 @@ func newDLQGroups(d *deps) *cobra.Command {
 
 func writeGroups(out io.Writer, d *deps, groups []penstock.ErrorGroup, asJSON bool) error {
 	if asJSON {
-		return terminal.WriteJSON(out, struct {
-			ErrorGroups []penstock.ErrorGroup `json:"errorGroups"`
-		}{groups})
+		return writeItems(out, groups, "")
 	}
 	if len(groups) == 0 {
 		_, err := fmt.Fprintln(out, "Nothing is dead.")
@@ -61,7 +59,7 @@ func newDLQResolve(d *deps) *cobra.Command {
 	var reopen bool
 	cmd := &cobra.Command{
 		Use: "resolve QUEUE FINGERPRINT", Short: "Mark an error group resolved; it is open again when a job dies of it",
-		Args: queueArgs(2, 2), ValidArgsFunction: inOrder(d.queueNames, d.fingerprints),
+		Args: command.Arguments, ValidArgsFunction: inOrder(d.queueNames, d.fingerprints),
 	}
 	cmd.Flags().BoolVar(&reopen, "reopen", false, "mark it open instead")
 	return clientCommand(d, cmd, func(ctx context.Context, client *penstock.Client, args []string, asJSON bool) error {
@@ -88,7 +86,7 @@ func newDLQResolve(d *deps) *cobra.Command {
 func newDLQStats(d *deps) *cobra.Command {
 	cmd := &cobra.Command{
 		Use: "stats [QUEUE]", Short: "Sum up the dead letter queue: by reason, class and name, and what left it",
-		Args: queueArgs(0, 1), ValidArgsFunction: inOrder(d.queueNames),
+		Args: command.Arguments, ValidArgsFunction: inOrder(d.queueNames),
 	}
 	return clientCommand(d, cmd, func(ctx context.Context, client *penstock.Client, args []string, asJSON bool) error {
 		stats, err := client.DLQ.Stats(ctx, first(args))

@@ -8,6 +8,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/penstock/penstock"
+	"github.com/penstock/penstock/internal/command"
 	"github.com/penstock/penstock/internal/terminal"
 )
 
@@ -24,7 +25,7 @@ retention for all: the scheduled task dlq-purge keeps to it, daily at 02:00 UTC 
 		Example: `  penstock dlq policy mail
   penstock dlq policy mail --delay 30m --multiplier 3 --max-generations 2
   penstock dlq policy '*' --retention 90d`,
-		Args: queueArgs(1, 1), ValidArgsFunction: inOrder(d.queueNames),
+		Args: command.Arguments, ValidArgsFunction: inOrder(d.queueNames),
 	}
 	flags := cmd.Flags()
 	flags.Var(&delay, "delay", "before the first redrive, 1s to 366d")

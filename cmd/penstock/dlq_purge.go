@@ -22,7 +22,7 @@ func newDLQPurge(d *deps) *cobra.Command {
 who purged them, stays on record; their data does not.`,
 		Example: `  penstock dlq purge mail --older-than 30d --dry-run
   penstock dlq purge mail --older-than 0s --fingerprint 3f2a9c0d1e8b7a65 --yes`,
-		Args: queueArgs(0, 1), ValidArgsFunction: inOrder(d.queueNames),
+		Args: command.Arguments, ValidArgsFunction: inOrder(d.queueNames),
 	}
 	f.bind(cmd)
 	cmd.Flags().Var(&older, "older-than", "only what died longer ago than this, such as 30d; 0s: whenever")

@@ -18,13 +18,13 @@ import (
 func newDLQRetry(d *deps) *cobra.Command {
 	var edit string
 	cmd := &cobra.Command{
-		Use: "retry QUEUE ENTRY", Short: "Send one dead job back to its queue, with other data if wished",
+		Use: "retry ENTRY", Short: "Send one dead job back to its queue, with other data if wished",
 		Long: `Send one dead job back to its queue as a new job, with other data if wished. ENTRY is
 dlq_<job>_<attempt>, as "dlq list" prints it: repeating the call cannot touch a later
 death, and gives the same new job. A job's id is understood too while it is dead.`,
-		Example: `  penstock dlq retry mail dlq_2078000000000001_5
-  penstock dlq retry mail dlq_2078000000000001_5 --data '{"to":"someone else"}'`,
-		Args: entryArg(1, 2), ValidArgsFunction: inOrder(d.queueNames, d.entries),
+		Example: `  penstock dlq retry dlq_2078000000000001_5
+  penstock dlq retry dlq_2078000000000001_5 --data '{"to":"someone else"}'`,
+		Args: entryArg, ValidArgsFunction: inOrder(d.entries),
 	}
 	cmd.Flags().StringVar(&edit, "data", "", "JSON in place of the job's data; - reads it from stdin")
 	return clientCommand(d, cmd, func(ctx context.Context, client *penstock.Client, args []string, asJSON bool) error {
@@ -36,7 +36,7 @@ death, and gives the same new job. A job's id is understood too while it is dead
 			}
 			data = document
 		}
-		queue, entry, err := entryOf(ctx, client, args[0], args[1])
+		queue, entry, err := entryOf(ctx, client, args[0])
 		if err != nil {
 			return err
 		}
@@ -55,17 +55,24 @@ death, and gives the same new job. A job's id is understood too while it is dead
 	})
 }
 
-// entryOf makes an entry's id of a job's; one that is an entry's already is taken at
-// its word, so that a repeat works after the first call.
-func entryOf(ctx context.Context, client *penstock.Client, queue, named string) (_, entry string, err error) {
-	if strings.HasPrefix(named, "dlq_") {
-		return queue, named, nil
+// entryOf is the queue and the entry that an entry's id, or a job's own, names. An entry's id
+// also names one that has left the queue, so that a repeat works after the first call.
+func entryOf(ctx context.Context, client *penstock.Client, named string) (queue, entry string, err error) {
+	if !strings.HasPrefix(named, "dlq_") {
+		return findEntry(ctx, client, named)
 	}
-	its, entry, err := findEntry(ctx, client, named)
-	if err == nil && its != queue {
-		err = fmt.Errorf("job %s is dead in queue %s, not %s: %w", named, its, queue, penstock.ErrDeadJobNotFound)
+	id, err := entryJob(named)
+	if err != nil {
+		return "", "", err
 	}
-	return queue, entry, err
+	e, err := client.Explain(ctx, id)
+	if errors.Is(err, penstock.ErrJobNotFound) {
+		err = fmt.Errorf("no dead job %s: %w", named, penstock.ErrDeadJobNotFound)
+	}
+	if err != nil {
+		return "", "", err
+	}
+	return e.Queue, named, nil
 }
 
 type redriveFlags struct {
@@ -88,7 +95,7 @@ With a canary so many go first, and the rest only when fewer than a share of tho
 died of one error.`,
 		Example: `  penstock dlq redrive mail --class SMTPError --since 1d --dry-run
   penstock dlq redrive mail --fingerprint 3f2a9c0d1e8b7a65 --canary 20 --rate 500 --yes`,
-		Args: queueArgs(1, 1), ValidArgsFunction: inOrder(d.queueNames),
+		Args: command.Arguments, ValidArgsFunction: inOrder(d.queueNames),
 	}
 	f.bind(cmd)
 	flags := cmd.Flags()

@@ -27,7 +27,7 @@ Run it with the URL that the application uses: what it may do and see differs by
 
 Findings are ok, unknown (it could not be examined), warning, or problem. The exit code
 is 1 when there is a problem.`,
-		Args: cobra.NoArgs,
+		Args: command.Arguments,
 	}
 	config.Bind(cmd.Flags(), config.DatabaseURL, config.DataDir)
 	cmd.Flags().BoolVar(&asJSON, "json", false, "print one JSON object")
@@ -45,7 +45,7 @@ is 1 when there is a problem.`,
 var errUnwell = errors.New("doctor: there are problems")
 
 func runDoctor(ctx context.Context, d *deps, cfg config.Config, asJSON bool) error {
-	pool, err := command.ConnectUnchecked(ctx, cfg)
+	pool, err := d.ConnectUnchecked(ctx, cfg)
 	if err != nil {
 		return err
 	}

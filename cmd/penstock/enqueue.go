@@ -41,11 +41,12 @@ func newEnqueue(d *deps) *cobra.Command {
 is {}. What the job does not bring is decided by its queue's priorities and policy.`,
 		Example: `  penstock enqueue deploy-contract deploy '{"environment":"production"}' --priority high
   jq -n '{file: "a.wav"}' | penstock enqueue process-tts speak - --delay 10s --tag audio`,
-		Args: cobra.RangeArgs(2, 3),
+		Args: command.Arguments, ValidArgsFunction: inOrder(d.queueNames),
 	}
 	flags := cmd.Flags()
 	config.Bind(flags, config.DatabaseURL, config.DataDir)
 	flags.StringVar(&f.priority, "priority", "", "low, normal, high, critical, or a weight from 1 to 100")
+	completeFlag(cmd, "priority", fixed(priorityWords...))
 	flags.Var(&f.delay, "delay", "wait this long before the first run, such as 90s or 2h or 7d")
 	flags.StringVar(&f.runAt, "run-at", "", "run no earlier than this, such as 2026-01-31T12:00:00Z")
 	flags.IntVar(&f.maxAttempts, "max-attempts", 0, "runs in all, 1 to 100 (default: the policy's)")
@@ -67,7 +68,7 @@ is {}. What the job does not bring is decided by its queue's priorities and poli
 		if err != nil {
 			return err
 		}
-		pool, err := command.Connect(cmd.Context(), cfg)
+		pool, err := d.Connect(cmd.Context(), cfg)
 		if err != nil {
 			return err
 		}

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"io"
 	"time"
 
 	"github.com/penstock/penstock"
@@ -48,4 +49,16 @@ func brief(d *penstock.Milliseconds) terminal.Cell {
 		return none
 	}
 	return terminal.Cell{Text: terminal.Duration(time.Duration(*d)), Right: true}
+}
+
+// writeItems writes a list as JSON in the shape of the HTTP API's lists: items, which is never
+// null, and next, the cursor of the next page, if there is one.
+func writeItems[T any](out io.Writer, items []T, next string) error {
+	if items == nil {
+		items = []T{}
+	}
+	return terminal.WriteJSON(out, struct {
+		Items []T    `json:"items"`
+		Next  string `json:"next,omitempty"`
+	}{items, next})
 }

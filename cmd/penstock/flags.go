@@ -22,25 +22,10 @@ func notEmpty(cmd *cobra.Command, notZero ...string) (err error) {
 		said := f.Value.String()
 		zero := said == "0" || said == "" && f.Value.Type() == "duration"
 		if err == nil && (said == "" && !zero || zero && slices.Contains(notZero, f.Name)) {
-			err = command.Usagef("%s: --%s was given without a value; leave it out to take the default", verb(cmd), f.Name)
+			err = command.Usagef("%s: --%s was given without a value; leave it out to take the default", command.Path(cmd), f.Name)
 		}
 	})
 	return err
-}
-
-// queueArgs takes from least to most arguments, none of them empty: no queue is every
-// queue, which an unset shell variable must not mean.
-func queueArgs(least, most int) cobra.PositionalArgs {
-	return func(cmd *cobra.Command, args []string) error {
-		if len(args) < least || len(args) > most {
-			_, takes, _ := strings.Cut(cmd.Use, " ")
-			return fmt.Errorf("%s takes %s, got %s", verb(cmd), takes, terminal.Plural(len(args), "argument"))
-		}
-		if slices.Contains(args, "") {
-			return fmt.Errorf("%s: an argument is empty; leave out a queue to mean every queue", verb(cmd))
-		}
-		return nil
-	}
 }
 
 // first is the first argument, empty without one.
@@ -127,7 +112,7 @@ func (p *paging) bind(cmd *cobra.Command) {
 // begin checks the flags and sets asked.
 func (p *paging) begin(cmd *cobra.Command, now time.Time) error {
 	if p.limit < 1 || p.limit > 500 {
-		return command.Usagef("%s: --limit must be 1 to 500, got %d", verb(cmd), p.limit)
+		return command.Usagef("%s: --limit must be 1 to 500, got %d", command.Path(cmd), p.limit)
 	}
 	p.asked = now.Truncate(time.Millisecond)
 	if text, digits, ok := strings.Cut(p.cursor, "."); ok {
@@ -184,7 +169,7 @@ var jobStates = []penstock.State{
 // checkState refuses a state that is none of those allowed, which would choose nothing.
 func (f *jobFlags) checkState(cmd *cobra.Command, allowed []penstock.State) error {
 	if f.state != "" && !slices.Contains(allowed, penstock.State(f.state)) {
-		return command.Usagef("%s: --state must be one of %s, got %q", verb(cmd), strings.Join(words(allowed), ", "), f.state)
+		return command.Usagef("%s: --state must be one of %s, got %q", command.Path(cmd), strings.Join(words(allowed), ", "), f.state)
 	}
 	return nil
 }

@@ -46,10 +46,11 @@ owner of the schema, after each migration: it may be repeated.
   operator  reads everything, cancels jobs, sets queues and policies
   reporter  reads what queues do, never what jobs or their errors say`,
 		Example: `  penstock grants app --as producer --as worker | psql "$DATABASE_URL"`,
-		Args:    cobra.ExactArgs(1),
+		Args:    command.Arguments,
 		RunE:    func(_ *cobra.Command, args []string) error { return runGrants(d.Stdout, args[0], as) },
 	}
 	cmd.Flags().StringSliceVar(&as, "as", nil, "what the role is for: "+dutyList+"; may be repeated")
+	completeFlag(cmd, "as", fixed(dutyNames()...))
 	return cmd
 }
 
@@ -74,4 +75,11 @@ func runGrants(out io.Writer, role string, as []string) error {
 	b.WriteString("COMMIT;\n")
 	_, err = io.WriteString(out, b.String())
 	return err
+}
+
+func dutyNames() (names []string) {
+	for _, duty := range grants.Duties {
+		names = append(names, duty.Name)
+	}
+	return names
 }

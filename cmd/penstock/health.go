@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"io"
 	"slices"
+	"strconv"
 	"strings"
 	"time"
 
@@ -31,13 +32,13 @@ func (u unhealthy) Answer() int {
 func newHealth(d *deps) *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "health [QUEUE]",
-		Short: "Tell what is wrong with the queues and the database, and what to do about it",
-		Long: `Tell what is wrong with the queues and the database, and what to do about it.
+		Short: "Show what is wrong with the queues and the database, and what to do about it",
+		Long: `Show what is wrong with the queues and the database, and what to do about it.
 
 The exit code is 0 when all is healthy, 1 for a warning and 2 when something is
 critical. These two are also the codes of a command that failed and of a wrong call:
 then nothing is printed on stdout, and stderr says why.`,
-		Args: queueArgs(0, 1), ValidArgsFunction: inOrder(d.queueNames),
+		Args: command.Arguments, ValidArgsFunction: inOrder(d.queueNames),
 	}
 	cmd.AddCommand(newHealthReports(d), newHealthThresholds(d), newHealthSet(d))
 	return clientCommand(d, cmd, func(ctx context.Context, client *penstock.Client, args []string, asJSON bool) error {
@@ -109,7 +110,7 @@ func newHealthReports(d *deps) *cobra.Command {
 	var p paging
 	cmd := &cobra.Command{
 		Use: "reports [QUEUE]", Short: "List the health reports that are kept, the newest first",
-		Args: queueArgs(0, 1), ValidArgsFunction: inOrder(d.queueNames),
+		Args: command.Arguments, ValidArgsFunction: inOrder(d.queueNames),
 		PreRunE: func(cmd *cobra.Command, _ []string) error { return p.begin(cmd, d.Now()) },
 	}
 	p.bind(cmd)
@@ -119,10 +120,7 @@ func newHealthReports(d *deps) *cobra.Command {
 			return err
 		}
 		if asJSON {
-			return terminal.WriteJSON(d.Stdout, struct {
-				Reports []penstock.HealthReport `json:"reports"`
-				Next    string                  `json:"next,omitempty"`
-			}{page.Items, page.Next})
+			return writeItems(d.Stdout, page.Items, page.Next)
 		}
 		if len(page.Items) == 0 {
 			_, err := fmt.Fprintln(d.Stdout, "No report is kept yet: the task health-reports makes them.")
@@ -147,20 +145,38 @@ func newHealthReports(d *deps) *cobra.Command {
 	})
 }
 
-// thresholdFlags are the thresholds by their flags: durations, and the others.
+// A threshold's flag, and its usage with the unit.
+type threshold struct{ flag, usage string }
+
 var (
-	spanThresholds   = []string{"span", "wait-objective", "running-warning", "running-critical"}
-	numberThresholds = []string{
-		"least-attempts", "wait-share", "success-rate-warning", "success-rate-critical", "load-warning",
-		"load-critical", "dead-warning", "dead-critical", "crash-warning", "crash-critical", "slowdown-warning",
-		"slowdown-critical", "spike-warning", "spike-critical",
+	spanThresholds = []threshold{
+		{"span", "how far back to look: a duration such as 1h"},
+		{"wait-objective", "within which jobs should start: a duration such as 30s"},
+		{"running-warning", "one attempt runs this long: a duration such as 10m"},
+		{"running-critical", "one attempt runs this long: a duration such as 1h"},
+	}
+	numberThresholds = []threshold{
+		{"least-attempts", "how many attempts within the span it takes to judge by: a count"},
+		{"wait-share", "of jobs that should start within the objective: a share from 0 to 1"},
+		{"success-rate-warning", "of attempts, below: a share from 0 to 1"},
+		{"success-rate-critical", "of attempts, below: a share from 0 to 1"},
+		{"load-warning", "arrivals, in multiples of what the live slots can do: a ratio such as 0.9"},
+		{"load-critical", "arrivals, in multiples of what the live slots can do: a ratio such as 1.2"},
+		{"dead-warning", "jobs that died within an hour: a count"},
+		{"dead-critical", "jobs that died within an hour: a count"},
+		{"crash-warning", "of attempts whose worker died: a share from 0 to 1"},
+		{"crash-critical", "of attempts whose worker died: a share from 0 to 1"},
+		{"slowdown-warning", "P95 of processing, in multiples of its last week's: a ratio such as 2"},
+		{"slowdown-critical", "P95 of processing, in multiples of its last week's: a ratio such as 5"},
+		{"spike-warning", "jobs that died of one error within the span: a count"},
+		{"spike-critical", "jobs that died of one error within the span: a count"},
 	}
 )
 
 func newHealthThresholds(d *deps) *cobra.Command {
 	cmd := &cobra.Command{
-		Use: "thresholds QUEUE", Short: "Show what a queue's health is held against ('*': every queue)",
-		Args: queueArgs(1, 1), ValidArgsFunction: inOrder(d.queueNames),
+		Use: "thresholds QUEUE", Short: "Show a queue's health thresholds ('*': every queue)",
+		Args: command.Arguments, ValidArgsFunction: inOrder(d.queueNames),
 	}
 	return clientCommand(d, cmd, func(ctx context.Context, client *penstock.Client, args []string, asJSON bool) error {
 		return runHealthThresholds(ctx, d, client, args[0], asJSON)
@@ -175,20 +191,20 @@ func runHealthThresholds(ctx context.Context, d *deps, client *penstock.Client, 
 	if asJSON {
 		return terminal.WriteJSON(d.Stdout, t)
 	}
-	both := func(warning, critical any) terminal.Cell {
-		return terminal.Text(fmt.Sprintf("%v, critical %v", warning, critical))
+	both := func(how string, warning, critical string) terminal.Cell {
+		return terminal.Text(fmt.Sprintf("%s%s, critical %s", how, warning, critical))
 	}
 	var f terminal.Facts
 	f.Add("queue", terminal.Text(t.Queue))
 	f.Add("looks at", terminal.Text(fmt.Sprintf("%s, if it has at least %s", terminal.Last(time.Duration(t.Span)), terminal.Plural(t.LeastAttempts, "attempt"))))
 	f.Add("wait objective", terminal.Text(fmt.Sprintf("%s start within %s", percent(t.WaitShare), terminal.Exact(time.Duration(t.WaitObjective)))))
-	f.Add("success rate below", both(percent(t.SuccessRateWarning), percent(t.SuccessRateCritical)))
-	f.Add("load", both(t.LoadWarning, t.LoadCritical))
-	f.Add("dead in an hour", both(t.DeadWarning, t.DeadCritical))
-	f.Add("running for", both(terminal.Exact(time.Duration(t.RunningWarning)), terminal.Exact(time.Duration(t.RunningCritical))))
-	f.Add("crashes", both(percent(t.CrashWarning), percent(t.CrashCritical)))
-	f.Add("P95 beside its week", both(t.SlowdownWarning, t.SlowdownCritical))
-	f.Add("dead of one error", both(t.SpikeWarning, t.SpikeCritical))
+	f.Add("success rate", both("below ", percent(t.SuccessRateWarning), percent(t.SuccessRateCritical)))
+	f.Add("load", both("", ratio(t.LoadWarning), ratio(t.LoadCritical)+" times what the live slots can do"))
+	f.Add("dead in an hour", both("", terminal.Plural(t.DeadWarning, "job"), terminal.Plural(t.DeadCritical, "job")))
+	f.Add("one attempt runs", both("", terminal.Exact(time.Duration(t.RunningWarning)), terminal.Exact(time.Duration(t.RunningCritical))))
+	f.Add("crashes", both("", percent(t.CrashWarning), percent(t.CrashCritical)+" of attempts"))
+	f.Add("P95", both("", ratio(t.SlowdownWarning), ratio(t.SlowdownCritical)+" times its last week's"))
+	f.Add("dead of one error", both("", terminal.Plural(t.SpikeWarning, "job"), terminal.Plural(t.SpikeCritical, "job")))
 	return f.Write(d.Stdout, d.Screen, "")
 }
 
@@ -197,22 +213,25 @@ func newHealthSet(d *deps) *cobra.Command {
 	var reset []string
 	change := map[string]*float64{}
 	cmd := &cobra.Command{
-		Use: "set QUEUE", Short: "Change what a queue's health is held against, and show it",
-		Long: `Change what a queue's health is held against, and show it. What is not given stays.
-QUEUE '*' is what every queue falls back on.`,
+		Use: "set QUEUE", Short: "Change a queue's health thresholds, and show them",
+		Long: `Change a queue's health thresholds, and show them. Thresholds that are not given stay.
+QUEUE '*' has the thresholds of queues without their own.`,
 		Example: `  penstock health set process-tts --wait-objective 2s --wait-share 0.95
   penstock health set '*' --dead-warning 50 --dead-critical 500
   penstock health set process-tts --reset wait-objective`,
-		Args: queueArgs(1, 1), ValidArgsFunction: inOrder(d.queueNames),
+		Args: command.Arguments, ValidArgsFunction: inOrder(d.queueNames),
 	}
-	for _, name := range spanThresholds {
-		spans[name] = new(wait)
-		cmd.Flags().Var(spans[name], name, "a duration such as 30s")
+	var known []string
+	for _, t := range spanThresholds {
+		known, spans[t.flag] = append(known, t.flag), new(wait)
+		cmd.Flags().Var(spans[t.flag], t.flag, t.usage)
 	}
-	for _, name := range numberThresholds {
-		numbers[name] = cmd.Flags().Float64(name, 0, "a number")
+	for _, t := range numberThresholds {
+		known, numbers[t.flag] = append(known, t.flag), cmd.Flags().Float64(t.flag, 0, t.usage)
 	}
+	slices.Sort(known)
 	cmd.Flags().StringSliceVar(&reset, "reset", nil, "leave a threshold to that of every queue, by its flag's name; may be repeated")
+	completeFlag(cmd, "reset", fixed(known...))
 	cmd.PreRunE = func(*cobra.Command, []string) error {
 		argument := func(flag string) string { return strings.ReplaceAll(flag, "-", "_") }
 		for name, w := range spans {
@@ -226,10 +245,9 @@ QUEUE '*' is what every queue falls back on.`,
 				change[argument(name)] = n
 			}
 		}
-		known := append(slices.Clone(spanThresholds), numberThresholds...)
 		for _, name := range reset {
 			if !slices.Contains(known, name) {
-				return command.Usagef("health set: --reset takes %s, got %q", strings.Join(slices.Sorted(slices.Values(known)), ", "), name)
+				return command.Usagef("health set: --reset takes %s, got %q", strings.Join(known, ", "), name)
 			}
 			if _, set := change[argument(name)]; set {
 				return command.Usagef("health set: --%s is both set and reset; leave one out", name)
@@ -248,3 +266,5 @@ QUEUE '*' is what every queue falls back on.`,
 		return runHealthThresholds(ctx, d, client, args[0], asJSON)
 	})
 }
+
+func ratio(f float64) string { return strconv.FormatFloat(f, 'g', -1, 64) }

@@ -44,7 +44,7 @@ first one's jobs are there, and 24 hours longer. A file is read to its end befor
 first job is enqueued. Finished and repeatable jobs are left out, and counted.`,
 		Example: `  penstock import bull mail.ndjson --dry-run
   node export.js mail | penstock import bull - --queue mail`,
-		Args: cobra.ExactArgs(1),
+		Args: command.Arguments,
 	}
 	cmd.Flags().StringVar(&queue, "queue", "", "enqueue all of them there (default: where each line says)")
 	cmd.Flags().BoolVar(&dryRun, "dry-run", false, "read all lines, say what they are, and enqueue nothing")

@@ -23,15 +23,13 @@ func newJob(d *deps) *cobra.Command {
 		newJobCancel(d), newJobReprioritize(d), newJobReschedule(d), newJobRunNow(d), newJobDeadLetter(d))
 }
 
-// jobID is the one argument of its command, checked before anything connects.
-func jobID(_ *cobra.Command, args []string) error {
-	if len(args) != 1 {
-		return fmt.Errorf("give one job id, as `penstock enqueue` prints it")
-	}
-	if _, err := parseID(args[0]); err != nil {
+// jobID takes a job's id, if the command needs one. It is checked before anything connects.
+func jobID(cmd *cobra.Command, args []string) error {
+	if err := command.Arguments(cmd, args); err != nil || len(args) == 0 {
 		return err
 	}
-	return nil
+	_, err := parseID(args[0])
+	return err
 }
 
 func parseID(text string) (int64, error) {

@@ -35,22 +35,17 @@ func changing(d *deps, cmd *cobra.Command, c change, check func() error) *cobra.
 	f.bind(d, cmd)
 	cmd.Flags().BoolVar(&dryRun, "dry-run", false, "say how many and which, and change nothing")
 	cmd.Flags().BoolVar(&yes, "yes", false, "yes, all that the filters find")
-	cmd.Args = func(_ *cobra.Command, args []string) error {
-		if len(args) == 0 {
-			return nil
-		}
-		return jobID(cmd, args)
-	}
+	cmd.Args = jobID
 	cmd.PreRunE = func(_ *cobra.Command, args []string) error {
 		filtered := false
 		for _, name := range append([]string{"dry-run", "yes"}, jobFlagNames...) {
 			filtered = filtered || cmd.Flags().Changed(name)
 		}
 		if filtered && len(args) == 1 {
-			return command.Usagef("%s: give one job id or filters, not both", verb(cmd))
+			return command.Usagef("%s: give one job id or filters, not both", command.Path(cmd))
 		}
 		if !anyChanged(cmd, jobFlagNames) && len(args) == 0 {
-			return command.Usagef("%s: give one job id, or filters such as --queue and --name", verb(cmd))
+			return command.Usagef("%s: give one job id, or filters such as --queue and --name", command.Path(cmd))
 		}
 		if err := f.checkState(cmd, c.states); err != nil {
 			return err

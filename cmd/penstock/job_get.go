@@ -12,6 +12,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/penstock/penstock"
+	"github.com/penstock/penstock/internal/command"
 	"github.com/penstock/penstock/internal/terminal"
 )
 
@@ -176,14 +177,22 @@ func newJobList(d *deps) *cobra.Command {
 	var f jobFlags
 	var p paging
 	cmd := &cobra.Command{
-		Use: "list", Short: "List jobs, the newest first",
-		Example: `  penstock job list --queue mail --state retrying --since 2h
+		Use: "list [QUEUE]", Short: "List jobs, the newest first",
+		Long: `List jobs, the newest first. The filters are those of job cancel, reprioritize,
+reschedule and run-now; --queue is another way to give QUEUE.`,
+		Example: `  penstock job list mail --state retrying --since 2h
   penstock job list --where '$.customer == 42'`,
-		Args: cobra.NoArgs,
+		Args: command.Arguments, ValidArgsFunction: inOrder(d.queueNames),
 	}
 	f.bind(d, cmd)
 	p.bind(cmd)
-	cmd.PreRunE = func(cmd *cobra.Command, _ []string) error {
+	cmd.PreRunE = func(cmd *cobra.Command, args []string) error {
+		if named := first(args); named != "" {
+			if f.queue != "" && f.queue != named {
+				return command.Usagef("job list: QUEUE is %q and --queue is %q; give one", named, f.queue)
+			}
+			f.queue = named
+		}
 		if err := f.checkState(cmd, jobStates); err != nil {
 			return err
 		}
@@ -201,10 +210,7 @@ func newJobList(d *deps) *cobra.Command {
 
 func writeJobs(out io.Writer, d *deps, page penstock.Page[penstock.JobInfo], several, asJSON bool) error {
 	if asJSON {
-		return terminal.WriteJSON(out, struct {
-			Jobs []penstock.JobInfo `json:"jobs"`
-			Next string             `json:"next,omitempty"`
-		}{page.Items, page.Next})
+		return writeItems(out, page.Items, page.Next)
 	}
 	if len(page.Items) == 0 && page.Next == "" {
 		_, err := fmt.Fprintln(out, "No job matches.")

@@ -49,7 +49,7 @@ func newJobReprioritize(d *deps) *cobra.Command {
   penstock job reprioritize --queue mail --tag vip --priority 15 --yes`,
 	}
 	cmd.Flags().StringVar(&to, "priority", "", "low, normal, high, critical, or a weight from 1 to 100")
-	completeFlag(cmd, "priority", fixed("low", "normal", "high", "critical"))
+	completeFlag(cmd, "priority", fixed(priorityWords...))
 	return changing(d, cmd, change{
 		action: penstock.ActionReprioritize, states: waitingStates, would: "change the priority of %s", did: "changed",
 		one: func(ctx context.Context, client *penstock.Client, id int64) (string, any, error) {

@@ -18,7 +18,7 @@ func newLevel(d *deps) *cobra.Command {
 }
 
 func newLevelList(d *deps) *cobra.Command {
-	cmd := &cobra.Command{Use: "list", Short: "List the levels by their weight", Args: cobra.NoArgs}
+	cmd := &cobra.Command{Use: "list", Short: "List the levels by their weight", Args: command.Arguments}
 	return clientCommand(d, cmd, func(ctx context.Context, client *penstock.Client, _ []string, asJSON bool) error {
 		return runLevelList(ctx, d, client, d.Stdout, asJSON)
 	})
@@ -30,9 +30,7 @@ func runLevelList(ctx context.Context, d *deps, client *penstock.Client, out io.
 		return err
 	}
 	if asJSON {
-		return terminal.WriteJSON(out, struct {
-			Levels []penstock.PriorityLevel `json:"levels"`
-		}{levels})
+		return writeItems(out, levels, "")
 	}
 	list := terminal.Table{Heads: []string{"WEIGHT", "LEVEL"}}
 	for _, l := range levels {
@@ -44,7 +42,7 @@ func runLevelList(ctx context.Context, d *deps, client *penstock.Client, out io.
 func newLevelSet(d *deps) *cobra.Command {
 	cmd := &cobra.Command{
 		Use: "set LEVEL WEIGHT", Short: "Add a level or change its weight, 1 to 100, for jobs and rules from now on",
-		Example: "  penstock level set panic 90", Args: cobra.ExactArgs(2),
+		Example: "  penstock level set panic 90", Args: command.Arguments,
 	}
 	var weight int
 	cmd.PreRunE = func(_ *cobra.Command, args []string) (err error) {
@@ -63,7 +61,7 @@ func newLevelSet(d *deps) *cobra.Command {
 }
 
 func newLevelRemove(d *deps) *cobra.Command {
-	cmd := &cobra.Command{Use: "remove LEVEL", Short: "Take a level away that no rule uses", Args: cobra.ExactArgs(1)}
+	cmd := &cobra.Command{Use: "remove LEVEL", Short: "Take a level away that no rule uses", Args: command.Arguments}
 	return clientCommand(d, cmd, func(ctx context.Context, client *penstock.Client, args []string, asJSON bool) error {
 		if err := client.Priorities.SetLevel(ctx, penstock.PriorityLevel{Level: args[0]}); err != nil {
 			return err
@@ -77,7 +75,7 @@ func newTag(d *deps) *cobra.Command {
 }
 
 func newTagList(d *deps) *cobra.Command {
-	cmd := &cobra.Command{Use: "list", Short: "List the tags that shift a weight", Args: cobra.NoArgs}
+	cmd := &cobra.Command{Use: "list", Short: "List the tags that shift a weight", Args: command.Arguments}
 	return clientCommand(d, cmd, func(ctx context.Context, client *penstock.Client, _ []string, asJSON bool) error {
 		return runTagList(ctx, d, client, d.Stdout, asJSON)
 	})
@@ -89,9 +87,7 @@ func runTagList(ctx context.Context, d *deps, client *penstock.Client, out io.Wr
 		return err
 	}
 	if asJSON {
-		return terminal.WriteJSON(out, struct {
-			Tags []penstock.PriorityTag `json:"tags"`
-		}{tags})
+		return writeItems(out, tags, "")
 	}
 	list := terminal.Table{Heads: []string{"SHIFT", "TAG"}}
 	for _, t := range tags {
@@ -103,7 +99,7 @@ func runTagList(ctx context.Context, d *deps, client *penstock.Client, out io.Wr
 func newTagSet(d *deps) *cobra.Command {
 	cmd := &cobra.Command{
 		Use: "set [--json] TAG SHIFT", Short: "Add a tag or change by how much it shifts a weight, -99 to 99",
-		Example: "  penstock tag set vip +8\n  penstock tag set backfill -4", Args: cobra.ExactArgs(2),
+		Example: "  penstock tag set vip +8\n  penstock tag set backfill -4", Args: command.Arguments,
 	}
 	cmd.Flags().SetInterspersed(false) // what follows the tag is a number, not a flag: -4
 	var shift int
@@ -123,7 +119,7 @@ func newTagSet(d *deps) *cobra.Command {
 }
 
 func newTagRemove(d *deps) *cobra.Command {
-	cmd := &cobra.Command{Use: "remove TAG", Short: "Let a tag shift nothing any more", Args: cobra.ExactArgs(1)}
+	cmd := &cobra.Command{Use: "remove TAG", Short: "Let a tag shift nothing any more", Args: command.Arguments}
 	return clientCommand(d, cmd, func(ctx context.Context, client *penstock.Client, args []string, asJSON bool) error {
 		if err := client.Priorities.SetTag(ctx, penstock.PriorityTag{Tag: args[0]}); err != nil {
 			return err

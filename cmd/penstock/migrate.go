@@ -23,14 +23,14 @@ func newMigrate(d *deps) *cobra.Command {
 
 // migrating makes a command that gets a Migrator on the database of the settings.
 func migrating(d *deps, use, short string, run func(context.Context, postgres.Migrator) error) *cobra.Command {
-	cmd := &cobra.Command{Use: use, Short: short, Args: cobra.NoArgs}
+	cmd := &cobra.Command{Use: use, Short: short, Args: command.Arguments}
 	config.Bind(cmd.Flags(), config.DatabaseURL, config.DataDir)
 	cmd.RunE = func(cmd *cobra.Command, _ []string) error {
 		cfg, err := d.Load(cmd)
 		if err != nil {
 			return err
 		}
-		pool, err := command.ConnectUnchecked(cmd.Context(), cfg)
+		pool, err := d.ConnectUnchecked(cmd.Context(), cfg)
 		if err != nil {
 			return err
 		}
@@ -71,6 +71,7 @@ func newMigrateDown(d *deps) *cobra.Command {
 			return runMigrateDown(ctx, m, d.Stdout, to, yes)
 		})
 	cmd.Flags().Int64Var(&to, "to", -1, "the version to go back to; 0 removes everything (default: one version back)")
+	cmd.Flags().Lookup("to").DefValue = "0" // pflag prints no default of zero: the usage names it
 	cmd.Flags().BoolVar(&yes, "yes", false, "yes, destroy the data")
 	return cmd
 }
@@ -211,11 +212,12 @@ func newMigrateSQL(d *deps) *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "sql",
 		Short: "Print the migrations as a script for psql, to read or to run by hand",
-		Args:  cobra.NoArgs,
+		Args:  command.Arguments,
 		RunE:  func(*cobra.Command, []string) error { return runMigrateSQL(d.Stdout, from, to) },
 	}
 	cmd.Flags().Int64Var(&from, "from", 0, "the version that the database is at")
 	cmd.Flags().Int64Var(&to, "to", -1, "the version to reach, upwards or downwards (default: the newest)")
+	cmd.Flags().Lookup("to").DefValue = "0" // pflag prints no default of zero: the usage names it
 	return cmd
 }
 

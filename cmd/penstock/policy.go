@@ -20,8 +20,9 @@ func newPolicy(d *deps) *cobra.Command {
 	cmd.Long = `See, change and preview how failing jobs are retried.
 
 A policy belongs to a queue and a name. What it leaves open comes from the queue's
-(name *), and then from every queue's (queue * and name *). A change holds at once
-for every job that did not bring its own, also for those that wait for a retry.`
+(name *), and then from every queue's (queue * and name *). A change holds from the
+next failure of every job that did not bring a strategy of its own. A job that waits for
+a retry already keeps its time.`
 	return cmd
 }
 
@@ -34,7 +35,7 @@ func target(args []string) (queue, name string) {
 }
 
 func newPolicyList(d *deps) *cobra.Command {
-	cmd := &cobra.Command{Use: "list", Short: "List the policies as they are set; - is left to the broader one", Args: cobra.NoArgs}
+	cmd := &cobra.Command{Use: "list", Short: "List the policies as they are set; - is left to the broader one", Args: command.Arguments}
 	return clientCommand(d, cmd, func(ctx context.Context, client *penstock.Client, _ []string, asJSON bool) error {
 		return runPolicyList(ctx, d, client, d.Stdout, asJSON)
 	})
@@ -46,9 +47,7 @@ func runPolicyList(ctx context.Context, d *deps, client *penstock.Client, out io
 		return err
 	}
 	if asJSON {
-		return terminal.WriteJSON(out, struct {
-			Policies []penstock.Policy `json:"policies"`
-		}{policies})
+		return writeItems(out, policies, "")
 	}
 	list := terminal.Table{Heads: []string{"QUEUE", "NAME", "TYPE", "DELAY", "MULTIPLIER", "MAX DELAY", "ATTEMPTS", "JITTER", "RETRYABLE", "NON-RETRYABLE"}}
 	for _, p := range policies {
@@ -97,7 +96,7 @@ func policyFields(p penstock.Policy) []policyField {
 func newPolicyGet(d *deps) *cobra.Command {
 	cmd := &cobra.Command{
 		Use: "get QUEUE [NAME]", Short: "Show what failing jobs of a queue and name are retried by",
-		Args: cobra.RangeArgs(1, 2),
+		Args: command.Arguments, ValidArgsFunction: inOrder(d.queueNames),
 	}
 	return clientCommand(d, cmd, func(ctx context.Context, client *penstock.Client, args []string, asJSON bool) error {
 		queue, name := target(args)
@@ -128,7 +127,7 @@ func newPolicyPreview(d *deps) *cobra.Command {
 		Use: "preview QUEUE [NAME]", Short: "Print the schedule that a job sees that keeps failing",
 		Example: `  penstock policy preview deploy-contract
   penstock policy preview process-tts --retry '{"type":"fixed","delay":0}'`,
-		Args: cobra.RangeArgs(1, 2),
+		Args: command.Arguments, ValidArgsFunction: inOrder(d.queueNames),
 	}
 	cmd.Flags().StringVar(&retry, "retry", "", "what the job brings of its own: a retry strategy as JSON")
 	var own *penstock.RetryStrategy

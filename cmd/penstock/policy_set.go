@@ -109,9 +109,10 @@ then. Fields that are not given stay. QUEUE '*' is what every queue falls back o
 		Example: `  penstock policy set process-tts --type exponential --delay 2s --max-delay 1m --max-attempts 3
   penstock policy set deploy-contract deploy --non-retryable 'Http4*' --non-retryable InsufficientFunds
   penstock policy set deploy-contract deploy --reset non-retryable`,
-		Args: cobra.RangeArgs(1, 2),
+		Args: command.Arguments, ValidArgsFunction: inOrder(d.queueNames),
 	}
 	f.bind(cmd.Flags())
+	completeFlag(cmd, "type", fixed("exponential", "linear", "fixed", "custom"))
 	cmd.PreRunE = func(cmd *cobra.Command, args []string) (err error) {
 		queue, name := target(args)
 		p, reset, err = f.policy(cmd.Flags(), queue, name)
@@ -128,7 +129,7 @@ then. Fields that are not given stay. QUEUE '*' is what every queue falls back o
 func newPolicyRemove(d *deps) *cobra.Command {
 	cmd := &cobra.Command{
 		Use: "remove QUEUE [NAME]", Short: "Take a policy away, and show the broader one that holds then",
-		Args: cobra.RangeArgs(1, 2),
+		Args: command.Arguments, ValidArgsFunction: inOrder(d.queueNames),
 	}
 	return clientCommand(d, cmd, func(ctx context.Context, client *penstock.Client, args []string, asJSON bool) error {
 		queue, name := target(args)

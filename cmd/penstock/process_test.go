@@ -4,6 +4,7 @@ package main
 
 import (
 	"context"
+	"encoding/json"
 	"net/http"
 	"os"
 	"path/filepath"
@@ -138,12 +139,27 @@ func TestServeKeepsAPrivateDatabase(t *testing.T) {
 		}
 		got := call(t, environ, "", "job", "get", id)
 		require.Equal(t, command.ExitDone, got.code, got.stderr)
+		require.Empty(t, got.stderr, "the directory was named")
+		got = call(t, environ, "", "job", "get", id, "-v")
+		require.Contains(t, got.stderr, "penstock: using the private PostgreSQL in "+filepath.Join(dir, "pg")+": DATABASE_URL is not set")
 		p.Signal(t, syscall.SIGTERM)
 		require.Equal(t, command.ExitDone, p.Exit(t))
 	}
 	got := call(t, environ, "", "job", "get", id)
 	require.Equal(t, command.ExitFailed, got.code)
 	require.Contains(t, got.stderr, "penstock serve")
+}
+
+func TestServeWithoutATerminalPrintsItsLogAlone(t *testing.T) {
+	t.Parallel()
+	db := testkit.New(t)
+	p := start(t, []string{"DATABASE_URL=" + db.URL}, "serve", "--listen", "127.0.0.1:0")
+	p.Await(t, `"msg":"serving"`)
+	p.Signal(t, syscall.SIGTERM)
+	for _, line := range p.Lines(t) {
+		require.True(t, json.Valid([]byte(line)), line)
+	}
+	require.Equal(t, command.ExitDone, p.Exit(t))
 }
 
 func TestAnAddressInUseIsNamed(t *testing.T) {

@@ -20,7 +20,7 @@ func newQueue(d *deps) *cobra.Command {
 func newQueueShow(d *deps) *cobra.Command {
 	cmd := &cobra.Command{
 		Use: "show QUEUE", Short: "Show a queue's jobs by state and priority, its settings and its breakers",
-		Args: cobra.ExactArgs(1),
+		Args: command.Arguments, ValidArgsFunction: inOrder(d.queueNames),
 	}
 	return clientCommand(d, cmd, func(ctx context.Context, client *penstock.Client, args []string, asJSON bool) error {
 		return runQueueShow(ctx, d, client, d.Stdout, args[0], asJSON)
@@ -107,7 +107,7 @@ of weight W is overtaken only by those of weight V that come within (V - W) / ag
 seconds of it, however many there are.`,
 		Example: `  penstock queue set process-tts --aging 0.1
   penstock queue set index-market-news --default-priority low`,
-		Args: cobra.ExactArgs(1),
+		Args: command.Arguments, ValidArgsFunction: inOrder(d.queueNames),
 	}
 	flags := cmd.Flags()
 	flags.Float64Var(&rate, "aging", 0, "weight that a waiting job gains per second: 0 (off), or 0.00001 to 1000")

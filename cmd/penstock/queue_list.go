@@ -8,13 +8,14 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/penstock/penstock"
+	"github.com/penstock/penstock/internal/command"
 	"github.com/penstock/penstock/internal/terminal"
 )
 
 func newQueueList(d *deps) *cobra.Command {
 	cmd := &cobra.Command{
 		Use: "list", Short: "List the queues that hold jobs or have settings, with how many are in each state",
-		Args: cobra.NoArgs,
+		Args: command.Arguments,
 	}
 	return clientCommand(d, cmd, func(ctx context.Context, client *penstock.Client, _ []string, asJSON bool) error {
 		return runQueueList(ctx, d, client, d.Stdout, asJSON)
@@ -48,9 +49,7 @@ func runQueueList(ctx context.Context, d *deps, client *penstock.Client, out io.
 		list.Add(terminal.Text(c.Queue), terminal.Grouped(c.Waiting), terminal.Grouped(c.Scheduled), terminal.Grouped(c.Retrying), terminal.Grouped(c.Running), dead, state(how))
 	}
 	if asJSON {
-		return terminal.WriteJSON(out, struct {
-			Queues []queueLine `json:"queues"`
-		}{lines})
+		return writeItems(out, lines, "")
 	}
 	if len(lines) == 0 {
 		_, err := fmt.Fprintln(out, "No job waits, runs or is dead, and no queue has settings of its own.")
@@ -62,7 +61,7 @@ func runQueueList(ctx context.Context, d *deps, client *penstock.Client, out io.
 func newQueuePause(d *deps) *cobra.Command {
 	cmd := &cobra.Command{
 		Use: "pause QUEUE", Short: "Stop handing out a queue's jobs; running ones finish, enqueue goes on",
-		Args: queueArgs(1, 1), ValidArgsFunction: inOrder(d.queueNames),
+		Args: command.Arguments, ValidArgsFunction: inOrder(d.queueNames),
 	}
 	return clientCommand(d, cmd, func(ctx context.Context, client *penstock.Client, args []string, asJSON bool) error {
 		if err := client.Queues.Pause(ctx, args[0]); err != nil {
@@ -75,7 +74,7 @@ func newQueuePause(d *deps) *cobra.Command {
 func newQueueResume(d *deps) *cobra.Command {
 	cmd := &cobra.Command{
 		Use: "resume QUEUE", Short: "Hand out a paused queue's jobs again",
-		Args: queueArgs(1, 1), ValidArgsFunction: inOrder(d.queueNames),
+		Args: command.Arguments, ValidArgsFunction: inOrder(d.queueNames),
 	}
 	return clientCommand(d, cmd, func(ctx context.Context, client *penstock.Client, args []string, asJSON bool) error {
 		if err := client.Queues.Resume(ctx, args[0]); err != nil {

@@ -18,7 +18,7 @@ work them in any language, retry them by policy, and look into what died.
 
 Commands use DATABASE_URL. Without it, "penstock serve" starts a private
 PostgreSQL, and the other commands talk to that one while it runs.`,
-		Args: cobra.NoArgs,
+		Args: command.Member,
 		RunE: func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
 	}
 	root.AddCommand(

@@ -32,7 +32,7 @@ $ago_1h and $ago_1d, which compare with times in the data: with those written as
 }
 
 func newRuleList(d *deps) *cobra.Command {
-	cmd := &cobra.Command{Use: "list [QUEUE]", Short: "List the rules in their order", Args: cobra.MaximumNArgs(1)}
+	cmd := &cobra.Command{Use: "list [QUEUE]", Short: "List the rules in their order", Args: command.Arguments, ValidArgsFunction: inOrder(d.queueNames)}
 	return clientCommand(d, cmd, func(ctx context.Context, client *penstock.Client, args []string, asJSON bool) error {
 		return runRuleList(ctx, d, client, d.Stdout, strings.Join(args, ""), asJSON)
 	})
@@ -44,9 +44,7 @@ func runRuleList(ctx context.Context, d *deps, client *penstock.Client, out io.W
 		return err
 	}
 	if asJSON {
-		return terminal.WriteJSON(out, struct {
-			Rules []penstock.PriorityRule `json:"rules"`
-		}{rules})
+		return writeItems(out, rules, "")
 	}
 	if len(rules) == 0 {
 		_, err := fmt.Fprintln(out, "There are no rules.")
@@ -85,7 +83,7 @@ func newRuleSet(d *deps) *cobra.Command {
 		Use: "set QUEUE POSITION CONDITION PRIORITY", Short: "Put a rule at its position, for jobs from now on",
 		Example: `  penstock rule set deploy-contract 5 '$.chain == "mainnet" && $.value > 1000' critical
   penstock rule set index-market-news 30 '$.publishedAt < $ago_1d' low`,
-		Args: cobra.ExactArgs(4),
+		Args: command.Arguments, ValidArgsFunction: inOrder(d.queueNames),
 	}
 	var queue string
 	var position int
@@ -103,7 +101,7 @@ func newRuleSet(d *deps) *cobra.Command {
 }
 
 func newRuleRemove(d *deps) *cobra.Command {
-	cmd := &cobra.Command{Use: "remove QUEUE POSITION", Short: "Take a rule away, for jobs from now on", Args: cobra.ExactArgs(2)}
+	cmd := &cobra.Command{Use: "remove QUEUE POSITION", Short: "Take a rule away, for jobs from now on", Args: command.Arguments, ValidArgsFunction: inOrder(d.queueNames)}
 	var queue string
 	var position int
 	cmd.PreRunE = func(_ *cobra.Command, args []string) (err error) {
@@ -123,7 +121,7 @@ func newRuleTest(d *deps) *cobra.Command {
 	cmd := &cobra.Command{
 		Use: "test QUEUE DATA|-", Short: "Tell which rule and which tags would decide a job's priority",
 		Example: `  penstock rule test deploy-contract '{"environment":"production"}' --tag urgent`,
-		Args:    cobra.ExactArgs(2),
+		Args:    command.Arguments, ValidArgsFunction: inOrder(d.queueNames),
 	}
 	cmd.Flags().StringArrayVar(&tags, "tag", nil, "a tag of the job; may be repeated")
 	var data json.RawMessage

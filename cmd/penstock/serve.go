@@ -24,7 +24,7 @@ Until there is a token ("penstock token create") it serves HTTP on loopback only
 for none there. Elsewhere every request but a probe needs one.
 
 SIGINT or SIGTERM drains it; a second signal ends it at once.`,
-		Args: cobra.NoArgs,
+		Args: command.Arguments,
 	}
 	config.Bind(cmd.Flags(), config.DatabaseURL, config.DataDir, config.Listen, config.API, config.Maintenance,
 		config.AdminListen, config.TLSCert, config.TLSKey, config.TokenRate, config.MaxDepth, config.Announce,

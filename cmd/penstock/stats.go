@@ -11,6 +11,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/penstock/penstock"
+	"github.com/penstock/penstock/internal/command"
 	"github.com/penstock/penstock/internal/terminal"
 )
 
@@ -27,7 +28,7 @@ Times of processing are from claim to end of attempts that completed; waits from
 to claim, in which a job that is due now counts with its age.`,
 		Example: `  penstock stats
   penstock stats mail --window 7d`,
-		Args: queueArgs(0, 1), ValidArgsFunction: inOrder(d.queueNames),
+		Args: command.Arguments, ValidArgsFunction: inOrder(d.queueNames),
 	}
 	cmd.Flags().Var(&window, "window", "how far to look back, 1m to 731d")
 	return clientCommand(d, cmd, func(ctx context.Context, client *penstock.Client, args []string, asJSON bool) error {

@@ -29,16 +29,14 @@ run one, and only one of them does. A task that fails is tried again with growin
 }
 
 func newTaskList(d *deps) *cobra.Command {
-	cmd := &cobra.Command{Use: "list", Short: "List the scheduled tasks and how their last runs went", Args: cobra.NoArgs}
+	cmd := &cobra.Command{Use: "list", Short: "List the scheduled tasks and how their last runs went", Args: command.Arguments}
 	return clientCommand(d, cmd, func(ctx context.Context, client *penstock.Client, _ []string, asJSON bool) error {
 		tasks, err := client.Tasks.List(ctx)
 		if err != nil {
 			return err
 		}
 		if asJSON {
-			return terminal.WriteJSON(d.Stdout, struct {
-				Tasks []penstock.Task `json:"tasks"`
-			}{tasks})
+			return writeItems(d.Stdout, tasks, "")
 		}
 		list := terminal.Table{Heads: []string{"TASK", "SCHEDULE", "NEXT", "LAST", "TOOK", "RESULT"}}
 		for _, t := range tasks {
@@ -128,7 +126,7 @@ func countsText(result json.RawMessage) string {
 func newTaskShow(d *deps) *cobra.Command {
 	cmd := &cobra.Command{
 		Use: "show TASK", Short: "Show a scheduled task, its settings and its last runs",
-		Args: cobra.ExactArgs(1), ValidArgsFunction: inOrder(d.taskNames),
+		Args: command.Arguments, ValidArgsFunction: inOrder(d.taskNames),
 	}
 	return clientCommand(d, cmd, func(ctx context.Context, client *penstock.Client, args []string, asJSON bool) error {
 		return runTaskShow(ctx, d, client, args[0], asJSON)
@@ -215,7 +213,7 @@ func newTaskRun(d *deps) *cobra.Command {
 		Use: "run TASK", Short: "Have a scheduled task run now, paused or not, and wait for its end",
 		Long: `Have a scheduled task run now, paused or not, and wait for its end. A server or worker
 runs it; its schedule stays as it is. The exit code is 1 when the run failed.`,
-		Args: cobra.ExactArgs(1), ValidArgsFunction: inOrder(d.taskNames),
+		Args: command.Arguments, ValidArgsFunction: inOrder(d.taskNames),
 	}
 	cmd.Flags().BoolVar(&detach, "detach", false, "do not wait")
 	cmd.Flags().Var(&timeout, "timeout", "stop waiting after this long (default: never); the run goes on")

@@ -22,7 +22,7 @@ func newTaskResume(d *deps) *cobra.Command {
 
 func newTaskSteer(d *deps, word, short string, steer func(penstock.TaskClient, context.Context, string) error) *cobra.Command {
 	cmd := &cobra.Command{
-		Use: word + " TASK", Short: short, Args: cobra.ExactArgs(1), ValidArgsFunction: inOrder(d.taskNames),
+		Use: word + " TASK", Short: short, Args: command.Arguments, ValidArgsFunction: inOrder(d.taskNames),
 	}
 	return clientCommand(d, cmd, func(ctx context.Context, client *penstock.Client, args []string, asJSON bool) error {
 		if err := steer(client.Tasks, ctx, args[0]); err != nil {
@@ -46,7 +46,7 @@ leaves out is made up for when the gap ends, and one that comes twice runs the f
 time only, unless the schedule is of every hour.`,
 		Example: `  penstock task set dlq-purge --schedule '30 3 * * sun' --time-zone Europe/Berlin
   penstock task set prune --setting taskRuns=14d`,
-		Args: cobra.ExactArgs(1), ValidArgsFunction: inOrder(d.taskNames),
+		Args: command.Arguments, ValidArgsFunction: inOrder(d.taskNames),
 	}
 	flags := cmd.Flags()
 	flags.StringVar(&change.Schedule, "schedule", "", "when it runs, such as '0 2 * * *'")

@@ -36,7 +36,7 @@ and nothing else.
   admin     all of these, and tokens and the audit log`,
 		Example: `  penstock token create shop --role producer --queue mail --queue 'billing.*'
   penstock token create root --role admin --expires-in 90d`,
-		Args: cobra.ExactArgs(1),
+		Args: command.Arguments,
 	}
 	cmd.Flags().StringVar(&role, "role", "", "reader, producer, worker, operator or admin")
 	cmd.Flags().StringArrayVar(&token.Queues, "queue", nil, "a queue it covers, or a beginning of names and a *; may be repeated; without it every queue")
@@ -106,7 +106,7 @@ func pickToken(tokens []penstock.Token, named string) (penstock.Token, error) {
 }
 
 func newTokenList(d *deps) *cobra.Command {
-	cmd := &cobra.Command{Use: "list", Short: "List the tokens, the newest first; their secrets nobody knows", Args: cobra.NoArgs}
+	cmd := &cobra.Command{Use: "list", Short: "List the tokens, the newest first; their secrets nobody knows", Args: command.Arguments}
 	return clientCommand(d, cmd, func(ctx context.Context, client *penstock.Client, _ []string, asJSON bool) error {
 		all, err := client.Tokens.List(ctx)
 		if err != nil {
@@ -118,9 +118,7 @@ func newTokenList(d *deps) *cobra.Command {
 
 func writeTokens(out io.Writer, s terminal.Screen, tokens []penstock.Token, now time.Time, asJSON bool) error {
 	if asJSON {
-		return terminal.WriteJSON(out, struct {
-			Tokens []penstock.Token `json:"tokens"`
-		}{tokens})
+		return writeItems(out, tokens, "")
 	}
 	if len(tokens) == 0 {
 		_, err := fmt.Fprintln(out, "There are no tokens. `penstock token create NAME --role admin` makes the first.")
@@ -160,7 +158,7 @@ func newTokenRotate(d *deps) *cobra.Command {
 	cmd := &cobra.Command{
 		Use: "rotate NAME|ID", Short: "Give a token a new secret; the old one works for a while longer",
 		Example: "  penstock token rotate shop\n  penstock token rotate shop --overlap 0s",
-		Args:    cobra.ExactArgs(1), ValidArgsFunction: inOrder(d.tokenNames),
+		Args:    command.Arguments, ValidArgsFunction: inOrder(d.tokenNames),
 	}
 	cmd.Flags().Var(&overlap, "overlap", "how long the old secret works, up to 90 days")
 	return clientCommand(d, cmd, func(ctx context.Context, client *penstock.Client, args []string, asJSON bool) error {
@@ -187,7 +185,7 @@ func newTokenRotate(d *deps) *cobra.Command {
 func newTokenRevoke(d *deps) *cobra.Command {
 	cmd := &cobra.Command{
 		Use: "revoke NAME|ID", Short: "End a token for good: within 5 s no server takes it",
-		Args: cobra.ExactArgs(1), ValidArgsFunction: inOrder(d.tokenNames),
+		Args: command.Arguments, ValidArgsFunction: inOrder(d.tokenNames),
 	}
 	yes := cmd.Flags().Bool("yes", false, "do not ask")
 	return clientCommand(d, cmd, func(ctx context.Context, client *penstock.Client, args []string, asJSON bool) error {

@@ -24,7 +24,7 @@ Keys sort, filter, pause and resume queues, open a queue's dead letter queue and
 redrive a job of it; ? lists them.
 
 It needs a terminal of at least 80 by 24. Programs ask "penstock queue list --json".`,
-		Args: cobra.NoArgs,
+		Args: command.Arguments,
 	}
 	config.Bind(cmd.Flags(), config.DatabaseURL, config.DataDir)
 	cmd.Flags().Var(&every, "every", "how long to wait between reads (default: 2s)")
@@ -45,7 +45,7 @@ It needs a terminal of at least 80 by 24. Programs ask "penstock queue list --js
 }
 
 func runTop(ctx context.Context, d *deps, cfg config.Config, every time.Duration) error {
-	pool, err := command.Connect(ctx, cfg)
+	pool, err := d.Connect(ctx, cfg)
 	if err != nil {
 		return err
 	}
@@ -54,9 +54,8 @@ func runTop(ctx context.Context, d *deps, cfg config.Config, every time.Duration
 	if err != nil {
 		return err
 	}
-	at := pool.Config().ConnConfig
 	return top.Run(ctx, top.Options{
-		Client: client.As(terminal.Clip(terminal.Plain(d.Variable("USER")), 128)), Where: at.Host + "/" + at.Database,
+		Client: client.As(terminal.Clip(terminal.Plain(d.Variable("USER")), 128)), Where: databaseName(pool),
 		Every: every, In: d.Stdin, Out: d.Stdout, Environ: d.Environ,
 	})
 }

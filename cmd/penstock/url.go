@@ -5,8 +5,8 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/penstock/penstock/internal/command"
 	"github.com/penstock/penstock/internal/config"
-	"github.com/penstock/penstock/internal/postgres"
 )
 
 func newURL(d *deps) *cobra.Command {
@@ -17,7 +17,7 @@ func newURL(d *deps) *cobra.Command {
 of the running server's private PostgreSQL.`,
 		Example: `  export DATABASE_URL="$(penstock url)"
   psql "$(penstock url)"`,
-		Args: cobra.NoArgs,
+		Args: command.Arguments,
 	}
 	config.Bind(cmd.Flags(), config.DatabaseURL, config.DataDir)
 	cmd.RunE = func(cmd *cobra.Command, _ []string) error {
@@ -25,11 +25,9 @@ of the running server's private PostgreSQL.`,
 		if err != nil {
 			return err
 		}
-		url := cfg.DatabaseURL.Reveal()
-		if url == "" {
-			if url, err = postgres.Attach(cfg.DataDir); err != nil {
-				return err
-			}
+		url, err := d.DatabaseURL(cfg)
+		if err != nil {
+			return err
 		}
 		_, err = fmt.Fprintln(d.Stdout, url)
 		return err

@@ -10,6 +10,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/penstock/penstock"
+	"github.com/penstock/penstock/internal/command"
 	"github.com/penstock/penstock/internal/terminal"
 )
 
@@ -23,7 +24,7 @@ attempts, redrives, idempotency keys, partitions and indexes agree. It takes som
 seconds per million jobs; while it reads, vacuum can remove nothing.
 
 Exit code 0: everything adds up; 1: something does not, and it says what to do.`,
-		Args: cobra.NoArgs,
+		Args: command.Arguments,
 	}
 	return clientCommand(d, cmd, func(ctx context.Context, client *penstock.Client, _ []string, asJSON bool) error {
 		shown := terminal.NewProgress(d.Stderr, d.ErrScreen, d.Now, 0)

@@ -26,7 +26,7 @@ func newVersion(d *deps) *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "version",
 		Short: "Print the version of this binary and the schema it brings",
-		Args:  cobra.NoArgs,
+		Args:  command.Arguments,
 		RunE:  func(*cobra.Command, []string) error { return runVersion(d.Stdout, asJSON) },
 	}
 	cmd.Flags().BoolVar(&asJSON, "json", false, "print JSON")

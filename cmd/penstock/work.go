@@ -8,6 +8,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/jackc/pgx/v5/pgxpool"
 	"github.com/spf13/cobra"
 	"go.uber.org/zap"
 
@@ -50,6 +51,7 @@ second signal kills them and exits at once; their jobs run again elsewhere.`,
 	flags := cmd.Flags()
 	config.Bind(flags, config.DatabaseURL, config.DataDir, config.AdminListen, config.LogLevel, config.LogFormat)
 	flags.StringArrayVar(&f.queues, "queue", nil, "a queue to work; may be repeated")
+	completeFlag(cmd, "queue", d.queueNames)
 	flags.IntVar(&f.concurrency, "concurrency", runtime.NumCPU(), "commands at once for each queue, 1 to 10000")
 	flags.Var(&f.timeout, "timeout", "how long a command may take, for jobs that do not say (default: 5m)")
 	flags.BoolVar(&f.drain, "drain", false, "exit 0 once nothing is left to do")
@@ -92,7 +94,8 @@ func runWork(ctx context.Context, d *deps, cfg config.Config, f workFlags, argv 
 		return command.Usagef("work: %w: name a program on PATH, or a file as ./program", err)
 	}
 	log := d.Logger(cfg)
-	pool, err := command.Connect(ctx, cfg)
+	d.Quiet = true // the log names the database
+	pool, err := d.Connect(ctx, cfg)
 	if err != nil {
 		return err
 	}
@@ -139,6 +142,13 @@ func runWork(ctx context.Context, d *deps, cfg config.Config, f workFlags, argv 
 		penstock.Handle(worker, queue, penstock.AnyName, commands.handle)
 	}
 	log.Info("working", zap.String("queues", strings.Join(f.queues, ",")), zap.String("command", argv[0]),
+		zap.String("database", databaseName(pool)),
 		zap.Int("concurrency", f.concurrency), zap.Bool("drain", f.drain))
 	return worker.Run(ctx)
+}
+
+// databaseName is where a pool connects, without a secret.
+func databaseName(pool *pgxpool.Pool) string {
+	at := pool.Config().ConnConfig
+	return at.Host + "/" + at.Database
 }

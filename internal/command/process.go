@@ -27,6 +27,8 @@ type Process struct {
 	Screen    terminal.Screen // how stdout is written to
 	ErrScreen terminal.Screen // the same for stderr, and so for logs
 	Asks      bool            // a person is there who can answer a question
+	Verbose   bool            // say which database is used, also when it was named
+	Quiet     bool            // never say it: a shell completes
 
 	started bool // a command of ours was reached: errors from now on are its own
 }
@@ -46,7 +48,7 @@ func NewProcess() *Process {
 // Group is a command that only holds others: alone it shows them.
 func Group(use, short string, members ...*cobra.Command) *cobra.Command {
 	cmd := &cobra.Command{
-		Use: use, Short: short, Args: cobra.NoArgs,
+		Use: use, Short: short, Args: Member,
 		RunE: func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
 	}
 	cmd.AddCommand(members...)
@@ -81,6 +83,7 @@ func (d *Process) Run(ctx context.Context, root *cobra.Command, args []string) i
 	root.SetOut(d.Stdout)
 	root.SetErr(d.Stderr)
 	root.SilenceErrors, root.SilenceUsage = true, true
+	root.PersistentFlags().BoolVarP(&d.Verbose, "verbose", "v", false, "say on stderr which database is used")
 	root.PersistentPreRun = func(*cobra.Command, []string) { d.started = true }
 	root.SetArgs(args)
 	err := root.ExecuteContext(ctx)

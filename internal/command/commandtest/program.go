@@ -19,6 +19,7 @@ type Program struct {
 	cmd    *exec.Cmd
 	lines  chan string // of stdout and stderr, in the order they came
 	exited chan int
+	seen   []string // by Await, in order
 }
 
 // Start runs the test's program of this name as a process. The end of the test kills it.
@@ -55,20 +56,22 @@ func Start(t *testing.T, name string, environ []string, args ...string) *Program
 // Await returns the first line that matches.
 func (p *Program) Await(t *testing.T, pattern string) []string {
 	t.Helper()
-	wanted, seen := regexp.MustCompile(pattern), []string{}
+	wanted := regexp.MustCompile(pattern)
 	limit := time.After(time.Minute)
 	for {
 		select {
 		case line, more := <-p.lines:
-			seen = append(seen, line)
+			if more {
+				p.seen = append(p.seen, line)
+			}
 			if found := wanted.FindStringSubmatch(line); found != nil {
 				return found
 			}
 			if !more {
-				t.Fatalf("it ended before %q:\n%s", pattern, strings.Join(seen, "\n"))
+				t.Fatalf("it ended before %q:\n%s", pattern, strings.Join(p.seen, "\n"))
 			}
 		case <-limit:
-			t.Fatalf("no %q within a minute:\n%s", pattern, strings.Join(seen, "\n"))
+			t.Fatalf("no %q within a minute:\n%s", pattern, strings.Join(p.seen, "\n"))
 		}
 	}
 }
@@ -88,5 +91,22 @@ func (p *Program) Exit(t *testing.T) int {
 	case <-time.After(time.Minute):
 		t.Fatal("it did not exit within a minute")
 		return 0
+	}
+}
+
+// Lines waits for the end and returns everything that was printed.
+func (p *Program) Lines(t *testing.T) []string {
+	t.Helper()
+	limit := time.After(time.Minute)
+	for {
+		select {
+		case line, more := <-p.lines:
+			if !more {
+				return p.seen
+			}
+			p.seen = append(p.seen, line)
+		case <-limit:
+			t.Fatalf("it did not end within a minute:\n%s", strings.Join(p.seen, "\n"))
+		}
 	}
 }
